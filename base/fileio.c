@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/fileio.h"
+
+#include "base/cleanup.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+int fileio_read_text(int dir_fd, const char *name, char **ret_text)
+{
+        CLEANUP_CLOSE int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+        CLEANUP_FREE char *text = NULL;
+        size_t capacity = 4096;
+        size_t length = 0;
+
+        if (fd < 0)
+                return -errno;
+        for (;;) {
+                ssize_t got = 0;
+
+                if (!text || length + 1 == capacity) {
+                        char *larger = NULL;
+
+                        capacity = text ? capacity * 2 : capacity;
+                        if (capacity > FILEIO_MAX_BYTES)
+                                return -EFBIG;
+                        larger = realloc(text, capacity);
+                        if (!larger)
+                                return -ENOMEM;
+                        text = larger;
+                }
+                got = read(fd, text + length, capacity - length - 1);
+                if (got < 0 && errno == EINTR)
+                        continue;
+                if (got < 0)
+                        return -errno;
+                if (got == 0)
+                        break;
+                length += (size_t)got;
+        }
+        text[length] = '\0';
+        *ret_text = TAKE_PTR(text);
+        return 0;
+}
+
+int fileio_read_int64(int dir_fd, const char *name, int64_t *ret_value)
+{
+        CLEANUP_FREE char *text = NULL;
+        char *end = NULL;
+        long long value = 0;
+        int r = fileio_read_text(dir_fd, name, &text);
+
+        if (r < 0)
+                return r;
+        errno = 0;
+        value = strtoll(text, &end, 10);
+        if (errno == ERANGE)
+                return -ERANGE;
+        while (isspace((unsigned char)*end))
+                end++;
+        if (end == text || *end)
+                return -EINVAL;
+        *ret_value = value;
+        return 0;
+}
+
+int fileio_pread_full(int fd, void *buffer, size_t length, uint64_t offset)
+{
+        char *position = buffer;
+
+        while (length > 0) {
+                ssize_t got = pread(fd, position, length, (off_t)offset);
+
+                if (got < 0 && errno == EINTR)
+                        continue;
+                if (got < 0)
+                        return -errno;
+                if (got == 0)
+                        return -ENODATA;
+                position += got;
+                offset += (uint64_t)got;
+                length -= (size_t)got;
+        }
+        return 0;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Small files of proc and sys, read below an open folder: a process's folder stays that process's even when
+ * its pid is used again, and a fixture tree can stand in for the kernel.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The largest text read whole; /proc/PID/smaps of a QEMU with thousands of mappings stays below. */
+#define FILEIO_MAX_BYTES (64U << 20)
+
+/**
+ * fileio_read_text() - read a whole file below a folder
+ * @dir_fd: open folder, borrowed
+ * @name: path relative to it
+ * @ret_text: receives the NUL-terminated content; the caller frees it
+ *
+ * Return: 0; -EFBIG above FILEIO_MAX_BYTES; another negative errno.
+ */
+int fileio_read_text(int dir_fd, const char *name, char **ret_text);
+
+/**
+ * fileio_read_int64() - read a file that holds one decimal number
+ *
+ * Return: 0; -EINVAL when it holds something else, -ERANGE when it is too large; another negative errno.
+ */
+int fileio_read_int64(int dir_fd, const char *name, int64_t *ret_value);
+
+/**
+ * fileio_pread_full() - read exactly @length bytes at @offset
+ *
+ * Return: 0; -ENODATA when the file ends before; another negative errno.
+ */
+int fileio_pread_full(int fd, void *buffer, size_t length, uint64_t offset);
