@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Pausing guests for a bounded time: the only way in which the program stops a guest. */
+#pragma once
+
+#include "base/failure.h"
+#include "qmp/guard.h"
+#include "qmp/guest.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Guests that may be leased at a time. */
+#define LEASE_GUESTS_MAX 1024
+
+enum lease_state {
+        LEASE_STATE_IDLE,        /* not asked for yet */
+        LEASE_STATE_PAUSED,      /* we paused it; its deadline runs */
+        LEASE_STATE_RESUMED,     /* it runs again, see resumed_at_deadline and resumed_by_other */
+        LEASE_STATE_NOT_RUNNING, /* not paused: it was not running, see run_state */
+        LEASE_STATE_MIGRATING,   /* not paused: a migration is set up or under way */
+        LEASE_STATE_BUSY,        /* not paused: another scan holds it */
+        LEASE_STATE_NOT_RESUMED, /* left alone: it left the state in which we may resume it, see failure */
+        LEASE_STATE_FAILED,      /* QEMU died, hung or spoke garbage, see failure */
+        LEASE_STATE_COUNT_,
+};
+
+const char *lease_state_to_string(enum lease_state state);
+
+/* Initialise with { .guest = … }; may be used for any number of pauses, one after the other. */
+struct lease {
+        struct qmp_guest *guest; /* borrowed; not to be used otherwise while PAUSED */
+        enum lease_state state;
+        /*
+         * clock_now_usec() of this pause; 0 where it did not come so far. What was read between
+         * stopped_usec and cont_sent_usec was read from a guest that stood still, unless resumed_by_other.
+         * The guest's pause is resumed_usec - stop_sent_usec.
+         */
+        uint64_t stop_sent_usec;
+        uint64_t stopped_usec;
+        uint64_t cont_sent_usec;
+        uint64_t resumed_usec;
+        bool resumed_at_deadline; /* the guard did it: nothing read after cont_sent_usec counts */
+        bool resumed_by_other; /* somebody else did it at an unknown moment: nothing of this pause counts */
+        char run_state[QMP_RUN_STATE_BYTES]; /* with NOT_RUNNING and NOT_RESUMED: what it was in instead */
+        struct failure failure;              /* a sentence in every state but IDLE, PAUSED and RESUMED */
+        uint32_t id;                         /* private */
+};
+
+/**
+ * lease_pause() - pause guests
+ * @leases: not PAUSED; each receives its own result
+ * @count: up to LEASE_GUESTS_MAX
+ * @max_pause_usec: the guard resumes each guest this long after its stop was sent, whatever we do
+ *
+ * Returns when each one is paused or has failed. Guests do not wait for each other: a QEMU that hangs costs
+ * this call up to QMP_CLIENT_TIMEOUT_USEC, while the deadlines of the others run.
+ *
+ * Return: 0; -EOWNERDEAD when the guard died or hung, now or earlier: then no guest of @leases is paused.
+ */
+int lease_pause(struct guard *guard, struct lease *leases[], size_t count, uint64_t max_pause_usec);
+
+/**
+ * lease_resume() - resume guests
+ * @leases: those that are not PAUSED are passed over
+ *
+ * Returns when each one runs, or is known not to. A guest whose QEMU does not answer becomes FAILED; the
+ * guard goes on trying as long as that QEMU lives.
+ *
+ * Return: 0; -EOWNERDEAD when the guard died or hung: this process has resumed the guests itself.
+ */
+int lease_resume(struct guard *guard, struct lease *leases[], size_t count);

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The pause of one guest on one QMP connection, as a state machine that never waits. */
+#pragma once
+
+#include "base/failure.h"
+#include "qmp/wire.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PAUSE_RUN_STATE_BYTES 32
+/* A reply or an event during a pause; a longer line is a QEMU gone mad. */
+#define PAUSE_LINE_MAX_BYTES (1U << 20)
+
+enum pause_phase {
+        PAUSE_PHASE_CHECKING, /* asks whether the guest may be paused */
+        PAUSE_PHASE_READY,    /* it may: write the lease, then pause_stop() */
+        PAUSE_PHASE_STOPPING, /* stop was sent */
+        PAUSE_PHASE_PAUSED,   /* stop was answered; until pause_end() */
+        PAUSE_PHASE_ENDING,   /* asks whether the guest may be resumed */
+        PAUSE_PHASE_RESUMING, /* cont was sent */
+        PAUSE_PHASE_DONE,     /* see the outcome */
+};
+
+enum pause_outcome {
+        PAUSE_OUTCOME_NONE,             /* not DONE yet */
+        PAUSE_OUTCOME_NOT_RUNNING,      /* never paused: run_state */
+        PAUSE_OUTCOME_MIGRATING,        /* never paused: run_state holds the migration's status */
+        PAUSE_OUTCOME_RESUMED,          /* by us */
+        PAUSE_OUTCOME_RESUMED_BY_OTHER, /* it runs (or ran) without our doing */
+        PAUSE_OUTCOME_NOT_RESUMED,      /* left alone for good: in run_state now */
+        PAUSE_OUTCOME_LEFT_MIGRATING,   /* left paused, as a migration began: try again with pause_end() */
+        PAUSE_OUTCOME_REFUSED,          /* QEMU answered stop or cont with an error: try pause_end() again */
+        PAUSE_OUTCOME_FAILED,           /* the connection is of no more use */
+        PAUSE_OUTCOME_COUNT_,
+};
+
+const char *pause_outcome_to_string(enum pause_outcome outcome);
+
+/* Embedded. Read the phase, the outcome and the times; the rest is private. */
+struct pause {
+        struct wire wire;
+        enum pause_phase phase;
+        enum pause_outcome outcome;
+        uint64_t stop_sent_usec;
+        uint64_t stopped_usec;
+        uint64_t cont_sent_usec;
+        uint64_t resumed_usec;
+        char run_state[PAUSE_RUN_STATE_BYTES];
+        struct failure failure; /* a sentence with every outcome but RESUMED and RESUMED_BY_OTHER */
+        unsigned int sequence;
+        unsigned int status_id, migrate_id, stop_id, cont_id; /* of the newest such command; 0: none */
+        bool status_known, migrate_known;
+        char migration[PAUSE_RUN_STATE_BYTES]; /* the migration's status; empty: there never was one */
+        bool event_resumed, event_migrating;
+        bool end_wanted;
+};
+
+/**
+ * pause_begin() - start to ask whether the guest may be paused
+ * @fd: QMP connection after the negotiation; taken, also on failure
+ */
+int pause_begin(struct pause *pause, int fd, struct failure *failure);
+
+/**
+ * pause_adopt() - take a connection over on which somebody else may have sent stop, and start to end the
+ * pause
+ * @fd: as above; what a dead predecessor left half-written or half-read is flushed
+ */
+int pause_adopt(struct pause *pause, int fd, struct failure *failure);
+
+void pause_deinit(struct pause *pause);
+
+/* Sends stop; in phase READY only. */
+void pause_stop(struct pause *pause);
+
+/**
+ * pause_end() - start to resume the guest
+ *
+ * In phase STOPPING it waits for the reply to stop first; before that it gives up without a stop. In phase
+ * DONE with outcome LEFT_MIGRATING or REFUSED it tries again; otherwise it does nothing.
+ */
+void pause_end(struct pause *pause);
+
+/**
+ * pause_process() - read what came, send what can be sent, go on
+ *
+ * To be called when the descriptor polls as pause_poll_events() wants; takes a bounded number of lines. More
+ * may be buffered: returns true when it should be called again without polling.
+ */
+bool pause_process(struct pause *pause);
+
+short pause_poll_events(const struct pause *pause);
+
+/**
+ * pause_finish_all() - end several pauses, waiting
+ *
+ * Runs every one that is not DONE until it is or @deadline_usec has come; the caller called pause_end().
+ */
+void pause_finish_all(struct pause *pauses[], size_t count, uint64_t deadline_usec);

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* JSON objects, one per line, over a non-blocking stream descriptor. Knows nothing of QMP. */
+#pragma once
+
+#include "base/failure.h"
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The longest line taken by default: `info mtree -f` of a guest with hundreds of devices is below 1 MiB. */
+#define WIRE_LINE_MAX_BYTES (16U << 20)
+/* Objects and arrays within each other; QMP's replies stay below 10. */
+#define WIRE_DEPTH_MAX 32
+/* What may wait to be sent before the other side counts as hung. */
+#define WIRE_OUTPUT_MAX_BYTES (1U << 20)
+
+enum wire_result {
+        WIRE_E_NOTHING = 1, /* no whole line has arrived (or not all could be sent) yet: poll and come back */
+        WIRE_E_END = 2,     /* the other side closed the connection at the end of a line */
+};
+
+/* Embedded; the fields are private except @fd, which may be polled. */
+struct wire {
+        int fd;
+        size_t line_max_bytes;
+        char *input;
+        size_t input_start;    /* where the line that is next begins */
+        size_t input_searched; /* no line end before this */
+        size_t input_end;
+        size_t input_capacity;
+        char *output;
+        size_t output_start;
+        size_t output_end;
+        size_t output_capacity;
+        struct json_tokener *tokener;
+        bool resyncing;
+        bool ended;
+};
+
+/**
+ * wire_init() - start to speak on a descriptor
+ * @fd: a connected stream socket; taken, also on failure; made non-blocking
+ * @line_max_bytes: a longer line is an error
+ *
+ * Return: 0 or a negative errno.
+ */
+int wire_init(struct wire *wire, int fd, size_t line_max_bytes);
+
+/* Closes the descriptor and frees the buffers; a zeroed struct wire with fd -1 is fine too. */
+void wire_deinit(struct wire *wire);
+
+/**
+ * wire_resync() - expect that somebody else read half of the line that comes next
+ *
+ * The next line is dropped when it is not a JSON object, instead of being an error. Once.
+ */
+void wire_resync(struct wire *wire);
+
+/**
+ * wire_next() - take the next object that has arrived
+ * @ret_object: the caller owns a reference
+ *
+ * Never waits. Reads from the descriptor only when no whole line is buffered.
+ *
+ * Return: 0; WIRE_E_NOTHING; WIRE_E_END; -EMSGSIZE for a line that is too long, -EBADMSG for one that is no
+ * JSON object, nests too deep, or was cut off by the end of the stream; another negative errno. After an
+ * error the stream is of no more use.
+ */
+int wire_next(struct wire *wire, struct json_object **ret_object, struct failure *failure);
+
+/**
+ * wire_next_before() - like wire_next(), waiting until @deadline_usec
+ *
+ * Return: as wire_next(), but -ETIMEDOUT (without a sentence) instead of WIRE_E_NOTHING.
+ */
+int wire_next_before(struct wire *wire, uint64_t deadline_usec, struct json_object **ret_object,
+                     struct failure *failure);
+
+/**
+ * wire_queue() - append an object (and its line end) to what is to be sent
+ * @object: borrowed
+ *
+ * Return: 0; -ENOBUFS when WIRE_OUTPUT_MAX_BYTES are waiting already; -ENOMEM.
+ */
+int wire_queue(struct wire *wire, struct json_object *object);
+
+/* Like wire_queue(), for bytes as they are. */
+int wire_queue_bytes(struct wire *wire, const void *bytes, size_t length);
+
+/**
+ * wire_flush() - send as much of what is queued as the descriptor takes
+ *
+ * Return: 0 when all is sent; WIRE_E_NOTHING when some is left (poll for writing); a negative errno.
+ */
+int wire_flush(struct wire *wire, struct failure *failure);
+
+/* Whether some bytes are still to be sent. */
+bool wire_has_output(const struct wire *wire);
+
+/**
+ * wire_send_before() - queue and send an object, waiting until @deadline_usec
+ *
+ * Return: 0; -ETIMEDOUT (with a sentence) when the other side takes no bytes: what is left stays queued, so
+ * that a later send cannot tear the line; another negative errno.
+ */
+int wire_send_before(struct wire *wire, struct json_object *object, uint64_t deadline_usec,
+                     struct failure *failure);
