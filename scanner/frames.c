@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * pagemap gives the frame number of each page, /proc/kpageflags what the frame is (the kernel's
+ * Documentation/admin-guide/mm/pagemap.rst). Without CAP_SYS_ADMIN frame numbers read as 0 with no error:
+ * that has to be noticed, or nothing would seem to be merged.
+ *
+ * kpageflags is read in runs of neighbouring frames; a short gap is read over, since a call costs more than
+ * the entries in it.
+ */
+#include "scanner/frames.h"
+
+#include "base/fileio.h"
+#include "scanner/page.h"
+#include "scanner/pagemap.h"
+#include "scanner/present.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#define KPF_KSM       21
+#define KPF_THP       22
+#define KPF_ZERO_PAGE 24
+
+/* A call costs about as much as this many entries. */
+#define FLAGS_GAP 32
+#define FLAGS_RUN 512
+
+int frames_open(int proc_dir_fd)
+{
+        int fd = openat(proc_dir_fd, "kpageflags", O_RDONLY | O_CLOEXEC);
+
+        return fd < 0 ? -errno : fd;
+}
+
+static uint64_t frame_of_flags(uint64_t pfn, uint64_t flags)
+{
+        return pfn | (flags >> KPF_KSM & 1 ? FRAME_KSM : 0) | (flags >> KPF_ZERO_PAGE & 1 ? FRAME_ZERO : 0) |
+               (flags >> KPF_THP & 1 ? FRAME_HUGE : 0);
+}
+
+/* The longest run of @pfns from the start on that one read of kpageflags can cover; 0 entries are passed
+ * over. */
+static size_t measure_run(const uint64_t *pfns, size_t n, uint64_t *ret_first, size_t *ret_n_flags)
+{
+        uint64_t last = *pfns;
+        size_t i = 1;
+
+        for (; i < n; i++) {
+                if (pfns[i] == 0)
+                        continue;
+                if (pfns[i] < last || pfns[i] - last > FLAGS_GAP || pfns[i] - *pfns >= FLAGS_RUN)
+                        break;
+                last = pfns[i];
+        }
+        *ret_first = *pfns;
+        *ret_n_flags = (size_t)(last - *pfns) + 1;
+        return i;
+}
+
+/* Turns frame numbers into frame words, in place; 0 stays 0. */
+static int add_flags(int kpageflags_fd, uint64_t *words, size_t n)
+{
+        uint64_t flags[FLAGS_RUN];
+
+        for (size_t i = 0; i < n;) {
+                uint64_t first = 0;
+                size_t n_flags = 0;
+                size_t length = 0;
+                int r = 0;
+
+                if (words[i] == 0) {
+                        i++;
+                        continue;
+                }
+                length = measure_run(words + i, n - i, &first, &n_flags);
+                r = fileio_pread_full(kpageflags_fd, flags, n_flags * sizeof(*flags), first * sizeof(*flags));
+                if (r < 0)
+                        return r;
+                for (size_t end = i + length; i < end; i++)
+                        words[i] = words[i] ? frame_of_flags(words[i], flags[words[i] - first]) : FRAME_OWN;
+        }
+        return 0;
+}
+
+int frames_read_range(const struct guest_ram *ram, struct guest_block *block,
+                      const struct guest_region *region, uint64_t page, size_t n_pages, int kpageflags_fd)
+{
+        const uint64_t first = region->region.first_page + page;
+        const uint64_t *fingerprints = block->fingerprints + first;
+        uint64_t entries[PRESENT_RANGE_PAGES];
+        size_t n_present = 0;
+        int r = 0;
+
+        for (size_t i = 0; i < n_pages; i++)
+                n_present += page_is_present(fingerprints[i]);
+        if (n_present == 0)
+                return 0; /* also spares the frame words of holes from being allocated */
+        r = pagemap_read(ram->pagemap_fd, region->region.hva + page * PAGE_BYTES, entries, n_pages);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n_pages; i++) {
+                bool known = page_is_present(fingerprints[i]) && entries[i] & PAGEMAP_PRESENT;
+
+                if (known && (entries[i] & PAGEMAP_PFN) == 0)
+                        return -EPERM;
+                entries[i] = known ? entries[i] & PAGEMAP_PFN : FRAME_OWN;
+        }
+        r = add_flags(kpageflags_fd, entries, n_pages);
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n_pages; i++)
+                block->frames[first + i] = entries[i];
+        return 0;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The physical frames behind present pages: what is really merged. */
+#pragma once
+
+#include "scanner/guest_ram.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * frames_open() - open the kernel's table of frame flags
+ * @proc_dir_fd: open /proc folder, borrowed
+ *
+ * Return: a descriptor, or a negative errno: without it frames are not known.
+ */
+int frames_open(int proc_dir_fd);
+
+/**
+ * frames_read_range() - fill in the frame words of present pages
+ * @page: first page, counted from the mapping's start
+ * @n_pages: at most PRESENT_RANGE_PAGES
+ * @kpageflags_fd: from frames_open()
+ *
+ * Pages whose fingerprint says absent or swapped are left out. A page that went away since, or that QEMU
+ * itself has not mapped, becomes FRAME_OWN.
+ *
+ * Return: 0; -EPERM when the kernel hides frame numbers; -ESRCH when the process is gone; another negative
+ * errno.
+ */
+int frames_read_range(const struct guest_ram *ram, struct guest_block *block,
+                      const struct guest_region *region, uint64_t page, size_t n_pages, int kpageflags_fd);

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "scanner/guest_ram.h"
+
+#include "base/cleanup.h"
+#include "scanner/page.h"
+#include "scanner/present.h"
+#include "scanner/reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+static int open_proc_file(int proc_fd, const char *name, int *ret_fd, struct failure *failure)
+{
+        int fd = openat(proc_fd, name, O_RDONLY | O_CLOEXEC);
+
+        if (fd < 0 && (errno == EACCES || errno == EPERM))
+                return failure_set(failure, -EPERM,
+                                   "may not read the memory of its QEMU (%s): this needs root, or "
+                                   "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH",
+                                   name);
+        if (fd < 0)
+                return failure_errno(failure, -errno, "cannot open %s of its QEMU", name);
+        *ret_fd = fd;
+        return 0;
+}
+
+int guest_ram_new(pid_t pid, int proc_fd, struct guest_ram **ret, struct failure *failure)
+{
+        struct guest_ram *ram = calloc(1, sizeof(*ram));
+        int r = 0;
+
+        if (!ram)
+                return failure_set(failure, -ENOMEM, "out of memory");
+        ram->pid = pid;
+        ram->pagemap_fd = -1;
+        ram->mem_fd = -1;
+        r = open_proc_file(proc_fd, "pagemap", &ram->pagemap_fd, failure);
+        if (r >= 0)
+                r = open_proc_file(proc_fd, "mem", &ram->mem_fd, failure);
+        if (r < 0) {
+                guest_ram_free(ram);
+                return r;
+        }
+        ram->has_pagemap_scan = present_has_pagemap_scan(ram->pagemap_fd);
+        *ret = ram;
+        return 0;
+}
+
+/* Arrays as large as the block may be mostly holes: fresh anonymous memory that is not accounted until
+ * touched. */
+static uint64_t *new_words(uint64_t n)
+{
+        void *words = NULL;
+        size_t bytes = 0;
+
+        if (__builtin_mul_overflow(n, sizeof(uint64_t), &bytes))
+                return NULL;
+        words = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (words == MAP_FAILED)
+                return NULL;
+        /* Fingerprints confirm content: they stay out of core dumps. */
+        (void)madvise(words, bytes, MADV_DONTDUMP);
+        return words;
+}
+
+static void free_words(uint64_t *words, uint64_t n)
+{
+        if (words)
+                (void)munmap(words, n * sizeof(uint64_t));
+}
+
+static void free_block(struct guest_block *block)
+{
+        for (size_t i = 0; i < block->n_regions; i++) {
+                reader_unmap(&block->regions[i]);
+                close_fd(&block->regions[i].file_fd);
+        }
+        free_words(block->fingerprints, block->n_pages);
+        free_words(block->frames, block->n_pages);
+        free(block->regions);
+        free(block->id);
+}
+
+struct guest_ram *guest_ram_free(struct guest_ram *ram)
+{
+        if (!ram)
+                return NULL;
+        for (size_t i = 0; i < ram->n_blocks; i++)
+                free_block(&ram->blocks[i]);
+        free(ram->blocks);
+        close_fd(&ram->pagemap_fd);
+        close_fd(&ram->mem_fd);
+        free(ram);
+        return NULL;
+}
+
+/*
+ * The file behind a shared mapping, through /proc/PID/map_files: it works for deleted files and for shared
+ * memory that no descriptor of QEMU refers to. The descriptor is checked to be the mapping's file, since QEMU
+ * may have mapped something else there since smaps was read.
+ */
+static int open_region_file(int proc_fd, const struct region *region, int *ret_fd, struct failure *failure)
+{
+        CLEANUP_CLOSE int fd = -1;
+        struct stat status = {0};
+        char name[64] = "";
+
+        (void)snprintf(name, sizeof(name), "map_files/%" PRIx64 "-%" PRIx64, region->mapping_start,
+                       region->mapping_end);
+        fd = openat(proc_fd, name, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 && (errno == EPERM || errno == EACCES))
+                return failure_set(failure, -EPERM,
+                                   "may not open its shared RAM (map_files): this needs CAP_SYS_ADMIN");
+        if (fd < 0)
+                return failure_errno(failure, -errno, "cannot open its shared RAM (%s)", name);
+        if (fstat(fd, &status) < 0)
+                return failure_errno(failure, -errno, "cannot examine its shared RAM");
+        if (status.st_ino != region->file_inode)
+                return failure_set(failure, -ESTALE, "its RAM was mapped anew while it was being looked at");
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
+static int open_regions(struct guest_block *block, int proc_fd, const struct region *regions,
+                        size_t n_regions, struct failure *failure)
+{
+        block->regions = calloc(n_regions, sizeof(*block->regions));
+        if (!block->regions)
+                return failure_set(failure, -ENOMEM, "out of memory");
+        for (size_t i = 0; i < n_regions; i++) {
+                struct guest_region *region = &block->regions[block->n_regions++];
+                int r = 0;
+
+                region->region = regions[i];
+                region->file_fd = -1;
+                region->reader = reader_choose(&region->region);
+                if (!region->region.shared)
+                        continue;
+                r = open_region_file(proc_fd, &region->region, &region->file_fd, failure);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int fill_block(struct guest_block *block, int proc_fd, const char *smaps, const char *id, uint64_t hva,
+                      uint64_t size_bytes, struct failure *failure)
+{
+        CLEANUP_FREE struct region *regions = NULL;
+        size_t n_regions = 0;
+        int r = region_find(smaps, hva, size_bytes, &regions, &n_regions, failure);
+
+        if (r < 0)
+                return r;
+        block->id = strdup(id);
+        block->n_pages = size_bytes >> PAGE_SHIFT;
+        block->fingerprints = new_words(block->n_pages);
+        block->frames = new_words(block->n_pages);
+        if (!block->id || !block->fingerprints || !block->frames)
+                return failure_set(failure, -ENOMEM, "out of memory");
+        return open_regions(block, proc_fd, regions, n_regions, failure);
+}
+
+int guest_ram_add_block(struct guest_ram *ram, int proc_fd, const char *smaps, const char *id, uint64_t hva,
+                        uint64_t size_bytes, struct failure *failure)
+{
+        struct guest_block *larger = reallocarray(ram->blocks, ram->n_blocks + 1, sizeof(*larger));
+        struct guest_block block = {0};
+        int r = 0;
+
+        if (!larger)
+                return failure_set(failure, -ENOMEM, "out of memory");
+        ram->blocks = larger;
+        r = fill_block(&block, proc_fd, smaps, id, hva, size_bytes, failure);
+        if (r < 0) {
+                free_block(&block);
+                return r;
+        }
+        ram->blocks[ram->n_blocks++] = block;
+        return 0;
+}
+
+void guest_ram_fail(struct guest_ram *ram, int error, const char *format, ...)
+{
+        struct failure failure = {0};
+        va_list arguments;
+        int none = 0;
+
+        va_start(arguments, format);
+        (void)vsnprintf(failure.text, sizeof(failure.text), format, arguments);
+        va_end(arguments);
+        if (atomic_compare_exchange_strong(&ram->error, &none, error))
+                ram->failure = failure;
+}
+
+const struct guest_region *guest_block_region(const struct guest_block *block, uint64_t page)
+{
+        size_t low = 0;
+        size_t high = block->n_regions - 1;
+
+        while (low < high) {
+                size_t middle = (low + high + 1) / 2;
+
+                if (block->regions[middle].region.first_page <= page)
+                        low = middle;
+                else
+                        high = middle - 1;
+        }
+        return &block->regions[low];
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The RAM of one guest, as the scanner fills it in and the census reads it: blocks, the mappings behind them,
+ * and for every page, in page order, its fingerprint and its frame.
+ *
+ * Memory per GiB of present guest RAM: 2 MiB of fingerprints, 2 MiB of frames. (While shared RAM is mapped,
+ * the page tables of that mapping take 2 MiB more.)
+ */
+#pragma once
+
+#include "base/failure.h"
+#include "scanner/region.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/**
+ * struct guest_region - a mapping, and our way into it
+ * @region: what QEMU has mapped
+ * @reader: how its pages are read (enum reader)
+ * @file_fd: the RAM file behind a shared mapping, else -1
+ * @window: our own read-only view of a shared mapping, or NULL
+ */
+struct guest_region {
+        struct region region;
+        int reader;
+        int file_fd;
+        const unsigned char *window;
+};
+
+/**
+ * struct guest_block - one RAM block
+ * @id: QEMU's name of it, owned
+ * @n_pages: its size in pages of PAGE_BYTES
+ * @fingerprints, @frames: one word a page (scanner/page.h)
+ */
+struct guest_block {
+        char *id;
+        uint64_t n_pages;
+        struct guest_region *regions;
+        size_t n_regions;
+        uint64_t *fingerprints;
+        uint64_t *frames;
+};
+
+/**
+ * struct guest_ram - the RAM of one guest
+ * @pid: the QEMU process
+ * @pagemap_fd, @mem_fd: its /proc/PID/pagemap and /proc/PID/mem
+ * @has_pagemap_scan: the kernel has the PAGEMAP_SCAN ioctl (6.7)
+ * @frames_known: the kernel lets us see frame numbers; where it does not, @frames means nothing
+ * @error: 0, or the negative errno that lost this guest; set once, by whichever worker meets it first
+ * @failure: the sentence for @error
+ */
+struct guest_ram {
+        pid_t pid;
+        int pagemap_fd;
+        int mem_fd;
+        struct guest_block *blocks;
+        size_t n_blocks;
+        bool has_pagemap_scan;
+        bool frames_known;
+        atomic_int error;
+        struct failure failure;
+};
+
+/**
+ * guest_ram_new() - open the memory of a QEMU process
+ * @proc_fd: its open /proc/PID folder, borrowed for the call
+ *
+ * Return: 0, or a negative errno with @failure naming the missing privilege or file.
+ */
+int guest_ram_new(pid_t pid, int proc_fd, struct guest_ram **ret, struct failure *failure);
+
+struct guest_ram *guest_ram_free(struct guest_ram *ram);
+
+/**
+ * guest_ram_add_block() - find the mappings behind a RAM block and open what is needed to read them
+ * @proc_fd: open /proc/PID folder, borrowed for the call
+ * @smaps: text of its smaps
+ * @id: the block's name, copied
+ * @hva, @size_bytes: where QEMU has it
+ *
+ * Reads no guest memory and maps none.
+ *
+ * Return: 0, or a negative errno with @failure.
+ */
+int guest_ram_add_block(struct guest_ram *ram, int proc_fd, const char *smaps, const char *id, uint64_t hva,
+                        uint64_t size_bytes, struct failure *failure);
+
+/* Marks the guest as lost; the first caller's sentence stays. May be called from any thread. */
+void guest_ram_fail(struct guest_ram *ram, int error, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
+
+/* The mapping that page @page of @block lies in. */
+const struct guest_region *guest_block_region(const struct guest_block *block, uint64_t page);

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the scanner knows of one page: two 8-byte words. Everything that samepage reports is computed from
+ * these two arrays, which hold one entry a page in page order: 4 MiB per GiB of present guest RAM together.
+ * Entries of absent pages are zero and, with the arrays being fresh anonymous memory, cost nothing where
+ * whole stretches are absent.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define PAGE_SHIFT 12
+/* A page of the sharing model, whatever page size backs it. */
+#define PAGE_BYTES (UINT64_C(1) << PAGE_SHIFT)
+
+/*
+ * Fingerprint word: a keyed hash of the page's bytes, or one of the values below, which no hash ever takes.
+ */
+#define PAGE_ABSENT  UINT64_C(0) /* nothing on the host behind it, or not read yet */
+#define PAGE_SWAPPED UINT64_C(1) /* on the host's swap: counted, never read */
+#define PAGE_ZERO    UINT64_C(2) /* present, all bytes zero */
+/* The smallest value that a hash can take. */
+#define PAGE_FIRST_HASH UINT64_C(3)
+
+static inline bool page_is_present(uint64_t fingerprint)
+{
+        return fingerprint >= PAGE_ZERO;
+}
+
+/*
+ * Frame word: the physical frame's number and what the kernel says of it. FRAME_OWN: nothing is known, the
+ * page counts as having a frame of its own (a page of a RAM file that QEMU itself has not mapped, or one that
+ * went away).
+ */
+#define FRAME_OWN  UINT64_C(0)
+#define FRAME_KSM  (UINT64_C(1) << 63) /* merged by KSM */
+#define FRAME_ZERO (UINT64_C(1) << 62) /* the kernel's shared zero page */
+#define FRAME_HUGE (UINT64_C(1) << 61) /* part of a transparent huge page */
+#define FRAME_PFN  ((UINT64_C(1) << 55) - 1)

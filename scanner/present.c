@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Touching a page to see whether it is there would create it: a hole of a RAM file that is read through a
+ * mapping is allocated, and a page that a postcopy migration is about to deliver would be lost. So the kernel
+ * is asked instead:
+ *
+ *   shared RAM file     lseek(SEEK_DATA / SEEK_HOLE): the file's own extents, whoever filled them
+ *   hugetlb, private    PAGEMAP_SCAN (kernel 6.7) on QEMU's page table, or before that its pagemap entries.
+ *                       hugetlbfs answers SEEK_DATA with "all data", so it is asked this way even when
+ * shared.
+ */
+#include "scanner/present.h"
+
+#include "base/fileio.h"
+#include "scanner/page.h"
+#include "scanner/pagemap.h"
+
+#include <errno.h>
+#include <sys/ioctl.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+bool present_has_pagemap_scan(int pagemap_fd)
+{
+        struct pagemap_scan_argument argument = {.size = sizeof(argument)};
+
+        /* An empty range: succeeds where the ioctl exists. */
+        return ioctl(pagemap_fd, PAGEMAP_SCAN_IOCTL, &argument) >= 0;
+}
+
+static enum present_state state_of_categories(uint64_t categories)
+{
+        if (categories & PAGEMAP_SCAN_SWAPPED)
+                return PRESENT_STATE_SWAPPED;
+        return categories & PAGEMAP_SCAN_ZERO ? PRESENT_STATE_ZERO_MAPPED : PRESENT_STATE_DATA;
+}
+
+static int find_by_pagemap_scan(const struct guest_ram *ram, const struct guest_region *region, uint64_t page,
+                                size_t n_pages, struct present_run *ret_runs, size_t *ret_n_runs)
+{
+        const uint64_t categories = PAGEMAP_SCAN_PRESENT | PAGEMAP_SCAN_SWAPPED | PAGEMAP_SCAN_ZERO;
+        struct pagemap_scan_region found[PRESENT_RANGE_PAGES];
+        struct pagemap_scan_argument argument = {
+                .size = sizeof(argument),
+                .start = region->region.hva + page * PAGE_BYTES,
+                .end = region->region.hva + (page + n_pages) * PAGE_BYTES,
+                .vec = (uintptr_t)found,
+                .vec_len = PRESENT_RANGE_PAGES,
+                .category_anyof_mask = categories,
+                .return_mask = categories | PAGEMAP_SCAN_HUGE,
+        };
+        long n_found = ioctl(ram->pagemap_fd, PAGEMAP_SCAN_IOCTL, &argument);
+
+        if (n_found < 0)
+                return -errno;
+        for (long i = 0; i < n_found; i++)
+                ret_runs[i] = (struct present_run){
+                        .page = (found[i].start - region->region.hva) >> PAGE_SHIFT,
+                        .n_pages = (uint32_t)((found[i].end - found[i].start) >> PAGE_SHIFT),
+                        .state = state_of_categories(found[i].categories),
+                        .huge = found[i].categories & PAGEMAP_SCAN_HUGE,
+                };
+        *ret_n_runs = (size_t)n_found;
+        return 0;
+}
+
+static void add_page(struct present_run *runs, size_t *n_runs, uint64_t page, enum present_state state)
+{
+        struct present_run *last = *n_runs > 0 ? &runs[*n_runs - 1] : NULL;
+
+        if (last && last->state == state && last->page + last->n_pages == page)
+                last->n_pages++;
+        else
+                runs[(*n_runs)++] = (struct present_run){.page = page, .n_pages = 1, .state = state};
+}
+
+/* The kernel's zero page is not told apart here: it is read like any page, which does no harm. */
+static int find_by_pagemap(const struct guest_ram *ram, const struct guest_region *region, uint64_t page,
+                           size_t n_pages, struct present_run *ret_runs, size_t *ret_n_runs)
+{
+        uint64_t entries[PRESENT_RANGE_PAGES];
+        size_t n_runs = 0;
+        int r = pagemap_read(ram->pagemap_fd, region->region.hva + page * PAGE_BYTES, entries, n_pages);
+
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n_pages; i++) {
+                if (entries[i] & PAGEMAP_SWAPPED)
+                        add_page(ret_runs, &n_runs, page + i, PRESENT_STATE_SWAPPED);
+                else if (entries[i] & PAGEMAP_PRESENT)
+                        add_page(ret_runs, &n_runs, page + i, PRESENT_STATE_DATA);
+        }
+        *ret_n_runs = n_runs;
+        return 0;
+}
+
+/* Extents are as fine as pages for tmpfs; a block size that is finer is rounded outwards. */
+static int find_by_extents(const struct guest_region *region, uint64_t page, size_t n_pages,
+                           struct present_run *ret_runs, size_t *ret_n_runs)
+{
+        const off_t base = (off_t)region->region.file_offset;
+        const off_t end = base + (off_t)((page + n_pages) * PAGE_BYTES);
+        off_t position = base + (off_t)(page * PAGE_BYTES);
+        size_t n_runs = 0;
+
+        while (position < end) {
+                off_t data = lseek(region->file_fd, position, SEEK_DATA);
+                off_t hole = 0;
+                uint64_t first = 0;
+
+                if (data < 0 && errno == ENXIO)
+                        break; /* nothing but a hole up to the end of the file */
+                if (data < 0)
+                        return -errno;
+                if (data >= end)
+                        break;
+                hole = lseek(region->file_fd, data, SEEK_HOLE);
+                if (hole < 0)
+                        return -errno;
+                hole = hole < end ? hole : end;
+                first = (uint64_t)(data - base) >> PAGE_SHIFT;
+                ret_runs[n_runs++] = (struct present_run){
+                        .page = first,
+                        .n_pages =
+                                (uint32_t)(((uint64_t)(hole - base) + PAGE_BYTES - 1) / PAGE_BYTES - first),
+                        .state = PRESENT_STATE_DATA,
+                };
+                position = hole;
+        }
+        *ret_n_runs = n_runs;
+        return 0;
+}
+
+int present_find(const struct guest_ram *ram, const struct guest_region *region, uint64_t page,
+                 size_t n_pages, struct present_run *ret_runs, size_t *ret_n_runs)
+{
+        if (region->region.shared && !region->region.hugetlb)
+                return find_by_extents(region, page, n_pages, ret_runs, ret_n_runs);
+        if (ram->has_pagemap_scan)
+                return find_by_pagemap_scan(ram, region, page, n_pages, ret_runs, ret_n_runs);
+        return find_by_pagemap(ram, region, page, n_pages, ret_runs, ret_n_runs);
+}

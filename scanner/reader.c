@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Every kind of guest memory has a fast way of being read that does damage, and one that does not:
+ *
+ *   A shared RAM file can be mapped here too, and read at the speed of memory. But touching a hole through
+ * the mapping allocates it, and steals the place of a page that a postcopy migration is about to deliver. So
+ * only extents that hold data are touched, and they are faulted in before the guest is paused. While the
+ * guest runs, an extent could become a hole between the question and the touch: live scans use pread(2),
+ * which reads a hole as zeros and leaves it a hole. So does hugetlbfs, where a touched hole takes a page from
+ * the pool.
+ *
+ *   Private memory cannot be mapped from outside. process_vm_readv(2) is several times as fast as
+ * /proc/PID/mem, but pins the pages it reads, and pinning a page that KSM merged silently un-merges it (the
+ * kernel gives the process its own copy first). So it is used only where KSM cannot have merged: mappings
+ * that are not marked mergeable, and pages that QEMU has mapped by a huge page, which KSM splits before it
+ * merges. Everything else goes through /proc/PID/mem.
+ *
+ * Absent and swapped pages are never asked for (scanner/present.c).
+ */
+#include "scanner/reader.h"
+
+#include "base/fileio.h"
+#include "scanner/page.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* Faulted in at once: as little as possible, since an extent is only known to hold data when it was looked
+ * up. */
+#define POPULATE_BYTES ((off_t)(2 << 20))
+
+/* Since Linux 5.14; not in the oldest headers. */
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
+
+const char *reader_to_string(enum reader reader)
+{
+        static const char *const names[] = {
+                [READER_MAPPED] = "mapped",
+                [READER_PREAD] = "pread",
+                [READER_PROC_MEM] = "proc-mem",
+                [READER_PROCESS_VM] = "process-vm",
+        };
+
+        static_assert(sizeof(names) / sizeof(names[0]) == READER_MAX_, "every reader has a name");
+        return names[reader];
+}
+
+enum reader reader_choose(const struct region *region)
+{
+        if (region->shared)
+                return region->hugetlb ? READER_PREAD : READER_MAPPED;
+        return region->mergeable ? READER_PROC_MEM : READER_PROCESS_VM;
+}
+
+/* Faults in the data of one extent of the file, @start and @end being offsets in the mapping. */
+static void populate(const unsigned char *window, off_t start, off_t end)
+{
+        start &= ~(off_t)(PAGE_BYTES - 1);
+        if (madvise((void *)(window + start), (size_t)(end - start), MADV_POPULATE_READ) == 0 ||
+            errno != EINVAL)
+                return;
+        /* Before Linux 5.14: one byte of each page. A SIGBUS is not possible before the guest could truncate.
+         */
+        for (off_t offset = start; offset < end; offset += (off_t)PAGE_BYTES)
+                (void)*(const volatile unsigned char *)(window + offset);
+}
+
+static void populate_data(const struct guest_region *region)
+{
+        const off_t base = (off_t)region->region.file_offset;
+        const off_t end = base + (off_t)region->region.size_bytes;
+        off_t position = base;
+
+        while (position < end) {
+                off_t data = lseek(region->file_fd, position, SEEK_DATA);
+                off_t hole = data < 0 ? -1 : lseek(region->file_fd, data, SEEK_HOLE);
+
+                if (hole < 0 || data >= end)
+                        return;
+                hole = hole < end ? hole : end;
+                hole = hole < data + POPULATE_BYTES ? hole : data + POPULATE_BYTES;
+                populate(region->window, data - base, hole - base);
+                position = hole;
+        }
+}
+
+int reader_map(struct guest_region *region, struct failure *failure)
+{
+        void *window = NULL;
+
+        if (region->reader != READER_MAPPED || region->window)
+                return 0;
+        window = mmap(NULL, region->region.size_bytes, PROT_READ, MAP_SHARED | MAP_NORESERVE, region->file_fd,
+                      (off_t)region->region.file_offset);
+        if (window == MAP_FAILED)
+                return failure_errno(failure, -errno, "cannot map its RAM file");
+        (void)madvise(window, region->region.size_bytes, MADV_DONTDUMP);
+        region->window = window;
+        populate_data(region);
+        return 0;
+}
+
+void reader_unmap(struct guest_region *region)
+{
+        if (region->window)
+                (void)munmap((void *)region->window, region->region.size_bytes);
+        region->window = NULL;
+}
+
+static int get_by_process_vm(pid_t pid, uint64_t hva, void *buffer, size_t bytes)
+{
+        struct iovec local = {.iov_base = buffer, .iov_len = bytes};
+        struct iovec remote = {.iov_base = (void *)(uintptr_t)hva, .iov_len = bytes};
+        ssize_t got = process_vm_readv(pid, &local, 1, &remote, 1, 0);
+
+        if (got < 0)
+                return -errno;
+        return (size_t)got == bytes ? 0 : -EFAULT;
+}
+
+static int get_by_proc_mem(int mem_fd, uint64_t hva, void *buffer, size_t bytes)
+{
+        int r = fileio_pread_full(mem_fd, buffer, bytes, hva);
+
+        /* The address space of a dead process reads as an empty file. */
+        return r == -ENODATA ? -ESRCH : r;
+}
+
+int reader_get(const struct guest_ram *ram, const struct guest_region *region, uint64_t page, size_t n_pages,
+               bool huge, void *buffer, const void **ret_pages)
+{
+        const uint64_t offset = page * PAGE_BYTES;
+        const uint64_t hva = region->region.hva + offset;
+        const size_t bytes = n_pages * PAGE_BYTES;
+
+        assert(n_pages <= READER_CHUNK_PAGES);
+        *ret_pages = buffer;
+        if (region->window) {
+                *ret_pages = region->window + offset;
+                return 0;
+        }
+        if (region->region.shared)
+                return fileio_pread_full(region->file_fd, buffer, bytes, region->region.file_offset + offset);
+        /* Falls through to the slower reader when a page went away, or where the faster one is not permitted.
+         */
+        if ((region->reader == READER_PROCESS_VM || huge) &&
+            get_by_process_vm(ram->pid, hva, buffer, bytes) == 0)
+                return 0;
+        return get_by_proc_mem(ram->mem_fd, hva, buffer, bytes);
+}

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Reads /proc/PID/smaps: a line with the range, permissions and file of each mapping, then lines "Key: value"
+ * for it, of which KernelPageSize and VmFlags matter here. smaps is the only place where the kernel tells
+ * which mappings KSM may merge (VmFlags "mg").
+ */
+#include "scanner/region.h"
+
+#include "base/cleanup.h"
+#include "scanner/page.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+/* A mapping as smaps describes it, before it is cut to the block. */
+struct mapping {
+        uint64_t start;
+        uint64_t end;
+        uint64_t offset;
+        uint64_t device;
+        uint64_t inode;
+        uint64_t page_size_bytes;
+        bool shared;
+        bool hugetlb;
+        bool mergeable;
+};
+
+static const char *next_line(const char *line)
+{
+        const char *end = strchr(line, '\n');
+
+        return end ? end + 1 : line + strlen(line);
+}
+
+/* Reads a number in @base and the one character behind it. */
+static bool parse_number(const char **text, int base, char behind, uint64_t *ret)
+{
+        char *end = NULL;
+
+        errno = 0;
+        *ret = strtoull(*text, &end, base);
+        if (errno || end == *text || *end != behind)
+                return false;
+        *text = end + 1;
+        return true;
+}
+
+/* "start-end perms offset major:minor inode   file": sscanf() would measure the whole text at every line. */
+static bool parse_heading(const char *line, struct mapping *ret)
+{
+        struct mapping mapping = {.page_size_bytes = PAGE_BYTES};
+        uint64_t device_major = 0;
+        uint64_t device_minor = 0;
+        char *end = NULL;
+
+        if (!parse_number(&line, 16, '-', &mapping.start) || !parse_number(&line, 16, ' ', &mapping.end))
+                return false;
+        if (strnlen(line, 5) < 5 || line[4] != ' ' || mapping.end <= mapping.start)
+                return false;
+        mapping.shared = line[3] == 's';
+        line += 5;
+        if (!parse_number(&line, 16, ' ', &mapping.offset) || !parse_number(&line, 16, ':', &device_major) ||
+            !parse_number(&line, 16, ' ', &device_minor))
+                return false;
+        errno = 0;
+        mapping.inode = strtoull(line, &end, 10);
+        if (errno || end == line)
+                return false;
+        mapping.device = makedev(device_major, device_minor);
+        *ret = mapping;
+        return true;
+}
+
+/* Headings start with a lower-case hexadecimal digit, details with a capital letter. */
+static bool is_heading(const char *line)
+{
+        return (*line >= '0' && *line <= '9') || (*line >= 'a' && *line <= 'f');
+}
+
+/* VmFlags are two letters each with a space behind. */
+static bool has_flag(const char *line, const char *end, const char *flag)
+{
+        for (const char *at = strchr(line, ':') + 1; at + 2 < end; at++)
+                if (at[0] == ' ' && at[1] == flag[0] && at[2] == flag[1])
+                        return true;
+        return false;
+}
+
+static void parse_detail(const char *line, struct mapping *mapping)
+{
+        const char *end = next_line(line);
+        uint64_t kib = 0;
+
+        if (strncmp(line, "VmFlags:", 8) == 0) {
+                mapping->hugetlb = has_flag(line, end, "ht");
+                mapping->mergeable = has_flag(line, end, "mg");
+        } else if (strncmp(line, "KernelPageSize:", 15) == 0) {
+                line += 15;
+                if (parse_number(&line, 10, ' ', &kib) && kib >= 4 && kib <= UINT64_MAX / 1024)
+                        mapping->page_size_bytes = kib * 1024;
+        }
+}
+
+/* Reads the mapping that @text starts with; *@ret_next is where the next one starts. */
+static bool parse_mapping(const char *text, struct mapping *ret, const char **ret_next)
+{
+        if (!parse_heading(text, ret))
+                return false;
+        for (text = next_line(text); *text && !is_heading(text); text = next_line(text))
+                parse_detail(text, ret);
+        *ret_next = text;
+        return true;
+}
+
+/* The part of @mapping from @start to @end, which lies in the block at @hva. */
+static struct region cut_to_block(const struct mapping *mapping, uint64_t start, uint64_t end, uint64_t hva)
+{
+        return (struct region){
+                .hva = start,
+                .size_bytes = end - start,
+                .first_page = (start - hva) >> PAGE_SHIFT,
+                .file_offset = mapping->inode ? mapping->offset + (start - mapping->start) : 0,
+                .file_device = mapping->inode ? mapping->device : 0,
+                .file_inode = mapping->inode,
+                .mapping_start = mapping->start,
+                .mapping_end = mapping->end,
+                .page_size_bytes = mapping->page_size_bytes,
+                .shared = mapping->shared,
+                .hugetlb = mapping->hugetlb,
+                .mergeable = mapping->mergeable,
+        };
+}
+
+static int append(struct region **regions, size_t *n_regions, struct region region)
+{
+        struct region *larger = reallocarray(*regions, *n_regions + 1, sizeof(region));
+
+        if (!larger)
+                return -ENOMEM;
+        larger[(*n_regions)++] = region;
+        *regions = larger;
+        return 0;
+}
+
+int region_find(const char *smaps, uint64_t hva, uint64_t size_bytes, struct region **ret_regions,
+                size_t *ret_n_regions, struct failure *failure)
+{
+        CLEANUP_FREE struct region *regions = NULL;
+        size_t n_regions = 0;
+        uint64_t covered = hva;
+        uint64_t end = 0;
+
+        if (__builtin_add_overflow(hva, size_bytes, &end) || hva % PAGE_BYTES || size_bytes % PAGE_BYTES)
+                return failure_set(failure, -EINVAL, "a RAM block lies at an impossible address");
+        while (*smaps && covered < end) {
+                struct mapping mapping = {0};
+                uint64_t cut = 0;
+                int r = 0;
+
+                if (!parse_mapping(smaps, &mapping, &smaps))
+                        return failure_set(failure, -EINVAL, "its smaps file cannot be understood");
+                if (mapping.end <= covered)
+                        continue;
+                if (mapping.start > covered)
+                        break;
+                if (n_regions == REGION_MAX_PER_BLOCK)
+                        return failure_set(failure, -E2BIG, "a RAM block has more than %d mappings",
+                                           REGION_MAX_PER_BLOCK);
+                cut = mapping.end < end ? mapping.end : end;
+                r = append(&regions, &n_regions, cut_to_block(&mapping, covered, cut, hva));
+                if (r < 0)
+                        return r;
+                covered = cut;
+        }
+        if (covered < end)
+                return failure_set(failure, -ENXIO,
+                                   "QEMU has not mapped its RAM where it says it has (at %#" PRIx64 ")",
+                                   covered);
+        *ret_regions = TAKE_PTR(regions);
+        *ret_n_regions = n_regions;
+        return 0;
+}

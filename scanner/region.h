@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How QEMU has mapped a RAM block. What can be done with guest memory follows from the mapping alone (shared
+ * or private, mergeable, huge pages), never from the name of the memory backend.
+ */
+#pragma once
+
+#include "base/failure.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* More mappings than this below one RAM block are refused. */
+#define REGION_MAX_PER_BLOCK 4096
+
+/**
+ * struct region - one mapping of QEMU, cut to the RAM block it lies in
+ * @hva: address of its first byte in QEMU
+ * @size_bytes: a multiple of PAGE_BYTES
+ * @first_page: index of its first page in the block
+ * @file_offset: where it starts in the file behind it; 0 for anonymous memory
+ * @file_device, @file_inode: that file as the kernel names it; 0 for anonymous memory
+ * @mapping_start, @mapping_end: the whole mapping, which names it in /proc/PID/map_files
+ * @page_size_bytes: the kernel's page size of the mapping: 4096, or a hugetlb size
+ * @shared: the mapping is shared: KSM never merges it
+ * @hugetlb: backed by the hugetlb pool
+ * @mergeable: marked for KSM (MADV_MERGEABLE or PR_SET_MEMORY_MERGE)
+ */
+struct region {
+        uint64_t hva;
+        uint64_t size_bytes;
+        uint64_t first_page;
+        uint64_t file_offset;
+        uint64_t file_device;
+        uint64_t file_inode;
+        uint64_t mapping_start;
+        uint64_t mapping_end;
+        uint64_t page_size_bytes;
+        bool shared;
+        bool hugetlb;
+        bool mergeable;
+};
+
+/**
+ * region_find() - the mappings that hold a RAM block
+ * @smaps: text of QEMU's /proc/PID/smaps
+ * @hva, @size_bytes: where the block lies, multiples of PAGE_BYTES
+ * @ret_regions: receives an array in address order, which covers the block without a gap; the caller frees it
+ * @failure: says what does not fit
+ *
+ * Return: 0; -ENXIO when a part of the block is not mapped; -E2BIG above REGION_MAX_PER_BLOCK; -EINVAL when
+ * the text cannot be understood; -ENOMEM.
+ */
+int region_find(const char *smaps, uint64_t hva, uint64_t size_bytes, struct region **ret_regions,
+                size_t *ret_n_regions, struct failure *failure);

@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The memory of every guest is cut into ranges of 2 MiB, and the workers take one after another. In a range a
+ * worker asks which pages exist, reads those, and writes their fingerprints into the guest's array; nothing
+ * is shared between workers but the number of the next range. Which pages exist is asked inside the window,
+ * so a guest that is paused is seen as it was at that instant, whatever was prepared before.
+ *
+ * Each range keeps the times between which it was read. A guest may run again earlier than planned (at the
+ * end of its longest permitted pause, or because somebody else resumed it): then scan_accept() throws away
+ * the ranges that were not read wholly while it was paused. So a result is exact even if this process was not
+ * scheduled for a while.
+ *
+ * Bytes of page tables and hash values are all that remain of guest memory; page contents pass through a
+ * buffer of 256 KiB per worker, wiped at the end.
+ */
+#include "scanner/scan.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "scanner/frames.h"
+#include "scanner/page.h"
+#include "scanner/pagemap.h"
+#include "scanner/present.h"
+#include "scanner/reader.h"
+#include "scanner/sigbus.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define TICK_USEC (100 * USEC_PER_MSEC)
+
+enum range_state {
+        RANGE_STATE_FRESH,   /* never read */
+        RANGE_STATE_AGAIN,   /* read, but it did not count */
+        RANGE_STATE_READ,    /* read in this window */
+        RANGE_STATE_COUNTED, /* accepted */
+};
+
+struct scan_range {
+        uint64_t begun_usec;
+        uint64_t ended_usec;
+        uint64_t page; /* in the mapping */
+        struct guest_block *block;
+        const struct guest_region *region;
+        uint32_t guest;
+        uint16_t n_pages;
+        uint8_t state;
+};
+
+struct scan_guest {
+        struct guest_ram *ram;
+        size_t first_range;
+        size_t n_ranges;
+        size_t n_counted;
+        atomic_size_t n_left; /* of the current window */
+        bool told;            /* guest_done was called in this window */
+        atomic_int frames_error;
+};
+
+/* What one worker needs; nobody else touches it. */
+struct scan_worker {
+        unsigned char *buffer; /* READER_CHUNK_PAGES pages */
+        uint64_t last_range_usec;
+        struct present_run runs[PRESENT_RANGE_PAGES];
+};
+
+struct scan {
+        struct pool *pool;
+        const struct fingerprint_key *key;
+        struct scan_guest *guests;
+        size_t n_guests;
+        struct scan_range *ranges;
+        size_t n_ranges;
+        struct scan_worker *workers;
+        size_t *todo; /* ranges of the current job */
+        size_t n_todo;
+        uint64_t until_usec;
+        int kpageflags_fd;
+        uint64_t total_bytes;
+        atomic_uint_fast64_t done_bytes;
+};
+
+/* Ranges start at multiples of 2 MiB of QEMU's addresses, so that a huge page lies in one range. */
+static uint16_t range_length(const struct region *region, uint64_t page)
+{
+        const uint64_t absolute = (region->hva >> PAGE_SHIFT) + page;
+        const uint64_t to_boundary = PRESENT_RANGE_PAGES - absolute % PRESENT_RANGE_PAGES;
+        const uint64_t left = (region->size_bytes >> PAGE_SHIFT) - page;
+
+        return (uint16_t)(left < to_boundary ? left : to_boundary);
+}
+
+/* Cuts a guest into ranges, in page order; only counts them while @ranges is NULL. */
+static size_t cut_guest(struct guest_ram *ram, uint32_t guest, struct scan_range *ranges)
+{
+        size_t n = 0;
+
+        for (size_t b = 0; b < ram->n_blocks; b++) {
+                struct guest_block *block = &ram->blocks[b];
+
+                for (size_t r = 0; r < block->n_regions; r++) {
+                        const struct guest_region *region = &block->regions[r];
+                        const uint64_t n_pages = region->region.size_bytes >> PAGE_SHIFT;
+                        uint16_t length = 0;
+
+                        for (uint64_t page = 0; page < n_pages; page += length, n++) {
+                                length = range_length(&region->region, page);
+                                if (ranges)
+                                        ranges[n] = (struct scan_range){
+                                                .page = page,
+                                                .block = block,
+                                                .region = region,
+                                                .guest = guest,
+                                                .n_pages = length,
+                                        };
+                        }
+                }
+        }
+        return n;
+}
+
+static int cut_guests(struct scan *scan, struct guest_ram *const *guests)
+{
+        for (size_t i = 0; i < scan->n_guests; i++) {
+                scan->guests[i].ram = guests[i];
+                scan->guests[i].first_range = scan->n_ranges;
+                scan->guests[i].n_ranges = cut_guest(guests[i], (uint32_t)i, NULL);
+                scan->n_ranges += scan->guests[i].n_ranges;
+        }
+        scan->ranges = calloc(scan->n_ranges + 1, sizeof(*scan->ranges));
+        scan->todo = calloc(scan->n_ranges + 1, sizeof(*scan->todo));
+        if (!scan->ranges || !scan->todo)
+                return -ENOMEM;
+        for (size_t i = 0; i < scan->n_guests; i++)
+                cut_guest(guests[i], (uint32_t)i, scan->ranges + scan->guests[i].first_range);
+        for (size_t i = 0; i < scan->n_ranges; i++)
+                scan->total_bytes += scan->ranges[i].n_pages * PAGE_BYTES;
+        return 0;
+}
+
+static int new_workers(struct scan *scan)
+{
+        const unsigned int n = pool_n_threads(scan->pool);
+        const size_t bytes = READER_CHUNK_PAGES * PAGE_BYTES;
+
+        scan->workers = calloc(n, sizeof(*scan->workers));
+        if (!scan->workers)
+                return -ENOMEM;
+        for (unsigned int i = 0; i < n; i++) {
+                scan->workers[i].buffer = aligned_alloc(PAGE_BYTES, bytes);
+                if (!scan->workers[i].buffer)
+                        return -ENOMEM;
+                memset(scan->workers[i].buffer, 0, bytes); /* faulted in before any pause */
+                (void)madvise(scan->workers[i].buffer, bytes, MADV_DONTDUMP);
+        }
+        return 0;
+}
+
+int scan_new(struct pool *pool, const struct fingerprint_key *key, struct guest_ram *const *guests,
+             size_t n_guests, struct scan **ret)
+{
+        struct scan *scan = calloc(1, sizeof(*scan));
+        int r = 0;
+
+        if (!scan)
+                return -ENOMEM;
+        scan->pool = pool;
+        scan->key = key;
+        scan->n_guests = n_guests;
+        scan->guests = calloc(n_guests + 1, sizeof(*scan->guests));
+        r = scan->guests ? cut_guests(scan, guests) : -ENOMEM;
+        if (r == 0)
+                r = new_workers(scan);
+        if (r < 0) {
+                scan_free(scan);
+                return r;
+        }
+        *ret = scan;
+        return 0;
+}
+
+static void free_worker(struct scan_worker *worker)
+{
+        if (worker->buffer)
+                explicit_bzero(worker->buffer, READER_CHUNK_PAGES * PAGE_BYTES);
+        free(worker->buffer);
+}
+
+struct scan *scan_free(struct scan *scan)
+{
+        if (!scan)
+                return NULL;
+        for (unsigned int i = 0; scan->workers && i < pool_n_threads(scan->pool); i++)
+                free_worker(&scan->workers[i]);
+        free(scan->workers);
+        free(scan->ranges);
+        free(scan->todo);
+        free(scan->guests);
+        free(scan);
+        return NULL;
+}
+
+static bool for_each_region(struct guest_ram *ram, bool (*visit)(struct guest_ram *, struct guest_region *))
+{
+        for (size_t b = 0; b < ram->n_blocks; b++)
+                for (size_t r = 0; r < ram->blocks[b].n_regions; r++)
+                        if (!visit(ram, &ram->blocks[b].regions[r]))
+                                return false;
+        return true;
+}
+
+static bool map_region(struct guest_ram *ram, struct guest_region *region)
+{
+        struct failure failure = {0};
+        int r = reader_map(region, &failure);
+
+        if (r < 0)
+                guest_ram_fail(ram, r, "%s", failure.text);
+        return r == 0;
+}
+
+static bool unmap_region(struct guest_ram *ram, struct guest_region *region)
+{
+        (void)ram;
+        reader_unmap(region);
+        return true;
+}
+
+void scan_map(struct scan *scan, size_t guest)
+{
+        (void)for_each_region(scan->guests[guest].ram, map_region);
+}
+
+void scan_unmap(struct scan *scan, size_t guest)
+{
+        (void)for_each_region(scan->guests[guest].ram, unmap_region);
+}
+
+/* The reading of one range, as an argument for sigbus_survives(). */
+struct reading {
+        const struct scan *scan;
+        const struct scan_range *range;
+        struct scan_worker *worker;
+        int error;
+};
+
+static uint64_t *words_at(const struct scan_range *range, uint64_t *words, uint64_t page)
+{
+        return words + range->region->region.first_page + page;
+}
+
+static int read_run(const struct reading *reading, const struct present_run *run)
+{
+        const struct scan_range *range = reading->range;
+        uint64_t *fingerprints = words_at(range, range->block->fingerprints, run->page);
+
+        if (run->state != PRESENT_STATE_DATA) {
+                for (size_t i = 0; i < run->n_pages; i++)
+                        fingerprints[i] = run->state == PRESENT_STATE_SWAPPED ? PAGE_SWAPPED : PAGE_ZERO;
+                return 0;
+        }
+        for (size_t done = 0; done < run->n_pages;) {
+                const size_t left = run->n_pages - done;
+                const size_t n = left < READER_CHUNK_PAGES ? left : READER_CHUNK_PAGES;
+                const void *pages = NULL;
+                int r = reader_get(reading->scan->guests[range->guest].ram, range->region, run->page + done,
+                                   n, run->huge, reading->worker->buffer, &pages);
+
+                if (r < 0)
+                        return r;
+                fingerprint_pages(reading->scan->key, pages, n, fingerprints + done);
+                done += n;
+        }
+        return 0;
+}
+
+static void read_range(void *argument)
+{
+        struct reading *reading = argument;
+        const struct scan_range *range = reading->range;
+        struct present_run *runs = reading->worker->runs;
+        size_t n_runs = 0;
+
+        reading->error = present_find(reading->scan->guests[range->guest].ram, range->region, range->page,
+                                      range->n_pages, runs, &n_runs);
+        for (size_t i = 0; i < n_runs && reading->error == 0; i++)
+                reading->error = read_run(reading, &runs[i]);
+}
+
+static void fail_guest(struct guest_ram *ram, int error)
+{
+        switch (error) {
+        case -ESRCH:
+                guest_ram_fail(ram, error, "QEMU (process %d) ended while its memory was read", ram->pid);
+                return;
+        case -ENODATA:
+                guest_ram_fail(ram, error, "its RAM file was truncated while it was read");
+                return;
+        case -EIO:
+        case -EFAULT:
+                guest_ram_fail(ram, error,
+                               "a part of its memory cannot be read (unmapped, or a poisoned page)");
+                return;
+        default:
+                guest_ram_fail(ram, error, "cannot read its memory: %s", strerror(-error));
+        }
+}
+
+/* Tells the waiting thread when the last range of a guest in this window is over. */
+static void leave_range(struct scan *scan, struct scan_guest *guest)
+{
+        if (atomic_fetch_sub(&guest->n_left, 1) == 1)
+                pool_wake(scan->pool);
+}
+
+static bool work_on_range(void *context, unsigned int number, size_t item)
+{
+        struct scan *scan = context;
+        struct scan_range *range = &scan->ranges[scan->todo[item]];
+        struct scan_guest *guest = &scan->guests[range->guest];
+        struct scan_worker *worker = &scan->workers[number];
+        struct reading reading = {.scan = scan, .range = range, .worker = worker};
+        const uint64_t now = clock_now_usec();
+
+        if (scan->until_usec != USEC_INFINITY && now + worker->last_range_usec >= scan->until_usec)
+                return false;
+        if (atomic_load_explicit(&guest->ram->error, memory_order_relaxed) == 0) {
+                /* Slots are cleared only where something was written: untouched ones cost no memory. */
+                if (range->state == RANGE_STATE_AGAIN)
+                        memset(words_at(range, range->block->fingerprints, range->page), 0,
+                               range->n_pages * sizeof(uint64_t));
+                range->begun_usec = now;
+                if (!sigbus_survives(read_range, &reading))
+                        reading.error = -EIO;
+                range->ended_usec = clock_now_usec();
+                range->state = RANGE_STATE_READ;
+                worker->last_range_usec = range->ended_usec - now;
+                atomic_fetch_add_explicit(&scan->done_bytes, range->n_pages * PAGE_BYTES,
+                                          memory_order_relaxed);
+                if (reading.error < 0)
+                        fail_guest(guest->ram, reading.error);
+        }
+        leave_range(scan, guest);
+        return true;
+}
+
+static void list_ranges_of_guest(struct scan *scan, struct scan_guest *guest)
+{
+        const size_t before = scan->n_todo;
+
+        for (size_t i = guest->first_range; i < guest->first_range + guest->n_ranges; i++)
+                if (scan->ranges[i].state != RANGE_STATE_COUNTED)
+                        scan->todo[scan->n_todo++] = i;
+        atomic_store(&guest->n_left, scan->n_todo - before);
+        guest->told = false;
+}
+
+static void tell_observer(struct scan *scan, const size_t *guests, size_t n_guests,
+                          const struct scan_observer *observer)
+{
+        for (size_t i = 0; i < n_guests && observer->guest_done; i++) {
+                struct scan_guest *guest = &scan->guests[guests[i]];
+
+                if (guest->told || atomic_load(&guest->n_left) > 0)
+                        continue;
+                guest->told = true;
+                observer->guest_done(observer->context, guests[i]);
+        }
+        if (observer->tick)
+                observer->tick(observer->context);
+}
+
+void scan_window(struct scan *scan, const size_t *guests, size_t n_guests, uint64_t until_usec,
+                 const struct scan_observer *observer)
+{
+        static const struct scan_observer nobody = {0};
+        bool ended = false;
+
+        observer = observer ? observer : &nobody;
+        scan->until_usec = until_usec;
+        scan->n_todo = 0;
+        for (size_t i = 0; i < n_guests; i++)
+                if (atomic_load(&scan->guests[guests[i]].ram->error) == 0)
+                        list_ranges_of_guest(scan, &scan->guests[guests[i]]);
+        pool_start(scan->pool, scan->n_todo, work_on_range, scan);
+        while (!ended) {
+                ended = pool_wait(scan->pool, clock_now_usec() + TICK_USEC);
+                tell_observer(scan, guests, n_guests, observer);
+        }
+}
+
+/* A dead process has no mappings left and looks like one with no memory: its pagemap tells them apart. */
+static void check_alive(struct guest_ram *ram)
+{
+        uint64_t entry = 0;
+
+        if (ram->n_blocks > 0 &&
+            pagemap_read(ram->pagemap_fd, ram->blocks[0].regions[0].region.hva, &entry, 1) == -ESRCH)
+                fail_guest(ram, -ESRCH);
+}
+
+size_t scan_accept(struct scan *scan, size_t guest_index, uint64_t from_usec, uint64_t until_usec)
+{
+        struct scan_guest *guest = &scan->guests[guest_index];
+        size_t n_accepted = 0;
+
+        check_alive(guest->ram);
+        for (size_t i = guest->first_range; i < guest->first_range + guest->n_ranges; i++) {
+                struct scan_range *range = &scan->ranges[i];
+
+                if (range->state != RANGE_STATE_READ)
+                        continue;
+                if (range->begun_usec >= from_usec && range->ended_usec <= until_usec) {
+                        range->state = RANGE_STATE_COUNTED;
+                        n_accepted++;
+                } else {
+                        range->state = RANGE_STATE_AGAIN;
+                        atomic_fetch_sub(&scan->done_bytes, range->n_pages * PAGE_BYTES);
+                }
+        }
+        guest->n_counted += n_accepted;
+        return n_accepted;
+}
+
+bool scan_guest_is_complete(const struct scan *scan, size_t guest)
+{
+        return atomic_load(&scan->guests[guest].ram->error) < 0 ||
+               scan->guests[guest].n_counted == scan->guests[guest].n_ranges;
+}
+
+static bool work_on_frames(void *context, unsigned int number, size_t item)
+{
+        struct scan *scan = context;
+        const struct scan_range *range = &scan->ranges[item];
+        struct scan_guest *guest = &scan->guests[range->guest];
+        int r = 0;
+
+        (void)number;
+        if (range->state != RANGE_STATE_COUNTED || atomic_load(&guest->frames_error) < 0)
+                return true;
+        r = frames_read_range(guest->ram, range->block, range->region, range->page, range->n_pages,
+                              scan->kpageflags_fd);
+        if (r < 0)
+                atomic_store(&guest->frames_error, r);
+        return true;
+}
+
+void scan_read_frames(struct scan *scan, int kpageflags_fd)
+{
+        if (kpageflags_fd < 0)
+                return;
+        scan->kpageflags_fd = kpageflags_fd;
+        pool_start(scan->pool, scan->n_ranges, work_on_frames, scan);
+        (void)pool_wait(scan->pool, USEC_INFINITY);
+        for (size_t i = 0; i < scan->n_guests; i++)
+                scan->guests[i].ram->frames_known = atomic_load(&scan->guests[i].frames_error) == 0;
+}
+
+uint64_t scan_progress(const struct scan *scan, uint64_t *ret_total_bytes)
+{
+        *ret_total_bytes = scan->total_bytes;
+        return atomic_load(&scan->done_bytes);
+}

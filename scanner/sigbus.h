@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Reading a mapping that can break: a RAM file truncated under us, a poisoned page. */
+#pragma once
+
+#include <stdbool.h>
+
+/**
+ * sigbus_install() - catch SIGBUS for sigbus_survives()
+ *
+ * Once per process. A SIGBUS outside sigbus_survives() still ends the process.
+ *
+ * Return: 0, or a negative errno.
+ */
+int sigbus_install(void);
+
+/**
+ * sigbus_survives() - call a function that may meet SIGBUS
+ * @function: called in this thread; must not own anything when it touches the mapping, for it may never
+ * return
+ *
+ * Return: whether it came to its end.
+ */
+bool sigbus_survives(void (*function)(void *argument), void *argument);
