@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Ideally every content needs one frame. A content that has f frames keeps one of them, and the other f - 1
+ * are the gap: summed over all contents that is ideal less actual sharing exactly, so every page of the gap
+ * belongs to one frame that need not be there, and that frame has a reason.
+ *
+ * The frame that is kept is the one with the best chance of being kept by KSM: one that KSM made, else the
+ * one whose reason comes last. So a content with one copy in a guest that KSM cannot touch and three in a
+ * guest that it has not scanned yet gives 1 x "shared-mapping" and 2 x "not-scanned-yet".
+ *
+ * Only what the evidence of one scan proves is said; the rest is "unexplained":
+ *   not-scanned-yet   KSM has completed fewer than two passes since boot, or has met no page of this QEMU at
+ * all sharing-limit     c copies need ceil(c / max_page_sharing) KSM pages; frames beyond that are not
+ * explained by it
+ */
+#include "merge/gap.h"
+
+#include "scanner/page.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+/* Ranks above every reason: a frame that KSM made is the one to keep. */
+#define RANK_KSM GAP_REASON_MAX_
+
+struct attribution {
+        const struct census *census;
+        const struct gap_facts *facts;
+        struct gap *gap;
+};
+
+const char *gap_reason_to_string(enum gap_reason reason)
+{
+        static const char *const names[] = {
+                [GAP_REASON_SHARED_MAPPING] = "shared-mapping",   [GAP_REASON_HUGETLB] = "hugetlb",
+                [GAP_REASON_NOT_MERGEABLE] = "not-mergeable",     [GAP_REASON_KSM_OFF] = "ksm-off",
+                [GAP_REASON_NOT_SCANNED_YET] = "not-scanned-yet", [GAP_REASON_HUGE_PAGE] = "huge-page",
+                [GAP_REASON_SHARING_LIMIT] = "sharing-limit",     [GAP_REASON_UNEXPLAINED] = "unexplained",
+        };
+
+        static_assert(sizeof(names) / sizeof(names[0]) == GAP_REASON_MAX_, "every reason has a name");
+        return names[reason];
+}
+
+static bool is_not_scanned_yet(const struct gap_facts *facts, uint32_t guest)
+{
+        if (facts->full_scans >= 0 && facts->full_scans < GAP_PASSES_NEEDED)
+                return true;
+        return facts->visited_pages && facts->visited_pages[guest] == 0;
+}
+
+/* Why this frame was not merged away, or RANK_KSM. */
+static unsigned int rank_of_frame(const struct attribution *attribution, const struct census_copy *copy)
+{
+        const struct guest_block *block = &attribution->census->rams[copy->guest]->blocks[copy->block];
+        const struct region *region = &guest_block_region(block, copy->page)->region;
+        const struct gap_facts *facts = attribution->facts;
+
+        if (region->shared)
+                return GAP_REASON_SHARED_MAPPING;
+        if (region->hugetlb)
+                return GAP_REASON_HUGETLB;
+        if (copy->frame & FRAME_KSM)
+                return RANK_KSM;
+        if (!region->mergeable)
+                return GAP_REASON_NOT_MERGEABLE;
+        if (!facts->ksm_known)
+                return GAP_REASON_UNEXPLAINED;
+        if (!facts->ksm_runs)
+                return GAP_REASON_KSM_OFF;
+        if (is_not_scanned_yet(facts, copy->guest))
+                return GAP_REASON_NOT_SCANNED_YET;
+        if (copy->frame & FRAME_HUGE)
+                return GAP_REASON_HUGE_PAGE;
+        return GAP_REASON_UNEXPLAINED;
+}
+
+static void charge(struct gap *gap, uint32_t guest, enum gap_reason reason)
+{
+        gap->by_guest[(size_t)guest * GAP_REASON_MAX_ + reason]++;
+        gap->by_reason[reason]++;
+        gap->pages++;
+}
+
+/* How many KSM pages beyond the first one the sharing limit forces on @n_copies merged copies. */
+static uint64_t forced_by_limit(const struct gap_facts *facts, uint64_t n_copies)
+{
+        return facts->max_page_sharing && n_copies ? (n_copies - 1) / facts->max_page_sharing : 0;
+}
+
+static bool begins_frame(const struct census_copy *copies, size_t i)
+{
+        return i == 0 || copies[i].frame == FRAME_OWN || copies[i].frame != copies[i - 1].frame;
+}
+
+struct content {
+        size_t kept;         /* the copy whose frame is kept */
+        uint64_t ksm_copies; /* copies that KSM merged */
+};
+
+static struct content survey(const struct attribution *attribution, const struct census_copy *copies,
+                             size_t n_copies)
+{
+        struct content content = {0};
+        unsigned int best = 0;
+
+        for (size_t i = 0; i < n_copies; i++) {
+                unsigned int rank = rank_of_frame(attribution, &copies[i]);
+
+                content.ksm_copies += rank == RANK_KSM;
+                if (begins_frame(copies, i) && (i == 0 || rank > best)) {
+                        best = rank;
+                        content.kept = i;
+                }
+        }
+        return content;
+}
+
+static void attribute_content(void *context, const struct census_copy *copies, size_t n_copies)
+{
+        struct attribution *attribution = context;
+        const struct content content = survey(attribution, copies, n_copies);
+        uint64_t forced = forced_by_limit(attribution->facts, content.ksm_copies);
+
+        for (size_t i = 0; i < n_copies; i++) {
+                unsigned int rank = 0;
+
+                if (!begins_frame(copies, i) || i == content.kept)
+                        continue;
+                rank = rank_of_frame(attribution, &copies[i]);
+                if (rank == RANK_KSM) {
+                        rank = forced > 0 ? GAP_REASON_SHARING_LIMIT : GAP_REASON_UNEXPLAINED;
+                        forced -= forced > 0;
+                }
+                charge(attribution->gap, copies[i].guest, (enum gap_reason)rank);
+        }
+}
+
+int gap_new(const struct census *census, const struct gap_facts *facts, struct gap **ret)
+{
+        struct attribution attribution = {.census = census, .facts = facts};
+        struct gap *gap = calloc(1, sizeof(*gap));
+        int r = 0;
+
+        if (!gap)
+                return -ENOMEM;
+        attribution.gap = gap;
+        gap->by_guest = calloc((census->n_guests + 1) * GAP_REASON_MAX_, sizeof(*gap->by_guest));
+        r = gap->by_guest ? census_for_each_duplicate(census, attribute_content, &attribution) : -ENOMEM;
+        if (r < 0) {
+                gap_free(gap);
+                return r;
+        }
+        *ret = gap;
+        return 0;
+}
+
+struct gap *gap_free(struct gap *gap)
+{
+        if (!gap)
+                return NULL;
+        free(gap->by_guest);
+        free(gap);
+        return NULL;
+}

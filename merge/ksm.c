@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "merge/ksm.h"
+
+#include "base/cleanup.h"
+#include "base/fileio.h"
+#include "base/text.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool parse_number(const char *text, int64_t *ret)
+{
+        char *end = NULL;
+
+        errno = 0;
+        *ret = strtoll(text, &end, 10);
+        return errno == 0 && end != text && *end == '\0';
+}
+
+static void add_file(struct ksm *ksm, int dir_fd, const char *name)
+{
+        CLEANUP_FREE char *text = NULL;
+        struct ksm_file file = {0};
+
+        if (ksm->n_files == KSM_MAX_FILES || strlen(name) >= sizeof(file.name) ||
+            fileio_read_text(dir_fd, name, &text) < 0)
+                return;
+        text[strcspn(text, "\n")] = '\0';
+        text_make_printable(text);
+        (void)snprintf(file.name, sizeof(file.name), "%s", name);
+        (void)snprintf(file.text, sizeof(file.text), "%s", text);
+        file.is_number = parse_number(file.text, &file.value);
+        ksm->files[ksm->n_files++] = file;
+}
+
+static int compare_files(const void *a, const void *b)
+{
+        return strcmp(((const struct ksm_file *)a)->name, ((const struct ksm_file *)b)->name);
+}
+
+int ksm_read(const char *path, struct ksm *ret)
+{
+        DIR *dir = opendir(path);
+        const struct dirent *entry = NULL;
+
+        *ret = (struct ksm){0};
+        if (!dir)
+                return errno == ENOENT ? 0 : -errno;
+        while ((entry = readdir(dir)))
+                if (entry->d_name[0] != '.')
+                        add_file(ret, dirfd(dir), entry->d_name);
+        (void)closedir(dir);
+        qsort(ret->files, ret->n_files, sizeof(ret->files[0]), compare_files);
+        ret->available = ret->n_files > 0;
+        return 0;
+}
+
+bool ksm_get(const struct ksm *ksm, const char *name, int64_t *ret_value)
+{
+        for (size_t i = 0; i < ksm->n_files; i++) {
+                if (strcmp(ksm->files[i].name, name) != 0 || !ksm->files[i].is_number)
+                        continue;
+                *ret_value = ksm->files[i].value;
+                return true;
+        }
+        return false;
+}
+
+int ksm_visited_pages(int proc_fd, uint64_t *ret_pages)
+{
+        static const char key[] = "ksm_rmap_items ";
+        CLEANUP_FREE char *text = NULL;
+        const char *line = NULL;
+        int r = fileio_read_text(proc_fd, "ksm_stat", &text);
+
+        if (r < 0)
+                return r;
+        line = strstr(text, key);
+        if (!line)
+                return -ENODATA;
+        *ret_pages = strtoull(line + sizeof(key) - 1, NULL, 10);
+        return 0;
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the kernel says of KSM: settings and counters of the host, progress in one process. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define KSM_DIR        "/sys/kernel/mm/ksm"
+#define KSM_MAX_FILES  128
+#define KSM_NAME_BYTES 64
+#define KSM_TEXT_BYTES 128
+
+/**
+ * struct ksm_file - one file of the kernel's ksm folder
+ * @name: its name
+ * @text: its content without the line end
+ * @value: the same as a number, where it is one
+ */
+struct ksm_file {
+        char name[KSM_NAME_BYTES];
+        char text[KSM_TEXT_BYTES];
+        int64_t value;
+        bool is_number;
+};
+
+/**
+ * struct ksm - everything in that folder, sorted by name
+ * @available: the kernel has KSM
+ */
+struct ksm {
+        struct ksm_file files[KSM_MAX_FILES];
+        size_t n_files;
+        bool available;
+};
+
+/**
+ * ksm_read() - read the whole folder
+ * @path: KSM_DIR, or a fixture
+ *
+ * A kernel without KSM is no error: @ret then says that it is not available. Files that cannot be read are
+ * left out.
+ *
+ * Return: 0, or a negative errno when the folder exists but cannot be read.
+ */
+int ksm_read(const char *path, struct ksm *ret);
+
+/**
+ * ksm_get() - the number in one file
+ *
+ * Return: whether it is there.
+ */
+bool ksm_get(const struct ksm *ksm, const char *name, int64_t *ret_value);
+
+/**
+ * ksm_visited_pages() - how many pages of a process KSM has looked at
+ * @proc_fd: its open /proc/PID folder
+ *
+ * ksm_rmap_items of /proc/PID/ksm_stat (kernel 6.1): KSM keeps one item for every page that it has met.
+ *
+ * Return: 0; -ENODATA when the file lacks it; -ENOENT on older kernels; another negative errno.
+ */
+int ksm_visited_pages(int proc_fd, uint64_t *ret_pages);
