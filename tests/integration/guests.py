@@ -11,6 +11,7 @@ import atexit
 import ctypes
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -24,6 +25,7 @@ PAGE = 4096
 MIB = 1 << 20
 QEMU = os.environ.get("QEMU", "qemu-system-x86_64")
 CACHE = os.environ.get("SAMEPAGE_CACHE", "/var/cache/samepage")
+CONTENT_AT = 16 * MIB
 BOOT_SECONDS = 120  # TCG boots in about 3 s; a loaded machine may need far longer
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -268,13 +270,15 @@ def guest_image():
 class Guest:
     """One guest. linux=False boots no kernel: the firmware runs and finds nothing, which takes no time.
 
-    @workload: arguments of tests/guest/workload.c. @extra: more QEMU arguments. @name: what `query-name` says; None gives QEMU no
+    @workload: arguments of tests/guest/workload.c. @content: a file that QEMU puts into the RAM at 16 MiB; with linux=False such a
+    guest stands still and yet holds known content. @extra: more QEMU arguments. @name: what `query-name` says; None gives QEMU no
     name. As a context manager it kills the guest at the end.
     """
 
     _count = 0
 
-    def __init__(self, name="", ram="default", mib=160, machine="pc", linux=True, workload=None, extra=(), memory=None, smp=1):
+    def __init__(self, name="", ram="default", mib=160, machine="pc", linux=True, workload=None, content=None,
+                 extra=(), memory=None, smp=1):
         if shutil.which(QEMU) is None:
             raise unittest.SkipTest(f"{QEMU} is not installed")
         Guest._count += 1
@@ -299,6 +303,8 @@ class Guest:
             kernel, initramfs = guest_image()
             words = ["console=ttyS0", "quiet", "nokaslr", "reboot=t", *(f"sp.{k}={v}" for k, v in (workload or {}).items())]
             args += ["-kernel", kernel, "-initrd", initramfs, "-append", " ".join(words)]
+        if content:
+            args += ["-device", f"loader,file={content},addr={CONTENT_AT:#x},force-raw=on"]
         args += list(extra)
 
         with open(self.log, "wb") as log:
@@ -405,6 +411,19 @@ def boot(*guests):
     for g in guests:
         g.wait_ready()
     return guests
+
+
+def content_file(mib, equal_mib=0, zero_mib=0, seed=0):
+    """A file of @mib: first @equal_mib of pages equal in every such file, then @zero_mib of zeros, then pages of @seed alone."""
+    path = os.path.join(tmp_dir(), f"content-{mib}-{equal_mib}-{zero_mib}-{seed}")
+    if not os.path.exists(path):
+        with open(path, "wb") as f:
+            f.write(random.Random("equal").randbytes(equal_mib * MIB))
+            f.write(bytes(zero_mib * MIB))
+            rest = random.Random(seed)
+            for _ in range(mib - equal_mib - zero_mib):
+                f.write(rest.randbytes(MIB))
+    return path
 
 
 def hot_add_dimm(guest, mib, ident="hot0", backend="memory-backend-ram", **properties):

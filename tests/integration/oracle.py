@@ -171,7 +171,7 @@ def _read_piece(block, m, pid, mem, frames):
                     raise OracleError("frame numbers read as 0: no privilege")
                 flags = frames.flags(pfn)
             else:
-                pfn, flags = (st.st_dev, st.st_ino, i + m.offset // PAGE), 0
+                pfn, flags = (pid, st.st_ino, i + m.offset // PAGE), 0
             if flags & KPF_ZERO_PAGE:
                 block.pages.append((None, None, False))
                 continue
