@@ -160,8 +160,8 @@ static int list_pages(struct census *census)
         census->pages = malloc((census->n_pages + 1) * sizeof(*census->pages));
         if (!census->pages)
                 return -ENOMEM;
-        for (uint32_t i = 0, n = 0; i < census->n_blocks; i++)
-                n += (uint32_t)take_block(block_of(census, i), i, census->pages + n, NULL);
+        for (size_t i = 0, n = 0; i < census->n_blocks; i++)
+                n += take_block(block_of(census, (uint32_t)i), (uint32_t)i, census->pages + n, NULL);
         return 0;
 }
 

@@ -43,6 +43,15 @@ const char *gap_reason_to_string(enum gap_reason reason)
         return names[reason];
 }
 
+enum gap_reason gap_reason_of_region(const struct region *region)
+{
+        if (region->shared)
+                return GAP_REASON_SHARED_MAPPING;
+        if (region->hugetlb)
+                return GAP_REASON_HUGETLB;
+        return region->mergeable ? GAP_REASON_MAX_ : GAP_REASON_NOT_MERGEABLE;
+}
+
 static bool is_not_scanned_yet(const struct gap_facts *facts, uint32_t guest)
 {
         if (facts->full_scans >= 0 && facts->full_scans < GAP_PASSES_NEEDED)
@@ -54,17 +63,13 @@ static bool is_not_scanned_yet(const struct gap_facts *facts, uint32_t guest)
 static unsigned int rank_of_frame(const struct attribution *attribution, const struct census_copy *copy)
 {
         const struct guest_block *block = &attribution->census->rams[copy->guest]->blocks[copy->block];
-        const struct region *region = &guest_block_region(block, copy->page)->region;
+        const enum gap_reason reason = gap_reason_of_region(&guest_block_region(block, copy->page)->region);
         const struct gap_facts *facts = attribution->facts;
 
-        if (region->shared)
-                return GAP_REASON_SHARED_MAPPING;
-        if (region->hugetlb)
-                return GAP_REASON_HUGETLB;
+        if (reason != GAP_REASON_MAX_)
+                return reason;
         if (copy->frame & FRAME_KSM)
                 return RANK_KSM;
-        if (!region->mergeable)
-                return GAP_REASON_NOT_MERGEABLE;
         if (!facts->ksm_known)
                 return GAP_REASON_UNEXPLAINED;
         if (!facts->ksm_runs)

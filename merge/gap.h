@@ -24,6 +24,14 @@ enum gap_reason {
 const char *gap_reason_to_string(enum gap_reason reason);
 
 /**
+ * gap_reason_of_region() - why KSM can never merge pages of this mapping
+ *
+ * Return: GAP_REASON_SHARED_MAPPING, GAP_REASON_HUGETLB or GAP_REASON_NOT_MERGEABLE; GAP_REASON_MAX_ when it
+ * can.
+ */
+enum gap_reason gap_reason_of_region(const struct region *region);
+
+/**
  * struct gap_facts - what has to be known besides the census to tell reasons
  * @ksm_known: the kernel has KSM and its settings could be read
  * @ksm_runs: ksmd is switched on (run = 1)

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "conf/settings.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_MAX_PAUSE_MSEC 500
+#define DEFAULT_TIMEOUT_SEC    5
+#define DEFAULT_RUNTIME_DIR    "/run/samepage"
+#define DEFAULT_KSM_DIR        "/sys/kernel/mm/ksm"
+
+/* A guest that stands still for longer than this has lost its clients anyway. */
+#define MAX_PAUSE_MSEC_LIMIT 60000
+#define TIMEOUT_SEC_LIMIT    3600
+#define THREADS_LIMIT        1024
+
+const char *scan_mode_to_string(enum scan_mode mode)
+{
+        static const char *const names[] = {
+                [SCAN_MODE_SNAPSHOT] = "snapshot",
+                [SCAN_MODE_SLICED] = "sliced",
+                [SCAN_MODE_LIVE] = "live",
+        };
+
+        static_assert(sizeof(names) / sizeof(names[0]) == SCAN_MODE_MAX_, "every mode has a name");
+        return names[mode];
+}
+
+static int append_word(struct settings_list *list, const char *word, struct failure *failure)
+{
+        char **larger = NULL;
+
+        if (list->n == SETTINGS_MAX_GUESTS)
+                return failure_set(failure, -E2BIG, "more than %d guests at once", SETTINGS_MAX_GUESTS);
+        larger = reallocarray(list->words, list->n + 1, sizeof(*larger));
+        if (!larger)
+                return failure_set(failure, -ENOMEM, "out of memory");
+        list->words = larger;
+        list->words[list->n] = strdup(word);
+        if (!list->words[list->n])
+                return failure_set(failure, -ENOMEM, "out of memory");
+        list->n++;
+        return 0;
+}
+
+static int set_string(char **string, const char *value, struct failure *failure)
+{
+        char *copy = NULL;
+
+        if (*value == '\0')
+                return failure_set(failure, -EINVAL, "an empty path");
+        copy = strdup(value);
+        if (!copy)
+                return failure_set(failure, -ENOMEM, "out of memory");
+        free(*string);
+        *string = copy;
+        return 0;
+}
+
+static int parse_number(const char *text, unsigned long least, unsigned long most, unsigned long *ret,
+                        struct failure *failure)
+{
+        char *end = NULL;
+        unsigned long value = 0;
+
+        errno = 0;
+        value = strtoul(text, &end, 10);
+        if (errno || end == text || *end || strchr(text, '-') || value < least || value > most)
+                return failure_set(failure, -EINVAL, "\"%s\" is not a whole number from %lu to %lu", text,
+                                   least, most);
+        *ret = value;
+        return 0;
+}
+
+static int set_qmp(struct settings *settings, const char *argument, struct failure *failure)
+{
+        if (*argument == '\0')
+                return failure_set(failure, -EINVAL, "an empty path");
+        return append_word(&settings->qmp_sockets, argument, failure);
+}
+
+static int set_guest(struct settings *settings, const char *argument, struct failure *failure)
+{
+        for (size_t i = 0; i < settings->guests.n; i++)
+                if (strcmp(settings->guests.words[i], argument) == 0)
+                        return failure_set(failure, -EINVAL, "guest \"%s\" is named twice", argument);
+        return append_word(&settings->guests, argument, failure);
+}
+
+static int set_mode(struct settings *settings, const char *argument, struct failure *failure)
+{
+        for (enum scan_mode mode = 0; mode < SCAN_MODE_MAX_; mode++) {
+                if (strcmp(argument, scan_mode_to_string(mode)) != 0)
+                        continue;
+                settings->mode = mode;
+                return 0;
+        }
+        return failure_set(failure, -EINVAL, "\"%s\" is no mode: snapshot, sliced or live", argument);
+}
+
+static int set_max_pause(struct settings *settings, const char *argument, struct failure *failure)
+{
+        unsigned long msec = 0;
+        int r = 0;
+
+        if (strcmp(argument, "0") == 0)
+                return failure_set(failure, -EINVAL,
+                                   "a pause of 0 ms reads nothing; to scan without pausing use --mode live");
+        r = parse_number(argument, 1, MAX_PAUSE_MSEC_LIMIT, &msec, failure);
+        if (r < 0)
+                return r;
+        settings->max_pause_usec = msec * USEC_PER_MSEC;
+        return 0;
+}
+
+static int set_timeout(struct settings *settings, const char *argument, struct failure *failure)
+{
+        unsigned long seconds = 0;
+        int r = parse_number(argument, 1, TIMEOUT_SEC_LIMIT, &seconds, failure);
+
+        if (r < 0)
+                return r;
+        settings->timeout_usec = seconds * USEC_PER_SEC;
+        return 0;
+}
+
+static int set_threads(struct settings *settings, const char *argument, struct failure *failure)
+{
+        unsigned long threads = 0;
+        int r = parse_number(argument, 1, THREADS_LIMIT, &threads, failure);
+
+        if (r < 0)
+                return r;
+        settings->threads = (unsigned int)threads;
+        return 0;
+}
+
+static int set_together(struct settings *settings, const char *argument, struct failure *failure)
+{
+        (void)argument;
+        (void)failure;
+        settings->together = true;
+        return 0;
+}
+
+static int set_json(struct settings *settings, const char *argument, struct failure *failure)
+{
+        (void)argument;
+        (void)failure;
+        settings->json = true;
+        return 0;
+}
+
+static int set_stale(struct settings *settings, const char *argument, struct failure *failure)
+{
+        (void)argument;
+        (void)failure;
+        settings->stale = true;
+        return 0;
+}
+
+static int set_runtime_dir(struct settings *settings, const char *argument, struct failure *failure)
+{
+        return set_string(&settings->runtime_dir, argument, failure);
+}
+
+static int set_ksm_dir(struct settings *settings, const char *argument, struct failure *failure)
+{
+        return set_string(&settings->ksm_dir, argument, failure);
+}
+
+#define FOR_READING (SETTINGS_FOR_GUESTS | SETTINGS_FOR_SCAN)
+#define FOR_ALL     (FOR_READING | SETTINGS_FOR_RESUME)
+
+/* clang-format off */
+const struct settings_option settings_options[] = {
+        {"qmp", "SOCKET", FOR_READING,
+         "a guest, by its QMP socket; may be given more than once", set_qmp},
+        {"guest", "NAME", FOR_READING,
+         "only the guest of this name; may be given more than once", set_guest},
+        {"mode", "MODE", SETTINGS_FOR_SCAN,
+         "snapshot (default), sliced, or live", set_mode},
+        {"max-pause", "MS", SETTINGS_FOR_SCAN,
+         "longest pause of a guest in milliseconds (default 500)", set_max_pause},
+        {"together", NULL, SETTINGS_FOR_SCAN,
+         "pause all guests at one instant", set_together},
+        {"threads", "N", SETTINGS_FOR_SCAN,
+         "worker threads (default: one per CPU)", set_threads},
+        {"stale", NULL, SETTINGS_FOR_RESUME,
+         "only what scans left paused that are dead; end no living scan", set_stale},
+        {"json", NULL, FOR_ALL,
+         "print JSON", set_json},
+        {"timeout", "SECONDS", FOR_READING,
+         "how long QEMU may take to answer (default 5)", set_timeout},
+        {"runtime-dir", "DIR", FOR_ALL,
+         "where leases are kept (default " DEFAULT_RUNTIME_DIR ")", set_runtime_dir},
+        {"ksm-dir", "DIR", FOR_READING,
+         "the kernel's KSM folder (default " DEFAULT_KSM_DIR ")", set_ksm_dir},
+        {0},
+};
+/* clang-format on */
+
+int settings_init(struct settings *settings)
+{
+        *settings = (struct settings){
+                .max_pause_usec = DEFAULT_MAX_PAUSE_MSEC * USEC_PER_MSEC,
+                .timeout_usec = DEFAULT_TIMEOUT_SEC * USEC_PER_SEC,
+                .runtime_dir = strdup(DEFAULT_RUNTIME_DIR),
+                .ksm_dir = strdup(DEFAULT_KSM_DIR),
+        };
+        return settings->runtime_dir && settings->ksm_dir ? 0 : -ENOMEM;
+}
+
+static void free_list(struct settings_list *list)
+{
+        for (size_t i = 0; i < list->n; i++)
+                free(list->words[i]);
+        free(list->words);
+}
+
+void settings_deinit(struct settings *settings)
+{
+        free_list(&settings->qmp_sockets);
+        free_list(&settings->guests);
+        free(settings->runtime_dir);
+        free(settings->ksm_dir);
+}

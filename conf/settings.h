@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a scan is asked to do: one table row per option, which parser, help text and completion come from. */
+#pragma once
+
+#include "base/failure.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SETTINGS_MAX_GUESTS 1024
+
+enum scan_mode {
+        SCAN_MODE_SNAPSHOT, /* one pause; goes on sliced when the longest pause runs out */
+        SCAN_MODE_SLICED,   /* pauses of at most max_pause, the guest running between them */
+        SCAN_MODE_LIVE,     /* never pauses */
+        SCAN_MODE_MAX_,
+};
+
+/* The mode's name on the command line and in reports. */
+const char *scan_mode_to_string(enum scan_mode mode);
+
+/* A list of words, for options that may be given more than once. */
+struct settings_list {
+        char **words;
+        size_t n;
+};
+
+struct settings {
+        struct settings_list qmp_sockets;
+        struct settings_list guests; /* only these; empty: all */
+        enum scan_mode mode;
+        uint64_t max_pause_usec;
+        uint64_t timeout_usec; /* of each step of talking to QEMU */
+        unsigned int threads;  /* 0: one per CPU */
+        bool together;
+        bool json;
+        bool stale;
+        char *runtime_dir;
+        char *ksm_dir;
+};
+
+/* Which commands take an option. */
+#define SETTINGS_FOR_GUESTS (1U << 0)
+#define SETTINGS_FOR_SCAN   (1U << 1)
+#define SETTINGS_FOR_RESUME (1U << 2)
+
+/**
+ * struct settings_option - one option
+ * @name: as typed after "--"
+ * @argument: what stands for its argument in help texts; NULL for a switch
+ * @commands: SETTINGS_FOR_…
+ * @help: one line, without a full stop
+ * @set: takes the argument (NULL for a switch); negative errno with a sentence when it is not valid
+ */
+struct settings_option {
+        const char *name;
+        const char *argument;
+        unsigned int commands;
+        const char *help;
+        int (*set)(struct settings *settings, const char *argument, struct failure *failure);
+};
+
+/* All options, ended by one without a name. */
+extern const struct settings_option settings_options[];
+
+/**
+ * settings_init() - the defaults
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int settings_init(struct settings *settings);
+
+void settings_deinit(struct settings *settings);
