@@ -420,9 +420,11 @@ def content_file(mib, equal_mib=0, zero_mib=0, seed=0):
         with open(path, "wb") as f:
             f.write(random.Random("equal").randbytes(equal_mib * MIB))
             f.write(bytes(zero_mib * MIB))
-            rest = random.Random(seed)
-            for _ in range(mib - equal_mib - zero_mib):
-                f.write(rest.randbytes(MIB))
+            pages = bytearray(random.Random(seed).randbytes(MIB))
+            for n in range(mib - equal_mib - zero_mib):
+                for byte, value in enumerate(n.to_bytes(2, "little")):
+                    pages[byte::PAGE] = bytes((value,)) * (MIB // PAGE)
+                f.write(pages)
     return path
 
 
