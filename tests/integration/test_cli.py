@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The contract of the command line: exit codes, the JSON's keys, what a person sees."""
+import os
+import pty
+import re
+import subprocess
+import time
+import unittest
+
+import guests
+import harness
+import ksm
+from guests import Guest
+
+SCAN_KEYS = {"id", "started", "mode", "together", "duration_seconds", "page_size", "complete"}
+HOST_KEYS = {"name", "kernel", "memory_bytes"}
+GUEST_KEYS = {"name", "uuid", "group", "pid", "via", "found_state", "consistency", "pause_seconds", "pauses", "scan_seconds", "ram_bytes",
+              "present_bytes", "absent_bytes", "swapped_bytes", "zero_bytes", "distinct_bytes", "self_sharing_bytes",
+              "inter_sharing_bytes", "actual", "blocks", "error"}
+GUEST_ACTUAL_KEYS = {"saved_bytes", "ksm_bytes", "self_bytes", "zero_bytes"}
+BLOCK_KEYS = {"id", "size_bytes", "present_bytes", "backend", "shared", "page_size", "reader", "ksm_eligible", "reason"}
+IDEAL_KEYS = {"present_bytes", "zero_bytes", "distinct_bytes", "self_sharing_bytes", "inter_sharing_bytes"}
+ACTUAL_KEYS = {"saved_bytes", "self_bytes", "inter_bytes", "zero_bytes"}
+REASON_KEYS = {"reason", "bytes", "guests", "remedy"}
+REASONS = {"shared-mapping", "hugetlb", "not-mergeable", "ksm-off", "not-scanned-yet", "numa", "volatile", "huge-page", "sharing-limit",
+           "pinned", "unexplained"}
+COLUMNS = ["GUEST", "GROUP", "RAM", "PRESENT", "ZERO", "SELF", "INTER", "MERGED", "PAUSE"]
+
+
+class Usage(unittest.TestCase):
+    def test_help(self):
+        for arguments in (["--help"], ["scan", "--help"], ["guests", "--help"], ["resume", "--help"]):
+            with self.subTest(arguments=arguments):
+                done = subprocess.run([harness.BINARY, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual(done.stderr, "")
+                self.assertIn("samepage", done.stdout)
+        done = subprocess.run([harness.BINARY, "--help"], capture_output=True, text=True, timeout=20)
+        for word in ("guests", "scan", "resume", "--qmp", "--max-pause", "--json", "--together", "--mode"):
+            self.assertIn(word, done.stdout + subprocess.run([harness.BINARY, "scan", "--help"], capture_output=True, text=True).stdout)
+
+    def test_version(self):
+        done = subprocess.run([harness.BINARY, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+        self.assertEqual(done.returncode, 0)
+        self.assertRegex(done.stdout, r"samepage \d+\.\d+")
+
+    def test_wrong_usage(self):
+        for arguments in ([], ["nonsense"], ["scan", "--nonsense"], ["guests", "--nonsense"], ["resume", "--nonsense"], ["scan", "--qmp"],
+                          ["scan", "--mode"], ["scan", "stray"], ["guests", "stray"]):
+            with self.subTest(arguments=arguments):
+                done = subprocess.run([harness.BINARY, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+                self.assertEqual(done.returncode, 2, done.stdout + done.stderr)
+                self.assertEqual(done.stdout, "")
+                self.assertTrue(done.stderr.strip())
+
+    def test_resume_with_nothing_to_do(self):
+        done = harness.run("resume", "--stale")
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_output_that_cannot_be_written(self):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([harness.BINARY, "--help"], stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, 1)
+
+
+class Reports(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        content = guests.content_file(24, equal_mib=4, zero_mib=4, seed=3)
+        cls.first = Guest("first", mib=96, linux=False, content=content)
+        cls.second = Guest("second", "memfd-shared", 96, linux=False, content=content)
+        guests.boot(cls.first, cls.second)
+        cls.both = [cls.first, cls.second]
+
+    @classmethod
+    def tearDownClass(cls):
+        for g in cls.both:
+            g.kill()
+
+    def test_json_keys(self):
+        report = harness.scan(self.both)
+        self.assertEqual(report["schema"], "samepage.scan.v1")
+        self.assertEqual(set(report), {"schema", "scan", "host", "guests", "ideal", "actual", "ksm", "gap"})
+        self.assertEqual(set(report["scan"]), SCAN_KEYS)
+        self.assertEqual(set(report["host"]), HOST_KEYS)
+        self.assertEqual(set(report["ideal"]), IDEAL_KEYS)
+        self.assertEqual(set(report["actual"]), ACTUAL_KEYS)
+        self.assertEqual(set(report["gap"]), {"bytes", "reasons"})
+        for g in report["guests"]:
+            self.assertEqual(set(g), GUEST_KEYS)
+            self.assertEqual(set(g["actual"]), GUEST_ACTUAL_KEYS)
+            for b in g["blocks"]:
+                self.assertEqual(set(b), BLOCK_KEYS)
+        for r in report["gap"]["reasons"]:
+            self.assertEqual(set(r), REASON_KEYS)
+            self.assertIn(r["reason"], REASONS)
+            self.assertLessEqual(set(r["guests"]), {"first", "second"})
+
+    def test_json_values(self):
+        report = harness.scan(self.both)
+        self.assertEqual(report["scan"]["mode"], "snapshot")
+        self.assertEqual(report["scan"]["page_size"], 4096)
+        self.assertIs(report["scan"]["together"], False)
+        self.assertIs(report["scan"]["complete"], True)
+        self.assertGreater(report["scan"]["duration_seconds"], 0)
+        self.assertEqual(report["host"]["kernel"], os.uname().release)
+        self.assertEqual(report["host"]["name"], os.uname().nodename)
+        self.assertEqual([g["pid"] for g in report["guests"]], [g.pid for g in self.both])
+        for g in report["guests"]:
+            self.assertEqual((g["found_state"], g["consistency"], g["pauses"], g["via"]), ("running", "exact", 1, "qmp"))
+            self.assertIsNone(g["uuid"])
+
+    def test_ksm_is_the_kernels(self):
+        report = harness.scan([self.first])
+        self.assertEqual(set(report["ksm"]), set(os.listdir(ksm.DIR)))
+        for name in ("run", "pages_to_scan", "max_page_sharing", "full_scans"):
+            self.assertEqual(report["ksm"][name], ksm.number(name))
+
+    def test_two_scans_differ_in_id(self):
+        ids = {harness.scan([self.first])["scan"]["id"] for _ in range(2)}
+        self.assertEqual(len(ids), 2)
+
+    def test_no_fingerprints_in_the_report(self):
+        """Hashes confirm content: none of them is to leave the program. Nothing in the report looks like one."""
+        done = harness.run("scan", "--qmp", self.first.socket, "--json")
+        self.assertEqual(re.findall(r"\b[0-9a-f]{16,}\b", re.sub(r'"id":\s*"[^"]*"', "", done.stdout)), [])
+
+    def test_guests_json(self):
+        done = harness.run("guests", *harness.qmp_arguments(self.both), "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        listed = harness.by_name(harness.json.loads(done.stdout))
+        self.assertEqual(set(listed), {"first", "second"})
+        self.assertTrue(listed["first"]["blocks"][0]["ksm_eligible"])
+        self.assertFalse(listed["second"]["blocks"][0]["ksm_eligible"])
+        self.assertEqual(listed["second"]["blocks"][0]["reason"], "shared-mapping")
+
+    def test_guests_text(self):
+        done = harness.run("guests", *harness.qmp_arguments(self.both))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for word in ("first", "second", "pc.ram", "m0", "96"):
+            self.assertIn(word, done.stdout)
+
+    def test_guests_pauses_nobody(self):
+        for g in self.both:
+            g.take_events()
+        harness.run("guests", *harness.qmp_arguments(self.both))
+        for g in self.both:
+            self.assertEqual([e["event"] for e in g.take_events()], [])
+
+    def test_text_report(self):
+        done = harness.run("scan", *harness.qmp_arguments(self.both))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stderr, "")
+        lines = done.stdout.splitlines()
+        self.assertEqual(lines[0].split(), COLUMNS)
+        self.assertEqual([line.split()[0] for line in lines[1:3]], ["first", "second"])
+        self.assertRegex(lines[1], r"\d ms$")
+        self.assertRegex(lines[3], r"^Ideal ")
+        self.assertIn("zero pages", lines[3])
+        self.assertRegex(lines[4], r"^Merged ")
+        self.assertEqual(lines[5], "Why not more")
+        self.assertIn("second", done.stdout.split("Why not more")[1])
+        self.assertIn("shared", done.stdout.split("Why not more")[1])
+        self.assertNotIn("\x1b", done.stdout)
+        self.assertNotIn("\r", done.stdout)
+        for line in lines:
+            self.assertEqual(line, line.rstrip())
+
+    def test_text_and_json_agree(self):
+        """The text is the JSON in human units: columns hold the same sizes, to the three digits that are shown."""
+        for g in self.both:
+            g.pause()
+        try:
+            report = harness.scan(self.both)
+            done = harness.run("scan", *harness.qmp_arguments(self.both))
+        finally:
+            for g in self.both:
+                g.resume()
+        rows = {line.split()[0]: re.split(r"\s{2,}", line) for line in done.stdout.splitlines()[1:3]}
+        for g in report["guests"]:
+            row = rows[g["name"]]
+            for column, key in (("RAM", "ram_bytes"), ("PRESENT", "present_bytes"), ("ZERO", "zero_bytes"), ("SELF", "self_sharing_bytes"),
+                                ("INTER", "inter_sharing_bytes")):
+                with self.subTest(guest=g["name"], column=column):
+                    self.assertAlmostEqual(bytes_of(row[COLUMNS.index(column)]), g[key], delta=max(g[key] * 0.06, 1024))
+
+    def test_guest_chosen_by_name(self):
+        report = harness.scan(self.both, "--guest", "second")
+        self.assertEqual([g["name"] for g in report["guests"]], ["second"])
+
+    def test_exit_3_when_one_fails(self):
+        done = harness.run("scan", *harness.qmp_arguments([self.first]), "--qmp", os.path.join(guests.tmp_dir(), "none"))
+        self.assertEqual(done.returncode, 3)
+        self.assertIn("none", done.stderr)
+        self.assertIn("first", done.stdout)
+
+    def test_relative_socket(self):
+        done = harness.run("scan", "--qmp", os.path.basename(self.first.socket), "--json", cwd=os.path.dirname(self.first.socket))
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_closed_standard_streams(self):
+        """As some service managers start programs: what we open must not land on 0, 1 or 2."""
+        done = subprocess.run(["sh", "-c", 'exec "$@" <&- 2>&-', "sh", *harness.command("scan", "--qmp", self.first.socket, "--json")],
+                              stdout=subprocess.PIPE, text=True, timeout=60)
+        self.assertEqual(done.returncode, 0)
+        self.assertEqual(harness.json.loads(done.stdout)["guests"][0]["name"], "first")
+
+    def test_reader_that_goes_away(self):
+        """`samepage scan | head -n 0`: the guest runs afterwards."""
+        process = harness.start("scan", "--qmp", self.first.socket, "--json")
+        process.stdout.close()
+        process.wait(60)
+        process.stderr.close()
+        self.assertEqual(self.first.status(), "running")
+
+    def test_no_leases_are_left(self):
+        harness.scan(self.both)
+        left = [os.path.join(d, f) for d, _, files in os.walk(harness.runtime_dir()) for f in files]
+        self.assertEqual(left, [])
+
+    def test_no_colour_or_bar_for_a_short_scan(self):
+        """On a terminal too: the bar is for what takes longer than a second."""
+        lead, follow = pty.openpty()
+        process = subprocess.Popen(harness.command("scan", "--qmp", self.first.socket), stdin=subprocess.DEVNULL, stdout=follow,
+                                   stderr=follow, preexec_fn=guests.die_with_parent)
+        os.close(follow)
+        seen, deadline = b"", time.monotonic() + 60
+        while time.monotonic() < deadline:
+            try:
+                piece = os.read(lead, 65536)
+            except OSError:
+                break
+            if not piece:
+                break
+            seen += piece
+        os.close(lead)
+        self.assertEqual(process.wait(30), 0)
+        self.assertIn(b"GUEST", seen)
+
+
+def bytes_of(text):
+    """1.5G, 412M, 20K, 0: in bytes."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([BKMGT]?)", text)
+    if not match:
+        raise AssertionError(f"no size: {text!r}")
+    return float(match[1]) * 1024 ** "BKMGT".index(match[2] or "B")
+
+
+if __name__ == "__main__":
+    harness.main()
