@@ -11,8 +11,9 @@
  *   seed=N       seed of the unique pages
  *   churn=N      after READY, rewrites N unique pages per second with new content
  *
- * A page's content is one stream of a 64-bit generator, so no two pages with different (kind, seed, index) are equal in practice.
- * Everything is locked: the guest's kernel neither swaps nor moves it away while the guest idles.
+ * A page's content is one stream of a 64-bit generator, so no two pages with different (kind, seed, index)
+ * are equal in practice. Everything is locked: the guest's kernel neither swaps nor moves it away while the
+ * guest idles.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -22,8 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PAGE_BYTES 4096u
-#define WORDS (PAGE_BYTES / sizeof(uint64_t))
+#define PAGE_BYTES    4096u
+#define WORDS         (PAGE_BYTES / sizeof(uint64_t))
 #define PAGES_PER_MIB 256u
 #define TICKS_PER_SEC 50u
 
@@ -88,7 +89,7 @@ static void fill(uint64_t mib, enum kind kind, uint64_t seed)
 
 static void churn(uint64_t *pages, uint64_t n_pages, uint64_t per_sec)
 {
-        const struct timespec tick = { .tv_nsec = 1000000000 / TICKS_PER_SEC };
+        const struct timespec tick = {.tv_nsec = 1000000000 / TICKS_PER_SEC};
         uint64_t generation = 0;
 
         for (;;) {
@@ -107,13 +108,9 @@ static int parse(struct options *o, const char *arg)
                 const char *key;
                 uint64_t *value;
         } table[] = {
-                { "equal=", &o->equal_mib },
-                { "copies=", &o->copies },
-                { "same=", &o->same_mib },
-                { "unique=", &o->unique_mib },
-                { "zero=", &o->zero_mib },
-                { "seed=", &o->seed },
-                { "churn=", &o->churn_per_sec },
+                {"equal=", &o->equal_mib},     {"copies=", &o->copies}, {"same=", &o->same_mib},
+                {"unique=", &o->unique_mib},   {"zero=", &o->zero_mib}, {"seed=", &o->seed},
+                {"churn=", &o->churn_per_sec},
         };
 
         for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
@@ -126,7 +123,7 @@ static int parse(struct options *o, const char *arg)
 
 int main(int argc, char **argv)
 {
-        struct options o = { .copies = 1 };
+        struct options o = {.copies = 1};
         uint64_t *unique, n_unique, *zero;
 
         for (int i = 1; i < argc; i++)
@@ -142,7 +139,8 @@ int main(int argc, char **argv)
         for (uint64_t i = 0; i < n_unique; i++)
                 fill_page(unique + i * WORDS, KIND_UNIQUE, o.seed, i);
 
-        /* Dirty first: the guest's kernel may hand out pages that it has never written, which would stay absent on the host. */
+        /* Dirty first: the guest's kernel may hand out pages that it has never written, which would stay
+         * absent on the host. */
         zero = hold(o.zero_mib);
         if (zero) {
                 memset(zero, 0xff, o.zero_mib << 20);

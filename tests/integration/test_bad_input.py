@@ -350,6 +350,8 @@ class TwoAtATime(Case):
             self.assertIn(done.returncode, (0, 2, 3), done.stderr)
             if done.returncode:
                 self.check_sentence(done.stderr, "good")
+            else:
+                self.assertEqual([g["name"] for g in harness.json.loads(done.stdout)["guests"]].count("good"), 2)
             self.assertEqual((self.good.status(), twin.status()), ("running", "running"))
 
 

@@ -54,8 +54,11 @@ class Usage(unittest.TestCase):
                 self.assertTrue(done.stderr.strip())
 
     def test_resume_with_nothing_to_do(self):
-        done = harness.run("resume", "--stale")
-        self.assertEqual(done.returncode, 0, done.stderr)
+        """Also where no scan ever ran, and there is no folder of leases."""
+        for folder in (harness.runtime_dir(), os.path.join(guests.tmp_dir(), "never")):
+            done = subprocess.run([harness.BINARY, "resume", "--stale", "--runtime-dir", folder], capture_output=True, text=True, timeout=20)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(done.stderr, "")
 
     def test_output_that_cannot_be_written(self):
         with open("/dev/full", "w") as full:
@@ -123,6 +126,7 @@ class Reports(unittest.TestCase):
     def test_no_fingerprints_in_the_report(self):
         """Hashes confirm content: none of them is to leave the program. Nothing in the report looks like one."""
         done = harness.run("scan", "--qmp", self.first.socket, "--json")
+        self.assertIn("distinct_bytes", done.stdout)
         self.assertEqual(re.findall(r"\b[0-9a-f]{16,}\b", re.sub(r'"id":\s*"[^"]*"', "", done.stdout)), [])
 
     def test_guests_json(self):
@@ -143,7 +147,8 @@ class Reports(unittest.TestCase):
     def test_guests_pauses_nobody(self):
         for g in self.both:
             g.take_events()
-        harness.run("guests", *harness.qmp_arguments(self.both))
+        done = harness.run("guests", *harness.qmp_arguments(self.both))
+        self.assertIn("first", done.stdout)
         for g in self.both:
             self.assertEqual([e["event"] for e in g.take_events()], [])
 
@@ -197,6 +202,7 @@ class Reports(unittest.TestCase):
     def test_relative_socket(self):
         done = harness.run("scan", "--qmp", os.path.basename(self.first.socket), "--json", cwd=os.path.dirname(self.first.socket))
         self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(harness.json.loads(done.stdout)["guests"][0]["name"], "first")
 
     def test_closed_standard_streams(self):
         """As some service managers start programs: what we open must not land on 0, 1 or 2."""
@@ -207,10 +213,12 @@ class Reports(unittest.TestCase):
 
     def test_reader_that_goes_away(self):
         """`samepage scan | head -n 0`: the guest runs afterwards."""
+        self.first.take_events()
         process = harness.start("scan", "--qmp", self.first.socket, "--json")
         process.stdout.close()
         process.wait(60)
         process.stderr.close()
+        self.assertEqual([e["event"] for e in self.first.take_events()], ["STOP", "RESUME"])
         self.assertEqual(self.first.status(), "running")
 
     def test_no_leases_are_left(self):
