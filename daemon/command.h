@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The commands of samepage(1). */
+#pragma once
+
+#include "conf/settings.h"
+
+/* What samepage(1) exits with. */
+enum exit_code {
+        EXIT_CODE_DONE = 0,
+        EXIT_CODE_FAILED = 1,
+        EXIT_CODE_USAGE = 2,
+        EXIT_CODE_PARTLY = 3, /* done, but some guest could not be scanned */
+};
+
+/**
+ * struct command - one command
+ * @name: as typed
+ * @takes: the bit of its options (SETTINGS_FOR_…)
+ * @summary: one line, without a full stop
+ */
+struct command {
+        const char *name;
+        unsigned int takes;
+        const char *summary;
+        enum exit_code (*run)(const struct settings *settings);
+};
+
+enum exit_code command_guests(const struct settings *settings);
+enum exit_code command_scan(const struct settings *settings);
+enum exit_code command_resume(const struct settings *settings);

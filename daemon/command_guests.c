@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/cleanup.h"
+#include "daemon/command.h"
+#include "daemon/inventory.h"
+#include "daemon/print.h"
+#include "daemon/report.h"
+#include "daemon/report_json.h"
+#include "daemon/report_text.h"
+
+#include <string.h>
+
+static enum exit_code judge(const struct report *report)
+{
+        size_t n_failed = 0;
+
+        for (size_t i = 0; i < report->n_guests; i++)
+                n_failed += report->guests[i].error.text[0] != '\0';
+        if (n_failed == 0)
+                return EXIT_CODE_DONE;
+        return n_failed == report->n_guests ? EXIT_CODE_FAILED : EXIT_CODE_PARTLY;
+}
+
+static int make_report(const struct settings *settings, struct report **ret)
+{
+        struct inventory *inventory = NULL;
+        int r = inventory_new(settings, &inventory);
+
+        if (r == 0)
+                r = report_new(settings, inventory, ret);
+        if (r == 0)
+                (void)ksm_read(settings->ksm_dir, &(*ret)->ksm);
+        inventory_free(inventory);
+        return r;
+}
+
+enum exit_code command_guests(const struct settings *settings)
+{
+        struct report *report = NULL;
+        enum exit_code code = EXIT_CODE_DONE;
+        bool printed = true;
+        int r = 0;
+
+        if (!print_has_guests(settings))
+                return EXIT_CODE_USAGE;
+        r = make_report(settings, &report);
+        if (r < 0) {
+                (void)fprintf(stderr, "samepage: cannot list the guests: %s\n", strerror(-r));
+                return EXIT_CODE_FAILED;
+        }
+        report_print_complaints(report, stderr);
+        if (settings->json) {
+                printed = print_json(report_guests_to_json(report));
+        } else {
+                report_print_guests(report, stdout);
+                printed = print_finish();
+        }
+        code = printed ? judge(report) : EXIT_CODE_FAILED;
+        report_free(report);
+        return code;
+}

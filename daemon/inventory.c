@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/inventory.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fileio.h"
+#include "scanner/pool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Guests that are waited for at the same time: one that hangs must not hold up a host full of others. */
+#define OPEN_AT_ONCE 32
+
+struct opening {
+        const struct settings *settings;
+        struct inventory *inventory;
+};
+
+static void lose(struct inventory_guest *guest, int error)
+{
+        guest->error = error;
+        guest->ram = guest_ram_free(guest->ram);
+}
+
+static int add_blocks(struct inventory_guest *guest, const char *smaps)
+{
+        for (size_t i = 0; i < guest->qmp->blocks.count; i++) {
+                const struct ram_block *block = &guest->qmp->blocks.blocks[i];
+                int r = 0;
+
+                if (block->hva == 0)
+                        continue; /* the guest does not see it */
+                r = guest_ram_add_block(guest->ram, guest->qmp->proc_fd, smaps, block->id, block->hva,
+                                        block->size_bytes, &guest->failure);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+static int find_ram(const struct settings *settings, struct inventory_guest *guest)
+{
+        CLEANUP_FREE char *smaps = NULL;
+        int r = guest_ram_new(guest->qmp->pid, guest->qmp->proc_fd, &guest->ram, &guest->failure);
+
+        if (r < 0)
+                return r;
+        r = fileio_read_text(guest->qmp->proc_fd, "smaps", &smaps);
+        if (r < 0)
+                return failure_errno(&guest->failure, r, "cannot read the smaps of its QEMU (process %d)",
+                                     guest->qmp->pid);
+        r = add_blocks(guest, smaps);
+        if (r >= 0 && settings->mode == SCAN_MODE_LIVE)
+                guest_ram_avoid_mapping(guest->ram);
+        return r;
+}
+
+static bool open_guest(void *context, unsigned int worker, size_t item)
+{
+        struct opening *opening = context;
+        struct inventory_guest *guest = &opening->inventory->guests[item];
+        int r = 0;
+
+        (void)worker;
+        if (guest->error < 0)
+                return true;
+        r = qmp_guest_open(guest->name, opening->settings->timeout_usec, &guest->qmp, &guest->failure);
+        if (r >= 0) {
+                char *name = strdup(guest->qmp->name);
+
+                if (name) {
+                        free(guest->name);
+                        guest->name = name;
+                }
+                r = name ? find_ram(opening->settings, guest) : -ENOMEM;
+        }
+        if (r < 0)
+                lose(guest, r);
+        return true;
+}
+
+/* The same socket by two paths would wait for itself: QEMU serves one client at a time. */
+static void refuse_sockets_given_twice(struct inventory *inventory)
+{
+        struct stat *files = calloc(inventory->n_guests + 1, sizeof(*files));
+
+        if (!files)
+                return;
+        for (size_t i = 0; i < inventory->n_guests; i++) {
+                struct inventory_guest *guest = &inventory->guests[i];
+
+                if (stat(guest->name, &files[i]) < 0)
+                        continue;
+                for (size_t j = 0; j < i; j++) {
+                        if (files[j].st_ino != files[i].st_ino || files[j].st_dev != files[i].st_dev)
+                                continue;
+                        guest->error = failure_set(&guest->failure, -EEXIST, "this socket is given twice");
+                        break;
+                }
+        }
+        free(files);
+}
+
+static void refuse_names_given_twice(struct inventory *inventory)
+{
+        for (size_t i = 0; i < inventory->n_guests; i++) {
+                struct inventory_guest *guest = &inventory->guests[i];
+
+                for (size_t j = 0; j < i && guest->qmp; j++) {
+                        const struct inventory_guest *other = &inventory->guests[j];
+
+                        if (!other->qmp || strcmp(other->name, guest->name) != 0)
+                                continue;
+                        (void)failure_set(&guest->failure, -EEXIST,
+                                          "two guests have this name: the one at %s is left out; give each "
+                                          "a -name of its own",
+                                          guest->qmp->socket_path);
+                        lose(guest, -EEXIST);
+                        break;
+                }
+        }
+}
+
+static bool is_wanted(const struct settings *settings, const struct inventory_guest *guest)
+{
+        /* A guest that was not reached may be the one that is wanted: its failure is told. */
+        if (settings->guests.n == 0 || !guest->qmp)
+                return true;
+        for (size_t i = 0; i < settings->guests.n; i++)
+                if (strcmp(settings->guests.words[i], guest->name) == 0)
+                        return true;
+        return false;
+}
+
+static void free_guest(struct inventory_guest *guest)
+{
+        guest_ram_free(guest->ram);
+        qmp_guest_free(guest->qmp);
+        free(guest->name);
+}
+
+static void drop_unwanted(const struct settings *settings, struct inventory *inventory)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < inventory->n_guests; i++) {
+                if (is_wanted(settings, &inventory->guests[i]))
+                        inventory->guests[n++] = inventory->guests[i];
+                else
+                        free_guest(&inventory->guests[i]);
+        }
+        inventory->n_guests = n;
+}
+
+static int add_missing(const struct settings *settings, struct inventory *inventory)
+{
+        const size_t n_found = inventory->n_guests;
+
+        for (size_t i = 0; i < settings->guests.n; i++) {
+                struct inventory_guest *missing = &inventory->guests[inventory->n_guests];
+                size_t g = 0;
+
+                while (g < n_found && strcmp(inventory->guests[g].name, settings->guests.words[i]) != 0)
+                        g++;
+                if (g < n_found)
+                        continue;
+                *missing = (struct inventory_guest){.name = strdup(settings->guests.words[i])};
+                if (!missing->name)
+                        return -ENOMEM;
+                missing->error = failure_set(&missing->failure, -ENOENT, "no guest has this name");
+                inventory->n_guests++;
+        }
+        return 0;
+}
+
+static int open_all(struct opening *opening)
+{
+        const size_t n = opening->inventory->n_guests;
+        struct pool *pool = NULL;
+        int r = 0;
+
+        if (n == 0)
+                return 0;
+        r = pool_new((unsigned int)(n < OPEN_AT_ONCE ? n : OPEN_AT_ONCE), &pool);
+        if (r < 0)
+                return r;
+        pool_start(pool, n, open_guest, opening);
+        while (!pool_wait(pool, USEC_INFINITY))
+                ;
+        pool_free(pool);
+        return 0;
+}
+
+int inventory_new(const struct settings *settings, struct inventory **ret)
+{
+        struct inventory *inventory = calloc(1, sizeof(*inventory));
+        struct opening opening = {.settings = settings, .inventory = inventory};
+        int r = -ENOMEM;
+
+        if (!inventory)
+                return -ENOMEM;
+        inventory->guests =
+                calloc(settings->qmp_sockets.n + settings->guests.n + 1, sizeof(*inventory->guests));
+        if (!inventory->guests)
+                goto fail;
+        for (size_t i = 0; i < settings->qmp_sockets.n; i++) {
+                inventory->guests[i].name = strdup(settings->qmp_sockets.words[i]);
+                if (!inventory->guests[i].name)
+                        goto fail;
+                inventory->n_guests++;
+        }
+        refuse_sockets_given_twice(inventory);
+        r = open_all(&opening);
+        if (r < 0)
+                goto fail;
+        refuse_names_given_twice(inventory);
+        drop_unwanted(settings, inventory);
+        r = add_missing(settings, inventory);
+        if (r < 0)
+                goto fail;
+        *ret = inventory;
+        return 0;
+
+fail:
+        inventory_free(inventory);
+        return r;
+}
+
+struct inventory *inventory_free(struct inventory *inventory)
+{
+        if (!inventory)
+                return NULL;
+        for (size_t i = 0; i < inventory->n_guests; i++)
+                free_guest(&inventory->guests[i]);
+        free(inventory->guests);
+        free(inventory);
+        return NULL;
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One scan:
+ *
+ *      guard            forked first, while the process is small and has one thread
+ *      inventory        guests reached, their RAM found; nothing read
+ *      reading          (daemon/reading.c) the only part in which guests stand still
+ *      frames           all guests in one go, so that they belong together
+ *      census, gap      pure computation
+ *      report
+ */
+#include "daemon/job.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "daemon/reading.h"
+#include "daemon/tally.h"
+#include "qmp/guard.h"
+#include "scanner/frames.h"
+#include "scanner/sigbus.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* What a scan owns; every member may be missing. */
+struct job {
+        struct guard *guard;
+        struct pool *pool;
+        struct inventory *inventory;
+        struct report *report;
+        struct guest_ram **rams; /* of the guests that were reached, in the order of the inventory */
+        size_t *indexes;         /* their places in the inventory */
+        size_t n_rams;
+};
+
+static void job_deinit(struct job *job)
+{
+        free(job->rams);
+        free(job->indexes);
+        report_free(job->report);
+        pool_free(job->pool);
+        guard_free(job->guard);
+        inventory_free(job->inventory);
+}
+
+static unsigned int n_threads(const struct settings *settings)
+{
+        const long n_cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+        if (settings->threads > 0)
+                return settings->threads;
+        return n_cpus < 1 ? 1 : n_cpus > POOL_MAX_THREADS ? POOL_MAX_THREADS : (unsigned int)n_cpus;
+}
+
+static int list_rams(struct job *job)
+{
+        job->rams = calloc(job->inventory->n_guests + 1, sizeof(struct guest_ram *));
+        job->indexes = calloc(job->inventory->n_guests + 1, sizeof(*job->indexes));
+        if (!job->rams || !job->indexes)
+                return -ENOMEM;
+        for (size_t i = 0; i < job->inventory->n_guests; i++) {
+                if (!job->inventory->guests[i].ram)
+                        continue;
+                job->indexes[job->n_rams] = i;
+                job->rams[job->n_rams++] = job->inventory->guests[i].ram;
+        }
+        return 0;
+}
+
+/* Only a scan that may pause needs a guard. Its failure is told by the guests that cannot be paused without
+ * one. */
+static struct guard *start_guard(const struct settings *settings, struct failure *ret_failure)
+{
+        struct guard *guard = NULL;
+
+        if (settings->mode != SCAN_MODE_LIVE)
+                (void)guard_start(settings->runtime_dir, &guard, ret_failure);
+        return guard;
+}
+
+static int read_memory(struct job *job, const struct settings *settings, const struct job_observer *observer,
+                       const struct failure *guard_failure)
+{
+        struct fingerprint_key key;
+        struct scan *scan = NULL;
+        CLEANUP_CLOSE int proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        CLEANUP_CLOSE int kpageflags_fd = frames_open(proc_fd);
+        int r = fingerprint_key_init(&key);
+
+        if (r < 0)
+                return r;
+        r = scan_new(job->pool, &key, job->rams, job->n_rams, &scan);
+        if (r == 0)
+                r = reading_run(&(struct reading_context){
+                        .settings = settings,
+                        .observer = observer,
+                        .inventory = job->inventory,
+                        .report = job->report,
+                        .scan = scan,
+                        .guard = job->guard,
+                        .guard_failure = guard_failure,
+                        .rams = job->rams,
+                        .indexes = job->indexes,
+                        .n_guests = job->n_rams,
+                });
+        if (r == 0)
+                scan_read_frames(scan, kpageflags_fd);
+        scan_free(scan);
+        fingerprint_key_deinit(&key);
+        return r;
+}
+
+static int run(struct job *job, const struct settings *settings, const struct job_observer *observer,
+               struct failure *failure)
+{
+        const uint64_t started = clock_now_usec();
+        struct failure guard_failure = {0};
+        int r = sigbus_install();
+
+        job->guard = start_guard(settings, &guard_failure);
+        if (r == 0)
+                r = inventory_new(settings, &job->inventory);
+        if (r == 0)
+                r = report_new(settings, job->inventory, &job->report);
+        if (r == 0)
+                r = pool_new(n_threads(settings), &job->pool);
+        if (r == 0)
+                r = list_rams(job);
+        if (r == 0)
+                r = read_memory(job, settings, observer, &guard_failure);
+        if (r == 0)
+                r = tally(settings, job->inventory, job->report);
+        if (r < 0)
+                return failure_errno(failure, r, "the scan failed");
+        job->report->duration_seconds = (double)(clock_now_usec() - started) / USEC_PER_SEC;
+        job->report->complete = report_n_scanned(job->report) == job->report->n_guests;
+        return 0;
+}
+
+int job_run(const struct settings *settings, const struct job_observer *observer, struct report **ret,
+            struct failure *failure)
+{
+        struct job job = {0};
+        int r = run(&job, settings, observer, failure);
+
+        if (r == 0)
+                *ret = TAKE_PTR(job.report);
+        job_deinit(&job);
+        return r;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/print.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+bool print_has_guests(const struct settings *settings)
+{
+        if (settings->qmp_sockets.n > 0)
+                return true;
+        (void)fputs("samepage: no guest given: name each by its QMP socket, --qmp SOCKET\n"
+                    "(a QEMU opens one with -qmp unix:SOCKET,server=on,wait=off)\n",
+                    stderr);
+        return false;
+}
+
+bool print_json(struct json_object *object)
+{
+        if (!object)
+                return false;
+        (void)printf("%s\n", json_object_to_json_string_ext(object, JSON_C_TO_STRING_PRETTY |
+                                                                            JSON_C_TO_STRING_SPACED |
+                                                                            JSON_C_TO_STRING_NOSLASHESCAPE));
+        (void)json_object_put(object);
+        return print_finish();
+}
+
+bool print_finish(void)
+{
+        if (fflush(stdout) == 0 && !ferror(stdout))
+                return true;
+        (void)fprintf(stderr, "samepage: cannot write the output: %s\n", strerror(errno));
+        return false;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/progress.h"
+
+#include "base/clock.h"
+#include "daemon/table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BAR_COLUMNS 40
+
+void progress_init(struct progress *progress)
+{
+        const char *terminal = getenv("TERM");
+
+        *progress = (struct progress){
+                .begun_usec = clock_now_usec(),
+                .enabled = isatty(STDERR_FILENO) && terminal && strcmp(terminal, "dumb") != 0,
+        };
+}
+
+void progress_update(struct progress *progress, uint64_t done_bytes, uint64_t total_bytes)
+{
+        char bar[BAR_COLUMNS + 1] = "";
+        char done[TABLE_SIZE_BYTES] = "";
+        char total[TABLE_SIZE_BYTES] = "";
+        size_t filled = 0;
+
+        if (!progress->enabled || total_bytes == 0 || clock_now_usec() < progress->begun_usec + USEC_PER_SEC)
+                return;
+        progress->shown = true;
+        filled = (size_t)((double)done_bytes / (double)total_bytes * BAR_COLUMNS);
+        filled = filled > BAR_COLUMNS ? BAR_COLUMNS : filled;
+        memset(bar, '#', filled);
+        memset(bar + filled, '.', BAR_COLUMNS - filled);
+        (void)fprintf(stderr, "\r[%s] %s of %s of RAM \033[K", bar,
+                      table_format_bytes((long long)done_bytes, done),
+                      table_format_bytes((long long)total_bytes, total));
+        (void)fflush(stderr);
+}
+
+void progress_deinit(struct progress *progress)
+{
+        if (progress->shown)
+                (void)fputs("\r\033[K", stderr);
+        progress->shown = false;
+}

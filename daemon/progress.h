@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A progress bar on a terminal for what takes longer than a second. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct progress {
+        uint64_t begun_usec;
+        bool enabled;
+        bool shown;
+};
+
+/* Standard error gets the bar, if it is a terminal. */
+void progress_init(struct progress *progress);
+
+/* Draws the bar, from the second second on. */
+void progress_update(struct progress *progress, uint64_t done_bytes, uint64_t total_bytes);
+
+/* Removes the bar. */
+void progress_deinit(struct progress *progress);

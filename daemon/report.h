@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The result of one scan as plain data: what text, JSON, metrics and history are made from. Sizes are bytes,
+ * times seconds; a negative number (REPORT_UNKNOWN) stands for "not known", which JSON prints as null.
+ */
+#pragma once
+
+#include "base/failure.h"
+#include "conf/settings.h"
+#include "daemon/inventory.h"
+#include "merge/gap.h"
+#include "merge/ksm.h"
+#include "qmp/guest.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define REPORT_UNKNOWN (-1)
+
+/* How far a guest's figures belong to one instant. */
+enum report_consistency {
+        REPORT_CONSISTENCY_EXACT,  /* all read while it stood still, at once */
+        REPORT_CONSISTENCY_SLICED, /* all read while it stood still, in several pauses */
+        REPORT_CONSISTENCY_LIVE,   /* read while it ran */
+        REPORT_CONSISTENCY_MAX_,
+};
+
+const char *report_consistency_to_string(enum report_consistency consistency);
+
+/**
+ * struct report_block - one RAM block
+ * @present_bytes: REPORT_UNKNOWN before a scan
+ * @backend: QEMU's type of the memory backend; NULL when not known
+ * @reader: how its pages are read; NULL when they cannot be
+ * @reason: why KSM can never merge it (gap reason, or "not-mapped"); NULL when it can
+ */
+struct report_block {
+        char *id;
+        int64_t size_bytes;
+        int64_t present_bytes;
+        char *backend;
+        bool shared;
+        int64_t page_size;
+        const char *reader;
+        bool ksm_eligible;
+        const char *reason;
+};
+
+/* A guest's figures in bytes; the actual_… ones are REPORT_UNKNOWN where frames are not known. */
+struct report_figures {
+        int64_t ram_bytes;
+        int64_t present_bytes;
+        int64_t absent_bytes;
+        int64_t swapped_bytes;
+        int64_t zero_bytes;
+        int64_t distinct_bytes;
+        int64_t self_sharing_bytes;
+        int64_t inter_sharing_bytes;
+        int64_t actual_saved_bytes;
+        int64_t actual_ksm_bytes;
+        int64_t actual_self_bytes;
+        int64_t actual_inter_bytes;
+        int64_t actual_zero_bytes;
+};
+
+/**
+ * struct report_guest - one guest
+ * @scanned: it has figures; otherwise @error says why not
+ * @error: a sentence; empty when all is well
+ * @note: a sentence about a guest that was scanned; empty when there is nothing to say
+ */
+struct report_guest {
+        char *name;
+        char *uuid;
+        pid_t pid;
+        char found_state[QMP_RUN_STATE_BYTES];
+        enum report_consistency consistency;
+        double pause_seconds;
+        unsigned int pauses;
+        double scan_seconds;
+        bool scanned;
+        struct report_figures figures;
+        struct report_block *blocks;
+        size_t n_blocks;
+        struct failure error;
+        struct failure note;
+};
+
+/**
+ * struct report_reason - one reason of the gap
+ * @by_guest: bytes of each guest of the report, in its order
+ */
+struct report_reason {
+        enum gap_reason reason;
+        int64_t bytes;
+        int64_t *by_guest;
+};
+
+struct report {
+        char id[40];
+        char started[32];
+        enum scan_mode mode;
+        bool together;
+        bool complete;
+        double duration_seconds;
+        char host_name[256];
+        char kernel[256];
+        int64_t host_memory_bytes;
+        struct report_guest *guests;
+        size_t n_guests;
+        struct report_figures total;
+        struct ksm ksm;
+        int64_t gap_bytes;
+        struct report_reason reasons[GAP_REASON_MAX_];
+        size_t n_reasons;
+};
+
+/**
+ * report_new() - a report about these guests, without figures yet
+ * @inventory: names, blocks and failures are copied
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int report_new(const struct settings *settings, const struct inventory *inventory, struct report **ret);
+
+struct report *report_free(struct report *report);
+
+/* How many guests have figures. */
+size_t report_n_scanned(const struct report *report);

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* From the pages of the scanned guests to the figures of the report. */
+#pragma once
+
+#include "conf/settings.h"
+#include "daemon/inventory.h"
+#include "daemon/report.h"
+
+/**
+ * tally() - compute the figures of all guests that the report marks as scanned
+ *
+ * Return: 0, or a negative errno.
+ */
+int tally(const struct settings *settings, const struct inventory *inventory, struct report *report);
