@@ -44,7 +44,8 @@ struct lease {
         bool resumed_by_other; /* somebody else did it at an unknown moment: nothing of this pause counts */
         char run_state[QMP_RUN_STATE_BYTES]; /* with NOT_RUNNING and NOT_RESUMED: what it was in instead */
         struct failure failure;              /* a sentence in every state but IDLE, PAUSED and RESUMED */
-        uint32_t id;                         /* private */
+        uint32_t id;                         /* private, as is the next */
+        bool is_asked;
 };
 
 /**

@@ -13,6 +13,9 @@
 /* A reply or an event during a pause; a longer line is a QEMU gone mad. */
 #define PAUSE_LINE_MAX_BYTES (1U << 20)
 
+/* Pauses that pause_finish_all() takes at a time. */
+#define PAUSE_FINISH_MAX 1024
+
 enum pause_phase {
         PAUSE_PHASE_CHECKING, /* asks whether the guest may be paused */
         PAUSE_PHASE_READY,    /* it may: write the lease, then pause_stop() */
@@ -26,19 +29,26 @@ enum pause_phase {
 enum pause_outcome {
         PAUSE_OUTCOME_NONE,             /* not DONE yet */
         PAUSE_OUTCOME_NOT_RUNNING,      /* never paused: run_state */
-        PAUSE_OUTCOME_MIGRATING,        /* never paused: run_state holds the migration's status */
+        PAUSE_OUTCOME_MIGRATING,        /* never paused: migration */
         PAUSE_OUTCOME_RESUMED,          /* by us */
         PAUSE_OUTCOME_RESUMED_BY_OTHER, /* it runs (or ran) without our doing */
-        PAUSE_OUTCOME_NOT_RESUMED,      /* left alone for good: in run_state now */
+        PAUSE_OUTCOME_NOT_RESUMED,      /* left alone for good: in run_state now, or moved by a migration */
+        PAUSE_OUTCOME_NOT_STOPPED,      /* never paused: given up before stop was sent, or QEMU refused it */
         PAUSE_OUTCOME_LEFT_MIGRATING,   /* left paused, as a migration began: try again with pause_end() */
-        PAUSE_OUTCOME_REFUSED,          /* QEMU answered stop or cont with an error: try pause_end() again */
+        PAUSE_OUTCOME_REFUSED,          /* QEMU answered cont with an error: try again with pause_end() */
         PAUSE_OUTCOME_FAILED,           /* the connection is of no more use */
         PAUSE_OUTCOME_COUNT_,
 };
 
 const char *pause_outcome_to_string(enum pause_outcome outcome);
 
-/* Embedded. Read the phase, the outcome and the times; the rest is private. */
+/* A command whose reply is awaited or has come. */
+struct pause_command {
+        unsigned int id; /* 0: not sent */
+        bool answered;
+};
+
+/* Embedded. Read the phase, the outcome, the times and the texts; the rest is private. */
 struct pause {
         struct wire wire;
         enum pause_phase phase;
@@ -47,13 +57,14 @@ struct pause {
         uint64_t stopped_usec;
         uint64_t cont_sent_usec;
         uint64_t resumed_usec;
-        char run_state[PAUSE_RUN_STATE_BYTES];
+        char run_state[PAUSE_RUN_STATE_BYTES]; /* as last told */
+        char migration[PAUSE_RUN_STATE_BYTES]; /* the migration's status as last told; empty: there never was
+                                                  one */
         struct failure failure; /* a sentence with every outcome but RESUMED and RESUMED_BY_OTHER */
+        struct pause_command status, migrate, stop, cont;
         unsigned int sequence;
-        unsigned int status_id, migrate_id, stop_id, cont_id; /* of the newest such command; 0: none */
-        bool status_known, migrate_known;
-        char migration[PAUSE_RUN_STATE_BYTES]; /* the migration's status; empty: there never was one */
-        bool event_resumed, event_migrating;
+        bool event_resumed;   /* somebody resumed it after our stop */
+        bool event_migrating; /* a migration began after our stop */
         bool end_wanted;
 };
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/failure.h"
+#include "qmp/leasefile.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -46,3 +47,11 @@ void stale_results_deinit(struct stale_results *results);
  */
 int stale_resume(const char *runtime_dir, bool end_living, struct stale_results *ret_results,
                  struct failure *failure);
+
+/**
+ * stale_resume_note() - resume the guest of one lease file, whoever lives, and remove the file
+ *
+ * Part of stale_resume(), and what the guard does when a connection broke under it. Sets the outcome and the
+ * sentence of @result only.
+ */
+void stale_resume_note(int folder_fd, const struct leasefile *note, struct stale_result *result);

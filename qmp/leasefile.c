@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One small JSON file per paused guest, named after its QEMU ("PID-STARTTICKS.json"), written before the stop
+ * and removed after the resume. It says whom to connect to and who must be dead before a stranger may resume
+ * the guest. Processes are noted with their start time, as pids are used again.
+ *
+ * Files appear by rename, so that nobody reads half of one. Deciding and renaming (or removing) happens under
+ * a lock on the folder, so that of two scans of one QEMU one is refused, and nobody removes the note that a
+ * newer scan has just written. A guard must never wait for a stranger: the lock is tried for a bounded time.
+ * Without it no new note is written (the guest is not paused), while a note of ours is removed all the same.
+ */
+#include "qmp/leasefile.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fileio.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SCHEMA        "samepage.lease.v1"
+#define SUFFIX        ".json"
+#define NAME_BYTES    64
+#define LOCK_USEC     (20 * USEC_PER_MSEC)
+#define LOCK_NAP_USEC 1000
+#define JSON_DEPTH    4
+
+static void put_object(struct json_object **object)
+{
+        json_object_put(*object);
+}
+
+static void cleanup_closedir(DIR **folder)
+{
+        if (*folder)
+                (void)closedir(*folder);
+}
+
+void leasefile_deinit(struct leasefile *lease)
+{
+        free(lease->guest);
+        free(lease->socket_path);
+        *lease = (struct leasefile){0};
+}
+
+/* The folder */
+
+static int make_folders(const char *path)
+{
+        CLEANUP_FREE char *copy = strdup(path);
+
+        if (!copy)
+                return -ENOMEM;
+        for (char *slash = copy; *slash; slash++) {
+                if (*slash != '/' || slash == copy)
+                        continue;
+                *slash = '\0';
+                if (mkdir(copy, 0755) < 0 && errno != EEXIST)
+                        return -errno;
+                *slash = '/';
+        }
+        return mkdir(copy, 0700) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+int leasefile_open_folder(const char *runtime_dir, bool create, int *ret_fd, struct failure *failure)
+{
+        CLEANUP_FREE char *path = NULL;
+        CLEANUP_CLOSE int fd = -1;
+        int r = 0;
+
+        if (asprintf(&path, "%s/leases", runtime_dir) < 0) {
+                path = NULL;
+                return failure_errno(failure, -ENOMEM, "cannot open the folder of lease files");
+        }
+        if (create)
+                r = make_folders(path);
+        if (r < 0)
+                return failure_errno(failure, r, "cannot make the folder of lease files %s", path);
+        fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+                return failure_errno(failure, -errno, "cannot open the folder of lease files %s", path);
+        if (create && faccessat(fd, ".", W_OK | X_OK, AT_EACCESS) < 0)
+                return failure_errno(failure, -errno, "cannot write to the folder of lease files %s", path);
+        *ret_fd = TAKE_FD(fd);
+        return 0;
+}
+
+/* Locks the folder; the lock goes with the descriptor that is returned. */
+static int lock_folder(int folder_fd)
+{
+        CLEANUP_CLOSE int fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        uint64_t deadline_usec = clock_now_usec() + LOCK_USEC;
+
+        if (fd < 0)
+                return -errno;
+        while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+                if (errno != EWOULDBLOCK && errno != EINTR)
+                        return -errno;
+                if (clock_now_usec() >= deadline_usec)
+                        return -ETIMEDOUT;
+                (void)usleep(LOCK_NAP_USEC);
+        }
+        return TAKE_FD(fd);
+}
+
+/* JSON */
+
+static void make_name(char name[NAME_BYTES], const struct process *qemu)
+{
+        (void)snprintf(name, NAME_BYTES, "%d-%llu" SUFFIX, (int)qemu->pid,
+                       (unsigned long long)qemu->start_ticks);
+}
+
+static void add_process(struct json_object *object, const char *key, const struct process *process)
+{
+        struct json_object *value = json_object_new_object();
+
+        (void)json_object_object_add(value, "pid", json_object_new_int(process->pid));
+        (void)json_object_object_add(value, "start_ticks",
+                                     json_object_new_int64((int64_t)process->start_ticks));
+        (void)json_object_object_add(object, key, value);
+}
+
+static struct json_object *make_object(const struct leasefile *lease)
+{
+        struct json_object *object = json_object_new_object();
+
+        if (!object)
+                return NULL;
+        (void)json_object_object_add(object, "schema", json_object_new_string(SCHEMA));
+        (void)json_object_object_add(object, "guest", json_object_new_string(lease->guest));
+        (void)json_object_object_add(object, "socket", json_object_new_string(lease->socket_path));
+        (void)json_object_object_add(object, "state", json_object_new_string("paused-by-us"));
+        add_process(object, "qemu", &lease->qemu);
+        add_process(object, "scanner", &lease->scanner);
+        add_process(object, "guard", &lease->guard);
+        return object;
+}
+
+static int get_text(struct json_object *object, const char *key, char **ret_text)
+{
+        struct json_object *value = NULL;
+
+        if (!json_object_object_get_ex(object, key, &value) || !json_object_is_type(value, json_type_string))
+                return -EBADMSG;
+        *ret_text = strdup(json_object_get_string(value));
+        return *ret_text ? 0 : -ENOMEM;
+}
+
+static int get_number(struct json_object *object, const char *key, int64_t max, int64_t *ret_number)
+{
+        struct json_object *value = NULL;
+
+        if (!json_object_object_get_ex(object, key, &value) || !json_object_is_type(value, json_type_int))
+                return -EBADMSG;
+        *ret_number = json_object_get_int64(value);
+        return *ret_number < 0 || *ret_number > max ? -EBADMSG : 0;
+}
+
+static int get_process(struct json_object *object, const char *key, struct process *ret_process)
+{
+        struct json_object *value = NULL;
+        int64_t pid = 0;
+        int64_t start_ticks = 0;
+        int r = 0;
+
+        if (!json_object_object_get_ex(object, key, &value) || !json_object_is_type(value, json_type_object))
+                return -EBADMSG;
+        r = get_number(value, "pid", INT32_MAX, &pid);
+        if (r == 0)
+                r = get_number(value, "start_ticks", INT64_MAX, &start_ticks);
+        if (r < 0)
+                return r;
+        *ret_process = (struct process){.pid = (pid_t)pid, .start_ticks = (uint64_t)start_ticks};
+        return 0;
+}
+
+static int parse(const char *text, struct leasefile *ret_lease)
+{
+        CLEANUP(leasefile_deinit) struct leasefile lease = {0};
+        CLEANUP(put_object) struct json_object *object = NULL;
+        struct json_tokener *tokener = json_tokener_new_ex(JSON_DEPTH);
+        int r = 0;
+
+        if (!tokener)
+                return -ENOMEM;
+        object = json_tokener_parse_ex(tokener, text, -1);
+        json_tokener_free(tokener);
+        if (!json_object_is_type(object, json_type_object))
+                return -EBADMSG;
+        r = get_text(object, "guest", &lease.guest);
+        if (r == 0)
+                r = get_text(object, "socket", &lease.socket_path);
+        if (r == 0)
+                r = get_process(object, "qemu", &lease.qemu);
+        if (r == 0)
+                r = get_process(object, "scanner", &lease.scanner);
+        if (r == 0)
+                r = get_process(object, "guard", &lease.guard);
+        if (r < 0)
+                return r;
+        *ret_lease = lease;
+        lease = (struct leasefile){0};
+        return 0;
+}
+
+/* The files */
+
+int leasefile_read(int folder_fd, const char *name, struct leasefile *ret_lease)
+{
+        CLEANUP_FREE char *text = NULL;
+        int r = fileio_read_text(folder_fd, name, &text);
+
+        return r < 0 ? r : parse(text, ret_lease);
+}
+
+bool leasefile_is_held(const struct leasefile *lease)
+{
+        return process_is_alive(&lease->scanner) || process_is_alive(&lease->guard);
+}
+
+static int write_all(int fd, const char *text, size_t length)
+{
+        while (length > 0) {
+                ssize_t written = write(fd, text, length);
+
+                if (written < 0 && errno == EINTR)
+                        continue;
+                if (written < 0)
+                        return -errno;
+                text += written;
+                length -= (size_t)written;
+        }
+        return 0;
+}
+
+/* Puts @text in place of whatever @name holds. */
+static int replace_file(int folder_fd, const char *name, const char *text)
+{
+        char temporary[NAME_BYTES + 32];
+        CLEANUP_CLOSE int fd = -1;
+        int r = 0;
+
+        (void)snprintf(temporary, sizeof(temporary), ".%s.%d", name, (int)getpid());
+        fd = openat(folder_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd < 0)
+                return -errno;
+        r = write_all(fd, text, strlen(text));
+        if (r == 0 && renameat(folder_fd, temporary, folder_fd, name) < 0)
+                r = -errno;
+        if (r < 0)
+                (void)unlinkat(folder_fd, temporary, 0);
+        return r;
+}
+
+/* -EBUSY when somebody who lives holds the QEMU of the note @name. */
+static int check_holder(int folder_fd, const char *name, struct failure *failure)
+{
+        CLEANUP(leasefile_deinit) struct leasefile holder = {0};
+        int r = leasefile_read(folder_fd, name, &holder);
+
+        if (r < 0 || !leasefile_is_held(&holder))
+                return 0;
+        return failure_set(failure, -EBUSY, "not paused: another samepage scan (pid %d) is reading it",
+                           (int)holder.scanner.pid);
+}
+
+int leasefile_write(int folder_fd, const struct leasefile *lease, struct failure *failure)
+{
+        CLEANUP(put_object) struct json_object *object = make_object(lease);
+        CLEANUP_CLOSE int lock_fd = -1;
+        char name[NAME_BYTES];
+        int r = 0;
+
+        if (!object)
+                return failure_errno(failure, -ENOMEM, "not paused: cannot write its lease file");
+        make_name(name, &lease->qemu);
+        lock_fd = lock_folder(folder_fd);
+        if (lock_fd < 0)
+                return failure_errno(failure, lock_fd, "not paused: cannot lock the folder of lease files");
+        r = check_holder(folder_fd, name, failure);
+        if (r < 0)
+                return r;
+        r = replace_file(folder_fd, name, json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
+        if (r < 0)
+                return failure_errno(failure, r, "not paused: cannot write its lease file");
+        return 0;
+}
+
+static bool is_same(const struct process *a, const struct process *b)
+{
+        return a->pid == b->pid && a->start_ticks == b->start_ticks;
+}
+
+bool leasefile_exists(int folder_fd, const struct leasefile *lease)
+{
+        CLEANUP(leasefile_deinit) struct leasefile found = {0};
+        char name[NAME_BYTES];
+
+        make_name(name, &lease->qemu);
+        return leasefile_read(folder_fd, name, &found) == 0 && is_same(&found.guard, &lease->guard);
+}
+
+int leasefile_remove(int folder_fd, const struct leasefile *lease)
+{
+        CLEANUP_CLOSE int lock_fd = lock_folder(folder_fd);
+        char name[NAME_BYTES];
+
+        if (!leasefile_exists(folder_fd, lease))
+                return 0;
+        make_name(name, &lease->qemu);
+        return unlinkat(folder_fd, name, 0) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+static bool is_note(const char *name)
+{
+        size_t length = strlen(name);
+
+        return name[0] != '.' && length > strlen(SUFFIX) &&
+               strcmp(name + length - strlen(SUFFIX), SUFFIX) == 0;
+}
+
+int leasefile_list(int folder_fd, char ***ret_names, size_t *ret_count)
+{
+        CLEANUP_CLOSE int fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        CLEANUP(cleanup_closedir) DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+        CLEANUP_FREE char **names = NULL;
+        const struct dirent *entry = NULL;
+        size_t count = 0;
+
+        if (!folder)
+                return -errno;
+        (void)TAKE_FD(fd);
+        names = calloc(LEASEFILE_COUNT_MAX, sizeof(*names));
+        while (names && count < LEASEFILE_COUNT_MAX && (entry = readdir(folder)))
+                if (is_note(entry->d_name) && (names[count] = strdup(entry->d_name)))
+                        count++;
+        if (!names)
+                return -ENOMEM;
+        *ret_names = TAKE_PTR(names);
+        *ret_count = count;
+        return 0;
+}

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "qmp/process.h"
+
+#include "base/cleanup.h"
+#include "base/fileio.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <linux/sock_diag.h>
+#include <linux/unix_diag.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define STAT_START_FIELD 22
+/* Processes that hold one connection: QEMU, and whoever it forked. */
+#define PEERS_MAX 64
+
+static void cleanup_closedir(DIR **folder)
+{
+        if (*folder)
+                (void)closedir(*folder);
+}
+
+int process_parse_stat(const char *text, uint64_t *ret_start_ticks)
+{
+        /* The second field is the name in parentheses, and may hold anything, parentheses included. */
+        const char *position = strrchr(text, ')');
+        char *end = NULL;
+        unsigned long long ticks = 0;
+
+        if (!position || position[1] != ' ' || !position[2])
+                return -EBADMSG;
+        position += 2;
+        if (*position == 'Z' || *position == 'X' || *position == 'x')
+                return -ESRCH;
+        for (int field = 3; field < STAT_START_FIELD; field++) {
+                position = strchr(position, ' ');
+                if (!position)
+                        return -EBADMSG;
+                position++;
+        }
+        errno = 0;
+        ticks = strtoull(position, &end, 10);
+        if (errno != 0 || end == position)
+                return -EBADMSG;
+        *ret_start_ticks = ticks;
+        return 0;
+}
+
+int process_get_start_ticks(int proc_fd, uint64_t *ret_start_ticks)
+{
+        CLEANUP_FREE char *text = NULL;
+        int r = fileio_read_text(proc_fd, "stat", &text);
+
+        if (r == -ENOENT)
+                return -ESRCH;
+        return r < 0 ? r : process_parse_stat(text, ret_start_ticks);
+}
+
+bool process_pidfd_is_alive(int pidfd)
+{
+        struct pollfd pollfd = {.fd = pidfd, .events = POLLIN};
+
+        return poll(&pollfd, 1, 0) == 0;
+}
+
+int process_open(pid_t pid, int *ret_pidfd, int *ret_proc_fd)
+{
+        CLEANUP_CLOSE int pidfd = pidfd_open(pid, 0);
+        CLEANUP_CLOSE int proc_fd = -1;
+        char path[32];
+
+        if (pidfd < 0)
+                return -errno;
+        (void)snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+        proc_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (proc_fd < 0)
+                return errno == ENOENT ? -ESRCH : -errno;
+        /* Alive after its folder was opened: so the pid was not used again in between. */
+        if (!process_pidfd_is_alive(pidfd))
+                return -ESRCH;
+        *ret_pidfd = TAKE_FD(pidfd);
+        *ret_proc_fd = TAKE_FD(proc_fd);
+        return 0;
+}
+
+int process_identify(pid_t pid, struct process *ret_process)
+{
+        CLEANUP_CLOSE int proc_fd = -1;
+        char path[32];
+
+        (void)snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+        proc_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (proc_fd < 0)
+                return errno == ENOENT ? -ESRCH : -errno;
+        ret_process->pid = pid;
+        return process_get_start_ticks(proc_fd, &ret_process->start_ticks);
+}
+
+bool process_is_alive(const struct process *process)
+{
+        struct process found = {0};
+
+        return process_identify(process->pid, &found) == 0 && found.start_ticks == process->start_ticks;
+}
+
+bool process_maps_cover(const char *maps, uint64_t start, uint64_t size_bytes)
+{
+        uint64_t end = 0;
+
+        if (size_bytes == 0 || __builtin_add_overflow(start, size_bytes, &end))
+                return false;
+        while (*maps) {
+                char *position = NULL;
+                uint64_t map_start = strtoull(maps, &position, 16);
+                uint64_t map_end = *position == '-' ? strtoull(position + 1, NULL, 16) : 0;
+
+                /* The kernel prints the mappings in the order of their addresses. */
+                if (map_start <= start && map_end > start)
+                        start = map_end;
+                if (start >= end)
+                        return true;
+                maps = position + strcspn(position, "\n");
+                maps += *maps == '\n';
+        }
+        return false;
+}
+
+int process_get_peer(int fd, pid_t *ret_pid)
+{
+        struct ucred credentials = {0};
+        socklen_t length = sizeof(credentials);
+
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0)
+                return -errno;
+        *ret_pid = credentials.pid;
+        return 0;
+}
+
+/* Asks the kernel about the socket of this inode; the answer goes to @answer. */
+static ssize_t ask_sock_diag(uint32_t inode, void *answer, size_t size)
+{
+        CLEANUP_CLOSE int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
+        struct {
+                struct nlmsghdr header;
+                struct unix_diag_req request;
+        } question = {
+                .header = {.nlmsg_len = sizeof(question),
+                           .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+                           .nlmsg_flags = NLM_F_REQUEST},
+                .request = {.sdiag_family = AF_UNIX,
+                            .udiag_states = UINT32_MAX,
+                            .udiag_ino = inode,
+                            .udiag_show = UDIAG_SHOW_PEER,
+                            .udiag_cookie = {UINT32_MAX, UINT32_MAX}},
+        };
+        ssize_t got = 0;
+
+        if (fd < 0)
+                return -errno;
+        if (send(fd, &question, sizeof(question), 0) < 0)
+                return -errno;
+        got = recv(fd, answer, size, 0);
+        return got < 0 ? -errno : got;
+}
+
+static int find_peer_inode(int fd, uint32_t *ret_inode)
+{
+        union {
+                struct nlmsghdr header;
+                char bytes[4096];
+        } answer = {0};
+        struct stat status;
+        ssize_t got = 0;
+        const struct nlmsgerr *error = NULL;
+        size_t offset = NLMSG_LENGTH(NLMSG_ALIGN(sizeof(struct unix_diag_msg)));
+
+        if (fstat(fd, &status) < 0)
+                return -errno;
+        got = ask_sock_diag((uint32_t)status.st_ino, &answer, sizeof(answer));
+        if (got < 0)
+                return (int)got;
+        if (!NLMSG_OK(&answer.header, (size_t)got))
+                return -EBADMSG;
+        if (answer.header.nlmsg_type == NLMSG_ERROR) {
+                error = NLMSG_DATA(&answer.header);
+                return error->error < 0 ? error->error : -EBADMSG;
+        }
+        while (offset + sizeof(struct nlattr) <= answer.header.nlmsg_len) {
+                struct nlattr attribute;
+
+                memcpy(&attribute, answer.bytes + offset, sizeof(attribute));
+                if (attribute.nla_type == UNIX_DIAG_PEER &&
+                    attribute.nla_len >= NLA_HDRLEN + sizeof(uint32_t)) {
+                        memcpy(ret_inode, answer.bytes + offset + NLA_HDRLEN, sizeof(*ret_inode));
+                        return *ret_inode ? 0 : -ENOTCONN;
+                }
+                if (attribute.nla_len < NLA_HDRLEN)
+                        return -EBADMSG;
+                offset += NLA_ALIGN(attribute.nla_len);
+        }
+        return -ENOTCONN;
+}
+
+/* Whether the process whose /proc/PID/fd is open as @folder_fd (taken) holds what links to @target. */
+static bool holds_socket(int folder_fd, const char *target)
+{
+        CLEANUP(cleanup_closedir) DIR *folder = fdopendir(folder_fd);
+        const struct dirent *entry = NULL;
+
+        if (!folder) {
+                (void)close(folder_fd);
+                return false;
+        }
+        while ((entry = readdir(folder))) {
+                char link[64];
+                ssize_t length = readlinkat(dirfd(folder), entry->d_name, link, sizeof(link) - 1);
+
+                if (length < 0)
+                        continue;
+                link[length] = '\0';
+                if (strcmp(link, target) == 0)
+                        return true;
+        }
+        return false;
+}
+
+static size_t find_holders(DIR *proc, const char *target, pid_t *pids)
+{
+        const struct dirent *entry = NULL;
+        size_t count = 0;
+
+        while (count < PEERS_MAX && (entry = readdir(proc))) {
+                char path[sizeof(entry->d_name) + sizeof("/fd")];
+                int folder_fd = -1;
+
+                if (!isdigit((unsigned char)entry->d_name[0]))
+                        continue;
+                (void)snprintf(path, sizeof(path), "%s/fd", entry->d_name);
+                folder_fd = openat(dirfd(proc), path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                if (folder_fd >= 0 && holds_socket(folder_fd, target))
+                        pids[count++] = (pid_t)strtol(entry->d_name, NULL, 10);
+        }
+        return count;
+}
+
+int process_find_peers(int fd, pid_t **ret_pids, size_t *ret_count, struct failure *failure)
+{
+        CLEANUP(cleanup_closedir) DIR *proc = NULL;
+        CLEANUP_FREE pid_t *pids = calloc(PEERS_MAX, sizeof(*pids));
+        char target[32];
+        uint32_t inode = 0;
+        int r = find_peer_inode(fd, &inode);
+
+        if (r < 0)
+                return failure_errno(failure, r, "cannot find the process at the other end of the socket");
+        proc = opendir("/proc");
+        if (!proc || !pids)
+                return failure_errno(failure, proc ? -ENOMEM : -errno, "cannot search /proc");
+        (void)snprintf(target, sizeof(target), "socket:[%u]", inode);
+        *ret_count = find_holders(proc, target, pids);
+        *ret_pids = TAKE_PTR(pids);
+        return 0;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Other processes of the host: which one it is, whether it still lives, what it maps, who holds a socket. */
+#pragma once
+
+#include "base/failure.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* A process for good: a pid may be used again, a pid with its start time is not. */
+struct process {
+        pid_t pid;
+        uint64_t start_ticks; /* field 22 of /proc/PID/stat */
+};
+
+/**
+ * process_open() - get hold of a process in a way that survives its end
+ * @ret_pidfd: becomes readable when it ends
+ * @ret_proc_fd: its /proc/PID, which stays this process's
+ *
+ * Return: 0; -ESRCH when there is none, or it is a zombie; another negative errno.
+ */
+int process_open(pid_t pid, int *ret_pidfd, int *ret_proc_fd);
+
+/* When the process whose /proc/PID is open as @proc_fd started; -ESRCH when it ended or is a zombie. */
+int process_get_start_ticks(int proc_fd, uint64_t *ret_start_ticks);
+
+/* Fills @ret_process for a pid that lives. */
+int process_identify(pid_t pid, struct process *ret_process);
+
+/* Whether exactly this process lives; a zombie does not. */
+bool process_is_alive(const struct process *process);
+
+/* Whether the process of @pidfd lives. */
+bool process_pidfd_is_alive(int pidfd);
+
+/* Parses a line of /proc/PID/stat; -ESRCH for a zombie, -EBADMSG for anything that is none. */
+int process_parse_stat(const char *text, uint64_t *ret_start_ticks);
+
+/* Whether the text of /proc/PID/maps has mappings for every byte of [@start, @start + @size_bytes). */
+bool process_maps_cover(const char *maps, uint64_t start, uint64_t size_bytes);
+
+/* The process that called listen(2) on the other end of @fd, as of then; 0 when it is not of our namespace.
+ */
+int process_get_peer(int fd, pid_t *ret_pid);
+
+/**
+ * process_find_peers() - the processes that hold the other end of a connected unix socket now
+ * @ret_pids: the caller frees it; may be empty
+ *
+ * Asks the kernel for the peer's inode and looks for it in every /proc/PID/fd, which takes a while on a large
+ * host: for when process_get_peer() is not the one that was looked for.
+ *
+ * Return: 0; a negative errno with a sentence.
+ */
+int process_find_peers(int fd, pid_t **ret_pids, size_t *ret_count, struct failure *failure);
