@@ -3,7 +3,7 @@
 #include "conf/settings.h"
 #include "daemon/command.h"
 #include "daemon/command_line.h"
-#include "daemon/version.h"
+#include "version.h"
 
 #include <signal.h>
 #include <stdio.h>

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/cleanup.h"
+#include "base/fileio.h"
+#include "unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char folder[] = "/tmp/samepage-fileio-XXXXXX";
+static int folder_fd = -1;
+
+static void write_file(const char *name, const char *bytes, size_t length)
+{
+        CLEANUP_CLOSE int fd = openat(folder_fd, name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+        CU_ASSERT_EQUAL_FATAL(write(fd, bytes, length), (ssize_t)length);
+}
+
+static void begin(void)
+{
+        (void)strcpy(folder, "/tmp/samepage-fileio-XXXXXX"); /* NOLINT(*-insecureAPI.strcpy): same array */
+        CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
+        folder_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static void end(void)
+{
+        (void)unlinkat(folder_fd, "file", 0);
+        close_fd(&folder_fd);
+        (void)rmdir(folder);
+}
+
+static void test_text_of_any_length(void)
+{
+        static char large[100000];
+
+        begin();
+        memset(large, 'a', sizeof(large));
+        for (size_t length = 0; length < sizeof(large); length = length * 3 + 4095) {
+                CLEANUP_FREE char *text = NULL;
+
+                write_file("file", large, length);
+                CU_ASSERT_EQUAL_FATAL(fileio_read_text(folder_fd, "file", &text), 0);
+                CU_ASSERT_EQUAL(strlen(text), length);
+        }
+        end();
+}
+
+static void test_missing_file(void)
+{
+        char *text = NULL;
+
+        begin();
+        CU_ASSERT_EQUAL(fileio_read_text(folder_fd, "missing", &text), -ENOENT);
+        CU_ASSERT_PTR_NULL(text);
+        end();
+}
+
+static void check_number(const char *text, int r, int64_t value)
+{
+        int64_t got = 0;
+
+        write_file("file", text, strlen(text));
+        CU_ASSERT_EQUAL(fileio_read_int64(folder_fd, "file", &got), r);
+        CU_ASSERT_EQUAL(got, value);
+}
+
+static void test_numbers(void)
+{
+        begin();
+        check_number("42\n", 0, 42);
+        check_number("-4096\n", 0, -4096);
+        check_number("9223372036854775807\n", 0, INT64_MAX);
+        check_number("9223372036854775808\n", -ERANGE, 0);
+        check_number("12 monkeys\n", -EINVAL, 0);
+        check_number("\n", -EINVAL, 0);
+        check_number("", -EINVAL, 0);
+        end();
+}
+
+static void test_pread_of_a_short_file(void)
+{
+        CLEANUP_CLOSE int fd = -1;
+        char buffer[8] = "";
+
+        begin();
+        write_file("file", "0123456789", 10);
+        fd = openat(folder_fd, "file", O_RDONLY | O_CLOEXEC);
+        CU_ASSERT_EQUAL(fileio_pread_full(fd, buffer, 8, 2), 0);
+        CU_ASSERT_EQUAL(memcmp(buffer, "23456789", 8), 0);
+        CU_ASSERT_EQUAL(fileio_pread_full(fd, buffer, 8, 3), -ENODATA);
+        end();
+}
+
+static const struct unit_test tests[] = {
+        {"text of any length", test_text_of_any_length},
+        {"missing file", test_missing_file},
+        {"numbers", test_numbers},
+        {"pread of a short file", test_pread_of_a_short_file},
+};
+
+UNIT_MAIN("fileio", tests)

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Guests made up for a test: each page is given by the number of its content and of its frame. */
+#pragma once
+
+#include "scanner/guest_ram.h"
+#include "scanner/page.h"
+
+#include <assert.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+/* Content numbers. Any other number is a content of its own. */
+#define MADE_ABSENT  0
+#define MADE_ZERO    (-1)
+#define MADE_SWAPPED (-2)
+
+#define MADE_MAX_GUESTS 16
+
+struct made_guests {
+        struct guest_ram *rams[MADE_MAX_GUESTS];
+        size_t n;
+};
+
+/* A fingerprint as the hash would give: well spread, never one of the reserved values. */
+static inline uint64_t made_fingerprint(int content)
+{
+        uint64_t x = (uint64_t)(uint32_t)content * UINT64_C(0x9e3779b97f4a7c15);
+
+        if (content == MADE_ABSENT)
+                return PAGE_ABSENT;
+        if (content == MADE_ZERO)
+                return PAGE_ZERO;
+        if (content == MADE_SWAPPED)
+                return PAGE_SWAPPED;
+        x ^= x >> 29;
+        return x | UINT64_C(1) << 20;
+}
+
+/* Adds a guest with one private, mergeable block of @n_pages pages, all absent. Returns the block. */
+static inline struct guest_block *made_guests_add(struct made_guests *guests, uint64_t n_pages)
+{
+        struct guest_ram *ram = calloc(1, sizeof(*ram));
+        struct guest_block *block = calloc(1, sizeof(*block));
+
+        assert(guests->n < MADE_MAX_GUESTS && ram && block);
+        block->n_pages = n_pages;
+        block->fingerprints = calloc(n_pages + 1, sizeof(uint64_t));
+        block->frames = calloc(n_pages + 1, sizeof(uint64_t));
+        block->regions = calloc(1, sizeof(*block->regions));
+        assert(block->fingerprints && block->frames && block->regions);
+        block->n_regions = 1;
+        block->regions[0].region.size_bytes = n_pages * PAGE_BYTES;
+        block->regions[0].region.mergeable = true;
+        ram->blocks = block;
+        ram->n_blocks = 1;
+        ram->frames_known = true;
+        guests->rams[guests->n++] = ram;
+        return block;
+}
+
+/* The same from a list of contents; page i gets frame @first_frame + i. */
+static inline struct guest_block *made_guests_add_contents(struct made_guests *guests, const int *contents,
+                                                           size_t n_pages, uint64_t first_frame)
+{
+        struct guest_block *block = made_guests_add(guests, n_pages);
+
+        for (size_t i = 0; i < n_pages; i++) {
+                block->fingerprints[i] = made_fingerprint(contents[i]);
+                block->frames[i] = first_frame + i;
+        }
+        return block;
+}
+
+static inline void made_guests_free(struct made_guests *guests)
+{
+        for (size_t i = 0; i < guests->n; i++) {
+                free(guests->rams[i]->blocks[0].fingerprints);
+                free(guests->rams[i]->blocks[0].frames);
+                free(guests->rams[i]->blocks[0].regions);
+                free(guests->rams[i]->blocks);
+                free(guests->rams[i]);
+        }
+        guests->n = 0;
+}

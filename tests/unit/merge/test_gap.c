@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "made_guests.h"
+#include "merge/actual.h"
+#include "merge/gap.h"
+#include "unit.h"
+
+#define KSM(frame) ((frame) | FRAME_KSM)
+
+static const struct gap_facts ksm_done = {
+        .ksm_known = true,
+        .ksm_runs = true,
+        .full_scans = 10,
+        .max_page_sharing = 256,
+};
+
+static struct gap *attribute(const struct made_guests *guests, const struct gap_facts *facts)
+{
+        struct census *census = NULL;
+        struct actual *actual = NULL;
+        struct gap *gap = NULL;
+        uint64_t by_reason = 0;
+
+        CU_ASSERT_EQUAL_FATAL(census_new(guests->rams, guests->n, &census), 0);
+        CU_ASSERT_EQUAL_FATAL(actual_new(census, &actual), 0);
+        CU_ASSERT_EQUAL_FATAL(gap_new(census, facts, &gap), 0);
+        /* Always: the gap is ideal less actual, and its reasons add up to it. */
+        CU_ASSERT_EQUAL(gap->pages, census->total.self_sharing + census->total.inter_sharing -
+                                            actual->total.self - actual->total.inter);
+        for (size_t i = 0; i < guests->n * GAP_REASON_MAX_; i++)
+                by_reason += gap->by_guest[i];
+        CU_ASSERT_EQUAL(by_reason, gap->pages);
+        actual_free(actual);
+        census_free(census);
+        return gap;
+}
+
+static struct region *region_of(const struct made_guests *guests, size_t guest)
+{
+        return &guests->rams[guest]->blocks[0].regions[0].region;
+}
+
+static uint64_t of_guest(const struct gap *gap, size_t guest, enum gap_reason reason)
+{
+        return gap->by_guest[guest * GAP_REASON_MAX_ + reason];
+}
+
+/* Two guests with the same 10 pages each, nothing merged, and one reason for the first of them. */
+static void check_first_guest_is_charged(const struct gap_facts *facts, struct made_guests *guests,
+                                         enum gap_reason reason)
+{
+        struct gap *gap = attribute(guests, facts);
+
+        CU_ASSERT_EQUAL(gap->pages, 10);
+        CU_ASSERT_EQUAL(gap->by_reason[reason], 10);
+        CU_ASSERT_EQUAL(of_guest(gap, 0, reason), 10);
+        gap_free(gap);
+        made_guests_free(guests);
+}
+
+static void add_two_guests(struct made_guests *guests)
+{
+        static const int contents[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+
+        made_guests_add_contents(guests, contents, 10, 100);
+        made_guests_add_contents(guests, contents, 10, 200);
+}
+
+static void test_shared_mapping(void)
+{
+        struct made_guests guests = {0};
+
+        add_two_guests(&guests);
+        region_of(&guests, 0)->shared = true;
+        check_first_guest_is_charged(&ksm_done, &guests, GAP_REASON_SHARED_MAPPING);
+}
+
+static void test_hugetlb(void)
+{
+        struct made_guests guests = {0};
+
+        add_two_guests(&guests);
+        region_of(&guests, 0)->hugetlb = true;
+        check_first_guest_is_charged(&ksm_done, &guests, GAP_REASON_HUGETLB);
+}
+
+static void test_not_mergeable(void)
+{
+        struct made_guests guests = {0};
+
+        add_two_guests(&guests);
+        region_of(&guests, 0)->mergeable = false;
+        check_first_guest_is_charged(&ksm_done, &guests, GAP_REASON_NOT_MERGEABLE);
+}
+
+static void test_ksm_off(void)
+{
+        struct made_guests guests = {0};
+        struct gap_facts facts = ksm_done;
+        struct gap *gap = NULL;
+
+        add_two_guests(&guests);
+        facts.ksm_runs = false;
+        gap = attribute(&guests, &facts);
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_KSM_OFF], 10);
+        gap_free(gap);
+        made_guests_free(&guests);
+}
+
+static void test_too_few_passes(void)
+{
+        struct made_guests guests = {0};
+        struct gap_facts facts = ksm_done;
+        struct gap *gap = NULL;
+
+        add_two_guests(&guests);
+        facts.full_scans = GAP_PASSES_NEEDED - 1;
+        gap = attribute(&guests, &facts);
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_NOT_SCANNED_YET], 10);
+        gap_free(gap);
+        made_guests_free(&guests);
+}
+
+static void test_guest_that_ksm_has_not_met(void)
+{
+        static const uint64_t visited[] = {0, 10};
+        struct made_guests guests = {0};
+        struct gap_facts facts = ksm_done;
+
+        add_two_guests(&guests);
+        facts.visited_pages = visited;
+        check_first_guest_is_charged(&facts, &guests, GAP_REASON_NOT_SCANNED_YET);
+}
+
+static void test_huge_page(void)
+{
+        struct made_guests guests = {0};
+
+        add_two_guests(&guests);
+        for (size_t i = 0; i < 10; i++)
+                guests.rams[0]->blocks[0].frames[i] |= FRAME_HUGE;
+        check_first_guest_is_charged(&ksm_done, &guests, GAP_REASON_HUGE_PAGE);
+}
+
+static void test_unexplained(void)
+{
+        struct made_guests guests = {0};
+        struct gap *gap = NULL;
+
+        add_two_guests(&guests);
+        gap = attribute(&guests, &ksm_done);
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_UNEXPLAINED], 10);
+        gap_free(gap);
+        made_guests_free(&guests);
+}
+
+static void test_ksm_unknown_is_not_guessed(void)
+{
+        static const struct gap_facts nothing = {.full_scans = -1};
+        struct made_guests guests = {0};
+        struct gap *gap = NULL;
+
+        add_two_guests(&guests);
+        gap = attribute(&guests, &nothing);
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_UNEXPLAINED], 10);
+        gap_free(gap);
+        made_guests_free(&guests);
+}
+
+static void test_nothing_is_left_when_all_is_merged(void)
+{
+        struct made_guests guests = {0};
+        struct gap *gap = NULL;
+
+        add_two_guests(&guests);
+        for (size_t i = 0; i < 10; i++)
+                guests.rams[0]->blocks[0].frames[i] = guests.rams[1]->blocks[0].frames[i] = KSM(300 + i);
+        gap = attribute(&guests, &ksm_done);
+        CU_ASSERT_EQUAL(gap->pages, 0);
+        gap_free(gap);
+        made_guests_free(&guests);
+}
+
+/* 5. 305 copies need two KSM pages at the ceiling of 256: the second one is forced by the limit, a third is
+ * not. */
+static void test_sharing_limit(void)
+{
+        struct made_guests guests = {0};
+        struct guest_block *block = made_guests_add(&guests, 305);
+        struct gap *gap = NULL;
+
+        for (size_t i = 0; i < 305; i++) {
+                block->fingerprints[i] = made_fingerprint(9);
+                block->frames[i] = KSM(i < 200 ? 1 : i < 300 ? 2 : 3);
+        }
+        gap = attribute(&guests, &ksm_done);
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_SHARING_LIMIT], 1);
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_UNEXPLAINED], 1);
+        gap_free(gap);
+        made_guests_free(&guests);
+}
+
+/* One copy where KSM cannot reach, three where it has not been: the copy that stays is one of the three. */
+static void test_the_most_mergeable_copy_is_kept(void)
+{
+        static const int one[] = {1};
+        static const int three[] = {1, 1, 1};
+        struct made_guests guests = {0};
+        struct gap_facts facts = ksm_done;
+        struct gap *gap = NULL;
+
+        made_guests_add_contents(&guests, one, 1, 100);
+        made_guests_add_contents(&guests, three, 3, 200);
+        region_of(&guests, 0)->shared = true;
+        facts.full_scans = 0;
+        gap = attribute(&guests, &facts);
+        CU_ASSERT_EQUAL(of_guest(gap, 0, GAP_REASON_SHARED_MAPPING), 1);
+        CU_ASSERT_EQUAL(of_guest(gap, 1, GAP_REASON_NOT_SCANNED_YET), 2);
+        CU_ASSERT_EQUAL(gap->pages, 3);
+        gap_free(gap);
+        made_guests_free(&guests);
+}
+
+static const struct unit_test tests[] = {
+        {"shared mapping", test_shared_mapping},
+        {"hugetlb", test_hugetlb},
+        {"not mergeable", test_not_mergeable},
+        {"ksm off", test_ksm_off},
+        {"too few passes", test_too_few_passes},
+        {"guest that ksm has not met", test_guest_that_ksm_has_not_met},
+        {"huge page", test_huge_page},
+        {"unexplained", test_unexplained},
+        {"ksm unknown is not guessed", test_ksm_unknown_is_not_guessed},
+        {"nothing is left when all is merged", test_nothing_is_left_when_all_is_merged},
+        {"sharing limit", test_sharing_limit},
+        {"the most mergeable copy is kept", test_the_most_mergeable_copy_is_kept},
+};
+
+UNIT_MAIN("gap", tests)

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Finding pages on this process's own memory: what is found, and that looking creates nothing. */
+#include "own_memory.h"
+#include "scanner/present.h"
+#include "unit.h"
+
+static size_t find(const struct guest_ram *ram, uint64_t page, size_t n_pages, struct present_run *runs)
+{
+        size_t n_runs = 0;
+
+        CU_ASSERT_EQUAL_FATAL(present_find(ram, &ram->blocks[0].regions[0], page, n_pages, runs, &n_runs), 0);
+        return n_runs;
+}
+
+static void check_pages_3_4_and_9(const struct guest_ram *ram)
+{
+        struct present_run runs[PRESENT_RANGE_PAGES];
+
+        CU_ASSERT_EQUAL_FATAL(find(ram, 0, 64, runs), 2);
+        CU_ASSERT_EQUAL(runs[0].page, 3);
+        CU_ASSERT_EQUAL(runs[0].n_pages, 2);
+        CU_ASSERT_EQUAL(runs[0].state, PRESENT_STATE_DATA);
+        CU_ASSERT_EQUAL(runs[1].page, 9);
+        CU_ASSERT_EQUAL(runs[1].n_pages, 1);
+        /* a window that begins and ends inside the runs */
+        CU_ASSERT_EQUAL_FATAL(find(ram, 4, 5, runs), 1);
+        CU_ASSERT_EQUAL(runs[0].page, 4);
+        CU_ASSERT_EQUAL(runs[0].n_pages, 1);
+        CU_ASSERT_EQUAL(find(ram, 10, 54, runs), 0);
+}
+
+static void fill_pages_3_4_and_9(const struct own_memory *memory)
+{
+        (void)madvise(memory->pages, memory->n_pages * PAGE_BYTES, MADV_NOHUGEPAGE);
+        own_memory_fill(memory, 3, 1);
+        own_memory_fill(memory, 4, 2);
+        own_memory_fill(memory, 9, 0); /* zeros that were written are data as well */
+}
+
+static void test_shared_file(void)
+{
+        struct own_memory memory = own_memory_map(64, MAP_SHARED, 1);
+        struct guest_ram *ram = NULL;
+        blkcnt_t before = 0;
+
+        fill_pages_3_4_and_9(&memory);
+        ram = own_memory_as_guest(&memory);
+        before = own_memory_blocks(&memory);
+        check_pages_3_4_and_9(ram);
+        CU_ASSERT_EQUAL(own_memory_blocks(&memory), before);
+        guest_ram_free(ram);
+        own_memory_unmap(&memory);
+}
+
+static void test_private(void)
+{
+        struct own_memory memory = own_memory_map(64, MAP_PRIVATE, 0);
+        struct guest_ram *ram = NULL;
+
+        fill_pages_3_4_and_9(&memory);
+        ram = own_memory_as_guest(&memory);
+        check_pages_3_4_and_9(ram);
+        ram->has_pagemap_scan = false; /* kernels before 6.7 */
+        check_pages_3_4_and_9(ram);
+        guest_ram_free(ram);
+        own_memory_unmap(&memory);
+}
+
+static void test_zero_page_of_the_kernel(void)
+{
+        struct own_memory memory = own_memory_map(64, MAP_PRIVATE, 0);
+        struct present_run runs[PRESENT_RANGE_PAGES];
+        struct guest_ram *ram = NULL;
+
+        (void)madvise(memory.pages, memory.n_pages * PAGE_BYTES, MADV_NOHUGEPAGE);
+        CU_ASSERT_EQUAL(*(volatile unsigned char *)(memory.pages + 7 * PAGE_BYTES), 0);
+        ram = own_memory_as_guest(&memory);
+        CU_ASSERT_EQUAL_FATAL(find(ram, 0, 64, runs), 1);
+        CU_ASSERT_EQUAL(runs[0].page, 7);
+        if (ram->has_pagemap_scan)
+                CU_ASSERT_EQUAL(runs[0].state, PRESENT_STATE_ZERO_MAPPED);
+        guest_ram_free(ram);
+        own_memory_unmap(&memory);
+}
+
+static void test_range_limit_of_alternating_pages(void)
+{
+        struct own_memory memory = own_memory_map(PRESENT_RANGE_PAGES, MAP_PRIVATE, 0);
+        struct present_run runs[PRESENT_RANGE_PAGES];
+        struct guest_ram *ram = NULL;
+
+        (void)madvise(memory.pages, memory.n_pages * PAGE_BYTES, MADV_NOHUGEPAGE);
+        for (size_t i = 0; i < PRESENT_RANGE_PAGES; i += 2)
+                own_memory_fill(&memory, i, 1);
+        ram = own_memory_as_guest(&memory);
+        CU_ASSERT_EQUAL(find(ram, 0, PRESENT_RANGE_PAGES, runs), PRESENT_RANGE_PAGES / 2);
+        guest_ram_free(ram);
+        own_memory_unmap(&memory);
+}
+
+static const struct unit_test tests[] = {
+        {"shared file", test_shared_file},
+        {"private", test_private},
+        {"zero page of the kernel", test_zero_page_of_the_kernel},
+        {"range limit of alternating pages", test_range_limit_of_alternating_pages},
+};
+
+UNIT_MAIN("present", tests)

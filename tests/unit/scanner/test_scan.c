@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The whole pass on this process's own memory. */
+#include "base/clock.h"
+#include "own_memory.h"
+#include "scanner/scan.h"
+#include "scanner/sigbus.h"
+#include "unit.h"
+
+#include <errno.h>
+
+#define N_PAGES 3000 /* not a multiple of a range */
+
+struct pass {
+        struct pool *pool;
+        struct fingerprint_key key;
+        struct guest_ram *ram;
+        struct scan *scan;
+};
+
+static struct pass begin(const struct own_memory *memory, unsigned int n_threads)
+{
+        struct pass pass = {0};
+
+        CU_ASSERT_EQUAL_FATAL(sigbus_install(), 0);
+        CU_ASSERT_EQUAL_FATAL(pool_new(n_threads, &pass.pool), 0);
+        CU_ASSERT_EQUAL_FATAL(fingerprint_key_init(&pass.key), 0);
+        pass.ram = own_memory_as_guest(memory);
+        return pass;
+}
+
+/* The key and the guest must lie where they stay. */
+static void start(struct pass *pass)
+{
+        CU_ASSERT_EQUAL_FATAL(scan_new(pass->pool, &pass->key, &pass->ram, 1, &pass->scan), 0);
+        scan_map(pass->scan, 0);
+}
+
+static void end(struct pass *pass)
+{
+        scan_free(pass->scan);
+        guest_ram_free(pass->ram);
+        pool_free(pass->pool);
+}
+
+static const size_t first_guest[] = {0};
+
+static void fill(const struct own_memory *memory)
+{
+        (void)madvise(memory->pages, memory->n_pages * PAGE_BYTES, MADV_NOHUGEPAGE);
+        for (size_t i = 0; i < memory->n_pages; i++)
+                if (i % 3 != 0)
+                        own_memory_fill(memory, i, i % 5 == 0 ? 0 : (int)(i % 7) + 1);
+}
+
+static void check_words(const struct own_memory *memory, const struct pass *pass)
+{
+        const uint64_t *words = pass->ram->blocks[0].fingerprints;
+        size_t n_wrong = 0;
+
+        for (size_t i = 0; i < memory->n_pages; i++) {
+                uint64_t expected = PAGE_ABSENT;
+
+                if (i % 3 != 0)
+                        fingerprint_pages(&pass->key, memory->pages + i * PAGE_BYTES, 1, &expected);
+                n_wrong += words[i] != expected;
+        }
+        CU_ASSERT_EQUAL(n_wrong, 0);
+}
+
+static void read_everything(struct own_memory memory, unsigned int n_threads)
+{
+        struct pass pass = begin(&memory, n_threads);
+        uint64_t total = 0;
+
+        fill(&memory);
+        start(&pass);
+        scan_window(pass.scan, first_guest, 1, USEC_INFINITY, NULL);
+        CU_ASSERT_FALSE(scan_guest_is_complete(pass.scan, 0));
+        CU_ASSERT(scan_accept(pass.scan, 0, 0, USEC_INFINITY) > 0);
+        CU_ASSERT_TRUE(scan_guest_is_complete(pass.scan, 0));
+        CU_ASSERT_EQUAL(atomic_load(&pass.ram->error), 0);
+        CU_ASSERT_EQUAL(scan_progress(pass.scan, &total), memory.n_pages * PAGE_BYTES);
+        CU_ASSERT_EQUAL(total, memory.n_pages * PAGE_BYTES);
+        scan_unmap(pass.scan, 0);
+        check_words(&memory, &pass);
+        end(&pass);
+}
+
+static void test_private(void)
+{
+        for (unsigned int n_threads = 1; n_threads <= 3; n_threads++) {
+                struct own_memory memory = own_memory_map(N_PAGES, MAP_PRIVATE, 0);
+
+                read_everything(memory, n_threads);
+                own_memory_unmap(&memory);
+        }
+}
+
+static void test_shared_file(void)
+{
+        struct own_memory memory = own_memory_map(N_PAGES, MAP_SHARED, 1);
+        const blkcnt_t expected = (N_PAGES - N_PAGES / 3) * (blkcnt_t)(PAGE_BYTES / 512);
+
+        read_everything(memory, 2);
+        CU_ASSERT_EQUAL(own_memory_blocks(&memory), expected); /* holes are still holes */
+        own_memory_unmap(&memory);
+}
+
+static void test_private_file(void)
+{
+        struct own_memory memory = own_memory_map(N_PAGES, MAP_PRIVATE, 1);
+
+        read_everything(memory, 2);
+        own_memory_unmap(&memory);
+}
+
+/* Only what was read inside the span counts; the rest is read again, and pages that went away meanwhile are
+ * gone. */
+static void test_readings_outside_the_span_do_not_count(void)
+{
+        struct own_memory memory = own_memory_map(N_PAGES, MAP_PRIVATE, 0);
+        struct pass pass = begin(&memory, 2);
+
+        fill(&memory);
+        start(&pass);
+        scan_window(pass.scan, first_guest, 1, USEC_INFINITY, NULL);
+        CU_ASSERT_EQUAL(scan_accept(pass.scan, 0, clock_now_usec(), USEC_INFINITY), 0);
+        CU_ASSERT_FALSE(scan_guest_is_complete(pass.scan, 0));
+        CU_ASSERT_EQUAL(madvise(memory.pages, N_PAGES * PAGE_BYTES, MADV_DONTNEED), 0);
+        fill(&memory);
+        own_memory_fill(&memory, 1, 99);
+        scan_window(pass.scan, first_guest, 1, USEC_INFINITY, NULL);
+        CU_ASSERT(scan_accept(pass.scan, 0, 0, clock_now_usec()) > 0);
+        CU_ASSERT_TRUE(scan_guest_is_complete(pass.scan, 0));
+        check_words(&memory, &pass);
+        end(&pass);
+        own_memory_unmap(&memory);
+}
+
+static void test_nothing_is_begun_after_the_deadline(void)
+{
+        struct own_memory memory = own_memory_map(N_PAGES, MAP_PRIVATE, 0);
+        struct pass pass = begin(&memory, 2);
+
+        fill(&memory);
+        start(&pass);
+        scan_window(pass.scan, first_guest, 1, clock_now_usec(), NULL);
+        CU_ASSERT_EQUAL(scan_accept(pass.scan, 0, 0, USEC_INFINITY), 0);
+        CU_ASSERT_FALSE(scan_guest_is_complete(pass.scan, 0));
+        end(&pass);
+        own_memory_unmap(&memory);
+}
+
+static void count_call(void *context, size_t guest)
+{
+        CU_ASSERT_EQUAL(guest, 0);
+        (*(unsigned int *)context)++;
+}
+
+static void test_observer_hears_of_each_guest_once(void)
+{
+        struct own_memory memory = own_memory_map(N_PAGES, MAP_PRIVATE, 0);
+        struct pass pass = begin(&memory, 2);
+        unsigned int n_calls = 0;
+        const struct scan_observer observer = {.guest_done = count_call, .context = &n_calls};
+
+        fill(&memory);
+        start(&pass);
+        scan_window(pass.scan, first_guest, 1, USEC_INFINITY, &observer);
+        CU_ASSERT_EQUAL(n_calls, 1);
+        end(&pass);
+        own_memory_unmap(&memory);
+}
+
+/* The RAM file shrinks between the question and the touch: the guest is lost, the process lives. */
+static void test_truncated_file(void)
+{
+        struct own_memory memory = own_memory_map(N_PAGES, MAP_SHARED, 1);
+        struct pass pass = begin(&memory, 2);
+
+        fill(&memory);
+        start(&pass);
+        CU_ASSERT_EQUAL(ftruncate(memory.fd, 0), 0);
+        /* Extents of another file make the scanner believe that the data is still there. */
+        {
+                struct own_memory other = own_memory_map(N_PAGES, MAP_SHARED, 1);
+
+                fill(&other);
+                close_fd(&pass.ram->blocks[0].regions[0].file_fd);
+                pass.ram->blocks[0].regions[0].file_fd = TAKE_FD(other.fd);
+                own_memory_unmap(&other);
+        }
+        scan_window(pass.scan, first_guest, 1, USEC_INFINITY, NULL);
+        CU_ASSERT_EQUAL(atomic_load(&pass.ram->error), -EIO);
+        CU_ASSERT_NOT_EQUAL(pass.ram->failure.text[0], '\0');
+        CU_ASSERT_TRUE(scan_guest_is_complete(pass.scan, 0));
+        end(&pass);
+        own_memory_unmap(&memory);
+}
+
+static void test_empty_guest(void)
+{
+        struct own_memory memory = own_memory_map(N_PAGES, MAP_PRIVATE, 0);
+        struct pass pass = begin(&memory, 2);
+
+        start(&pass);
+        scan_window(pass.scan, first_guest, 1, USEC_INFINITY, NULL);
+        (void)scan_accept(pass.scan, 0, 0, USEC_INFINITY);
+        CU_ASSERT_TRUE(scan_guest_is_complete(pass.scan, 0));
+        end(&pass);
+        own_memory_unmap(&memory);
+}
+
+static const struct unit_test tests[] = {
+        {"private", test_private},
+        {"shared file", test_shared_file},
+        {"private file", test_private_file},
+        {"readings outside the span do not count", test_readings_outside_the_span_do_not_count},
+        {"nothing is begun after the deadline", test_nothing_is_begun_after_the_deadline},
+        {"observer hears of each guest once", test_observer_hears_of_each_guest_once},
+        {"truncated file", test_truncated_file},
+        {"empty guest", test_empty_guest},
+};
+
+UNIT_MAIN("scan", tests)
