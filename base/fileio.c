@@ -59,9 +59,11 @@ int fileio_read_int64(int dir_fd, const char *name, int64_t *ret_value)
         value = strtoll(text, &end, 10);
         if (errno == ERANGE)
                 return -ERANGE;
+        if (end == text)
+                return -EINVAL;
         while (isspace((unsigned char)*end))
                 end++;
-        if (end == text || *end)
+        if (*end)
                 return -EINVAL;
         *ret_value = value;
         return 0;

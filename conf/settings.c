@@ -189,7 +189,7 @@ const struct settings_option settings_options[] = {
          "longest pause of a guest in milliseconds (default 500)", set_max_pause},
         {"together", NULL, SETTINGS_FOR_SCAN,
          "pause all guests at one instant", set_together},
-        {"threads", "N", SETTINGS_FOR_SCAN,
+        {"threads", "N", FOR_READING,
          "worker threads (default: one per CPU)", set_threads},
         {"stale", NULL, SETTINGS_FOR_RESUME,
          "only what scans left paused that are dead; end no living scan", set_stale},

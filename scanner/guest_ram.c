@@ -186,6 +186,14 @@ int guest_ram_add_block(struct guest_ram *ram, int proc_fd, const char *smaps, c
         return 0;
 }
 
+void guest_ram_avoid_mapping(struct guest_ram *ram)
+{
+        for (size_t b = 0; b < ram->n_blocks; b++)
+                for (size_t r = 0; r < ram->blocks[b].n_regions; r++)
+                        if (ram->blocks[b].regions[r].reader == READER_MAPPED)
+                                ram->blocks[b].regions[r].reader = READER_PREAD;
+}
+
 void guest_ram_fail(struct guest_ram *ram, int error, const char *format, ...)
 {
         struct failure failure = {0};

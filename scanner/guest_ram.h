@@ -91,6 +91,9 @@ struct guest_ram *guest_ram_free(struct guest_ram *ram);
 int guest_ram_add_block(struct guest_ram *ram, int proc_fd, const char *smaps, const char *id, uint64_t hva,
                         uint64_t size_bytes, struct failure *failure);
 
+/* Reads shared RAM by pread(2) instead of a mapping: for a guest that runs while it is read. */
+void guest_ram_avoid_mapping(struct guest_ram *ram);
+
 /* Marks the guest as lost; the first caller's sentence stays. May be called from any thread. */
 void guest_ram_fail(struct guest_ram *ram, int error, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
