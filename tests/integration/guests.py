@@ -98,8 +98,10 @@ for _s in (signal.SIGTERM, signal.SIGHUP):
 
 
 def die_with_parent():
-    """For preexec_fn: a child must not outlive the test process."""
+    """For preexec_fn: a child must not outlive the test process. A shell's background job has SIGINT ignored: not so its children."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 # ---- huge pages ------------------------------------------------------------------------------------------------------------------

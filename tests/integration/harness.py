@@ -38,6 +38,7 @@ def command(*arguments):
 
 def run(*arguments, seconds=SCAN_SECONDS, **popen):
     """Runs `samepage ARGUMENTS` to its end; a hang fails the test. It must not write what looks like a crash."""
+    popen.setdefault("preexec_fn", guests.die_with_parent)
     done = subprocess.run(command(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True, errors="replace", timeout=seconds, **popen)
     if done.returncode < 0:
