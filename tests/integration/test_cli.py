@@ -81,21 +81,22 @@ class Reports(unittest.TestCase):
             g.kill()
 
     def test_json_keys(self):
+        """Every key of the contract is there; more may be."""
         report = harness.scan(self.both)
         self.assertEqual(report["schema"], "samepage.scan.v1")
-        self.assertEqual(set(report), {"schema", "scan", "host", "guests", "ideal", "actual", "ksm", "gap"})
-        self.assertEqual(set(report["scan"]), SCAN_KEYS)
-        self.assertEqual(set(report["host"]), HOST_KEYS)
-        self.assertEqual(set(report["ideal"]), IDEAL_KEYS)
-        self.assertEqual(set(report["actual"]), ACTUAL_KEYS)
-        self.assertEqual(set(report["gap"]), {"bytes", "reasons"})
+        self.assertLessEqual({"schema", "scan", "host", "guests", "ideal", "actual", "ksm", "gap"}, set(report))
+        self.assertLessEqual(SCAN_KEYS, set(report["scan"]))
+        self.assertLessEqual(HOST_KEYS, set(report["host"]))
+        self.assertLessEqual(IDEAL_KEYS, set(report["ideal"]))
+        self.assertLessEqual(ACTUAL_KEYS, set(report["actual"]))
+        self.assertLessEqual({"bytes", "reasons"}, set(report["gap"]))
         for g in report["guests"]:
-            self.assertEqual(set(g), GUEST_KEYS)
-            self.assertEqual(set(g["actual"]), GUEST_ACTUAL_KEYS)
+            self.assertLessEqual(GUEST_KEYS, set(g))
+            self.assertLessEqual(GUEST_ACTUAL_KEYS, set(g["actual"]))
             for b in g["blocks"]:
-                self.assertEqual(set(b), BLOCK_KEYS)
+                self.assertLessEqual(BLOCK_KEYS, set(b))
         for r in report["gap"]["reasons"]:
-            self.assertEqual(set(r), REASON_KEYS)
+            self.assertLessEqual(REASON_KEYS, set(r))
             self.assertIn(r["reason"], REASONS)
             self.assertLessEqual(set(r["guests"]), {"first", "second"})
 
@@ -127,7 +128,7 @@ class Reports(unittest.TestCase):
         """Hashes confirm content: none of them is to leave the program. Nothing in the report looks like one."""
         done = harness.run("scan", "--qmp", self.first.socket, "--json")
         self.assertIn("distinct_bytes", done.stdout)
-        self.assertEqual(re.findall(r"\b[0-9a-f]{16,}\b", re.sub(r'"id":\s*"[^"]*"', "", done.stdout)), [])
+        self.assertEqual(re.findall(r"\b[0-9a-f]{16,}\b", re.sub(r'"id":\s*"[^"]*"|\d+\.\d+', "", done.stdout)), [])
 
     def test_guests_json(self):
         done = harness.run("guests", *harness.qmp_arguments(self.both), "--json")

@@ -88,8 +88,8 @@ class Kill(unittest.TestCase):
         self.guest.take_events()
         self.paused.take_events()
 
-    def begin_scan(self, *arguments):
-        return harness.start("scan", *harness.qmp_arguments([self.guest, self.paused]), "--json", "--threads", "1", *arguments)
+    def begin_scan(self, *arguments, **popen):
+        return harness.start("scan", *harness.qmp_arguments([self.guest, self.paused]), "--json", "--threads", "1", *arguments, **popen)
 
     def wait_paused(self):
         self.assertIsNotNone(self.guest.wait_status("paused", 10), "the scan never paused the guest")

@@ -54,6 +54,8 @@ class MaxPause(unittest.TestCase):
                   f"longest {max(lengths) * 1e3:.1f} ms; an empty pause costs up to {cost * 1e3:.1f} ms")
             self.assertGreater(len(lengths), 1)
             self.assertLessEqual(max(lengths), LIMIT_SECONDS + cost + SCHEDULING_SECONDS)
+            # Bad luck with the scheduler is rare: the usual pause keeps the limit without an allowance.
+            self.assertLessEqual(statistics.median(lengths), LIMIT_SECONDS + cost)
             self.assertEqual(found["pauses"], len(lengths))
             # Ours includes the way of the commands: never less than what QEMU saw.
             self.assertGreaterEqual(found["pause_seconds"], sum(lengths) * 0.99)
