@@ -291,6 +291,7 @@ class Guest:
         self.socket = os.path.join(self.dir, "qmp.sock")
         self.serial = os.path.join(self.dir, "serial")
         self.log = os.path.join(self.dir, "qemu.log")
+        self.firmware = os.path.join(self.dir, "firmware.log")
         self._second = os.path.join(self.dir, "second.sock")
         self.qmp = None
 
@@ -305,6 +306,9 @@ class Guest:
             kernel, initramfs = guest_image()
             words = ["console=ttyS0", "quiet", "nokaslr", "reboot=t", *(f"sp.{k}={v}" for k, v in (workload or {}).items())]
             args += ["-kernel", kernel, "-initrd", initramfs, "-append", " ".join(words)]
+        else:
+            args += ["-chardev", f"file,id=firmware,path={self.firmware}",
+                     "-device", "isa-debugcon,iobase=0x402,chardev=firmware"]
         if content:
             args += ["-device", f"loader,file={content},addr={CONTENT_AT:#x},force-raw=on"]
         args += list(extra)
@@ -329,6 +333,13 @@ class Guest:
             raise
         return self
 
+    def settle(self):
+        """Waits until the firmware of a guest without Linux has given up: from then on its memory stands still."""
+        deadline = time.monotonic() + BOOT_SECONDS
+        while "No bootable device" not in _text(self.firmware):
+            self._check_alive(deadline)
+        return self
+
     def _check_alive(self, deadline):
         if self.process.poll() is not None:
             with open(self.log, errors="replace") as f:
@@ -338,11 +349,7 @@ class Guest:
         time.sleep(0.05)
 
     def console(self):
-        try:
-            with open(self.serial, errors="replace") as f:
-                return f.read()
-        except FileNotFoundError:
-            return ""
+        return _text(self.serial)
 
     def pause(self):
         self.qmp.execute("stop")
@@ -408,10 +415,21 @@ class Guest:
         return found
 
 
+def _text(path):
+    try:
+        with open(path, errors="replace") as f:
+            return f.read()
+    except FileNotFoundError:
+        return ""
+
+
 def boot(*guests):
     """Waits for guests that were started side by side."""
     for g in guests:
         g.wait_ready()
+    for g in guests:
+        if not g.linux:
+            g.settle()
     return guests
 
 
