@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# bash completion for samepage(1). Needs nothing but bash.
+
+_samepage()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
+	local command=${COMP_WORDS[1]} words=
+	COMPREPLY=()
+
+	# --option=value arrives as three words.
+	if [[ $cur == '=' ]]; then
+		cur=
+	elif [[ $prev == '=' ]]; then
+		prev=${COMP_WORDS[COMP_CWORD - 2]}
+	fi
+
+	if [ "$COMP_CWORD" -eq 1 ]; then
+		mapfile -t COMPREPLY < <(compgen -W 'guests scan resume --help --version' -- "$cur")
+		return
+	fi
+
+	case $prev in
+	--qmp)
+		compopt -o filenames
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		return
+		;;
+	--runtime-dir | --ksm-dir)
+		compopt -o filenames
+		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+		return
+		;;
+	--mode)
+		mapfile -t COMPREPLY < <(compgen -W 'snapshot sliced live' -- "$cur")
+		return
+		;;
+	--guest | --max-pause | --threads | --timeout)
+		return
+		;;
+	esac
+
+	case $command in
+	guests) words='--qmp --guest --threads --json --timeout --runtime-dir --ksm-dir --help' ;;
+	scan)
+		words='--qmp --guest --mode --max-pause --together --threads --json --timeout --runtime-dir --ksm-dir --help'
+		;;
+	resume) words='--stale --json --runtime-dir --help' ;;
+	esac
+	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
+} &&
+	complete -F _samepage samepage
