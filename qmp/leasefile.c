@@ -183,6 +183,12 @@ static int get_process(struct json_object *object, const char *key, struct proce
         return 0;
 }
 
+static void hand_over(struct leasefile *from, struct leasefile *to)
+{
+        *to = *from;
+        *from = (struct leasefile){0};
+}
+
 static int parse(const char *text, struct leasefile *ret_lease)
 {
         CLEANUP(leasefile_deinit) struct leasefile lease = {0};
@@ -207,8 +213,7 @@ static int parse(const char *text, struct leasefile *ret_lease)
                 r = get_process(object, "guard", &lease.guard);
         if (r < 0)
                 return r;
-        *ret_lease = lease;
-        lease = (struct leasefile){0};
+        hand_over(&lease, ret_lease);
         return 0;
 }
 
@@ -314,6 +319,7 @@ int leasefile_remove(int folder_fd, const struct leasefile *lease)
         CLEANUP_CLOSE int lock_fd = lock_folder(folder_fd);
         char name[NAME_BYTES];
 
+        (void)lock_fd; /* without it too: the note is ours */
         if (!leasefile_exists(folder_fd, lease))
                 return 0;
         make_name(name, &lease->qemu);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The client sends nothing that depends on what it hears, so a script written ahead into the socket is a server. */
+/* The client sends nothing that depends on what it hears, so a script written ahead into the socket is a
+ * server. */
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "qmp/client.h"
@@ -57,9 +58,10 @@ static void test_handshake(void)
 
         CU_ASSERT_EQUAL_FATAL(begin(HANDSHAKE), 0);
         CU_ASSERT(read(other, text, sizeof(text) - 1) > 0);
-        CU_ASSERT_STRING_EQUAL(text, "{\"execute\":\"qmp_capabilities\",\"id\":1}\n"
-                                     "{\"execute\":\"migrate-set-capabilities\",\"arguments\":{\"capabilities\":[{"
-                                     "\"capability\":\"events\",\"state\":true}]},\"id\":2}\n");
+        CU_ASSERT_STRING_EQUAL(text,
+                               "{\"execute\":\"qmp_capabilities\",\"id\":1}\n"
+                               "{\"execute\":\"migrate-set-capabilities\",\"arguments\":{\"capabilities\":[{"
+                               "\"capability\":\"events\",\"state\":true}]},\"id\":2}\n");
         end();
 }
 
@@ -121,10 +123,11 @@ static void test_execute(void)
 {
         struct json_object *reply = NULL;
 
-        CU_ASSERT_EQUAL_FATAL(begin(HANDSHAKE "{\"event\":\"STOP\"}\n{\"return\":{\"late\":1},\"id\":2}\n"
-                                              "{\"return\":{\"status\":\"running\"},\"id\":3}\n"
-                                              "{\"error\":{\"class\":\"GenericError\",\"desc\":\"bad \\u001b\"},"
-                                              "\"id\":4}\n"),
+        CU_ASSERT_EQUAL_FATAL(begin(HANDSHAKE
+                                    "{\"event\":\"STOP\"}\n{\"return\":{\"late\":1},\"id\":2}\n"
+                                    "{\"return\":{\"status\":\"running\"},\"id\":3}\n"
+                                    "{\"error\":{\"class\":\"GenericError\",\"desc\":\"bad \\u001b\"},"
+                                    "\"id\":4}\n"),
                               0);
         CU_ASSERT_EQUAL_FATAL(qmp_client_execute(client, "query-status", NULL, &reply, &failure), 0);
         CU_ASSERT_STRING_EQUAL(json_object_to_json_string_ext(reply, JSON_C_TO_STRING_PLAIN),
@@ -158,8 +161,8 @@ static void test_monitor(void)
 {
         char *text = NULL;
 
-        CU_ASSERT_EQUAL_FATAL(begin(HANDSHAKE "{\"return\":\"hello\\r\\n\",\"id\":3}\n{\"return\":{},\"id\":4}\n"),
-                              0);
+        CU_ASSERT_EQUAL_FATAL(
+                begin(HANDSHAKE "{\"return\":\"hello\\r\\n\",\"id\":3}\n{\"return\":{},\"id\":4}\n"), 0);
         CU_ASSERT_EQUAL_FATAL(qmp_client_hmp(client, "info version", &text, &failure), 0);
         CU_ASSERT_STRING_EQUAL(text, "hello\r\n");
         free(text);
@@ -179,12 +182,20 @@ static void test_reclaim(void)
 
 static char folder[] = "/tmp/samepage-client-XXXXXX";
 
-static int make_server(const char *path, int backlog)
+static struct sockaddr_un make_address(const char *path)
 {
         struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+        CU_ASSERT_FATAL(strlen(path) < sizeof(address.sun_path));
+        memcpy(address.sun_path, path, strlen(path) + 1);
+        return address;
+}
+
+static int make_server(const char *path, int backlog)
+{
+        struct sockaddr_un address = make_address(path);
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-        (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
         CU_ASSERT_EQUAL_FATAL(bind(fd, (const struct sockaddr *)&address, sizeof(address)), 0);
         if (backlog >= 0)
                 CU_ASSERT_EQUAL_FATAL(listen(fd, backlog), 0);
@@ -200,7 +211,6 @@ static int try_connect(const char *path)
 static void test_connect(void)
 {
         char path[128];
-        struct qmp_client *held = NULL;
         int fd = -1;
         int waiting[8];
 
@@ -222,16 +232,14 @@ static void test_connect(void)
         expect_failure(try_connect(path), -ETIMEDOUT, "no greeting");
         /* The kernel keeps the backlog + 1 connections that nobody accepts. */
         for (size_t i = 0; i < ARRAY_SIZE(waiting); i++) {
-                struct sockaddr_un address = {.sun_family = AF_UNIX};
+                struct sockaddr_un address = make_address(path);
 
-                (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
                 waiting[i] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
                 (void)connect(waiting[i], (const struct sockaddr *)&address, sizeof(address));
         }
         expect_failure(try_connect(path), -ETIMEDOUT, "took no connection within");
         for (size_t i = 0; i < ARRAY_SIZE(waiting); i++)
                 close_fd(&waiting[i]);
-        qmp_client_free(held);
         close_fd(&fd);
         (void)unlink(path);
         (void)rmdir(folder);

@@ -96,7 +96,7 @@ static void test_byte_by_byte(void)
 static void test_garbage(void)
 {
         static const char *const lines[] = {
-                "hello\n", "[1]\n",        "42\n",         "\"text\"\n",         "null\n",
+                "hello\n", "[1]\n",        "42\n",          "\"text\"\n",         "null\n",
                 "{\n",     "{\"a\":1}}\n", "{\"a\":1} x\n", "{\"a\":\"\xff\"}\n", "{\"a\":1,}\n",
         };
 
