@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static void format_text(struct failure *failure, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void format_text(struct failure *failure, const char *format,
+                                                              va_list arguments)
 {
         if (vsnprintf(failure->text, sizeof(failure->text), format, arguments) < 0)
                 failure->text[0] = '\0';

@@ -3,43 +3,53 @@
 
 #include "base/cleanup.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+/* Most files of proc and sys are smaller than a page. */
+#define FIRST_BYTES 4096
+
+/* Makes room for one more byte and the NUL. */
+static int grow(char **text, size_t length, size_t *capacity)
+{
+        const size_t wanted = *text ? *capacity * 2 : FIRST_BYTES;
+        char *larger = NULL;
+
+        if (*text && length + 1 < *capacity)
+                return 0;
+        if (wanted > FILEIO_MAX_BYTES)
+                return -EFBIG;
+        larger = realloc(*text, wanted);
+        if (!larger)
+                return -ENOMEM;
+        *text = larger;
+        *capacity = wanted;
+        return 0;
+}
+
 int fileio_read_text(int dir_fd, const char *name, char **ret_text)
 {
         CLEANUP_CLOSE int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOCTTY);
         CLEANUP_FREE char *text = NULL;
-        size_t capacity = 4096;
+        size_t capacity = 0;
         size_t length = 0;
+        ssize_t got = 1;
 
         if (fd < 0)
                 return -errno;
-        for (;;) {
-                ssize_t got = 0;
+        while (got != 0) {
+                int r = grow(&text, length, &capacity);
 
-                if (!text || length + 1 == capacity) {
-                        char *larger = NULL;
-
-                        capacity = text ? capacity * 2 : capacity;
-                        if (capacity > FILEIO_MAX_BYTES)
-                                return -EFBIG;
-                        larger = realloc(text, capacity);
-                        if (!larger)
-                                return -ENOMEM;
-                        text = larger;
-                }
+                if (r < 0)
+                        return r;
                 got = read(fd, text + length, capacity - length - 1);
-                if (got < 0 && errno == EINTR)
-                        continue;
-                if (got < 0)
+                if (got < 0 && errno != EINTR)
                         return -errno;
-                if (got == 0)
-                        break;
-                length += (size_t)got;
+                length += got > 0 ? (size_t)got : 0;
         }
         text[length] = '\0';
         *ret_text = TAKE_PTR(text);
@@ -55,6 +65,7 @@ int fileio_read_int64(int dir_fd, const char *name, int64_t *ret_value)
 
         if (r < 0)
                 return r;
+        assert(text);
         errno = 0;
         value = strtoll(text, &end, 10);
         if (errno == ERANGE)

@@ -43,7 +43,7 @@ enum exit_code command_guests(const struct settings *settings)
         if (!print_has_guests(settings))
                 return EXIT_CODE_USAGE;
         r = make_report(settings, &report);
-        if (r < 0) {
+        if (r < 0 || !report) {
                 (void)fprintf(stderr, "samepage: cannot list the guests: %s\n", strerror(-r));
                 return EXIT_CODE_FAILED;
         }

@@ -19,6 +19,7 @@
 #include "scanner/frames.h"
 #include "scanner/sigbus.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -134,6 +135,7 @@ static int run(struct job *job, const struct settings *settings, const struct jo
                 r = tally(settings, job->inventory, job->report);
         if (r < 0)
                 return failure_errno(failure, r, "the scan failed");
+        assert(job->report);
         job->report->duration_seconds = (double)(clock_now_usec() - started) / USEC_PER_SEC;
         job->report->complete = report_n_scanned(job->report) == job->report->n_guests;
         return 0;

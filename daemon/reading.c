@@ -143,7 +143,7 @@ static void check_stood_still(struct reading *reading, size_t guest)
 
 static void read_found_stopped(struct reading *reading, size_t guest)
 {
-        scan_map(reading->context->scan, guest);
+        scan_populate(reading->context->scan, guest);
         read_window(reading, &guest, 1, USEC_INFINITY);
         (void)scan_accept(reading->context->scan, guest, 0, USEC_INFINITY);
         if (!has_failed(reading, guest))
@@ -308,8 +308,7 @@ static size_t dismiss_complete(struct reading *reading, size_t n)
 static void read_party(struct reading *reading, size_t n)
 {
         for (size_t i = 0; i < n; i++)
-                scan_map(reading->context->scan, reading->party[i]);
-        n = dismiss_complete(reading, n); /* those that could not be mapped */
+                scan_populate(reading->context->scan, reading->party[i]);
         while (n > 0) {
                 n = pause_party(reading, n);
                 if (n == 0)

@@ -124,9 +124,24 @@ static int describe_guest(const struct inventory_guest *from, struct report_gues
         return 0;
 }
 
+static int describe_guests(const struct inventory *inventory, struct report *report)
+{
+        int r = 0;
+
+        report->guests = calloc(inventory->n_guests + 1, sizeof(*report->guests));
+        if (!report->guests)
+                return -ENOMEM;
+        for (size_t i = 0; i < inventory->n_guests && r == 0; i++) {
+                report->n_guests++;
+                r = describe_guest(&inventory->guests[i], &report->guests[i]);
+        }
+        return r;
+}
+
 int report_new(const struct settings *settings, const struct inventory *inventory, struct report **ret)
 {
         struct report *report = calloc(1, sizeof(*report));
+        int r = 0;
 
         if (!report)
                 return -ENOMEM;
@@ -134,17 +149,10 @@ int report_new(const struct settings *settings, const struct inventory *inventor
         report->together = settings->together;
         report->gap_bytes = REPORT_UNKNOWN;
         describe_host(report);
-        report->guests = calloc(inventory->n_guests + 1, sizeof(*report->guests));
-        for (size_t i = 0; report->guests && i < inventory->n_guests; i++) {
-                report->n_guests++;
-                if (describe_guest(&inventory->guests[i], &report->guests[i]) < 0) {
-                        report_free(report);
-                        return -ENOMEM;
-                }
-        }
-        if (!report->guests) {
+        r = describe_guests(inventory, report);
+        if (r < 0) {
                 report_free(report);
-                return -ENOMEM;
+                return r;
         }
         *ret = report;
         return 0;
@@ -152,7 +160,7 @@ int report_new(const struct settings *settings, const struct inventory *inventor
 
 static void free_report_guest(struct report_guest *guest)
 {
-        for (size_t i = 0; i < guest->n_blocks; i++) {
+        for (size_t i = 0; guest->blocks && i < guest->n_blocks; i++) {
                 free(guest->blocks[i].id);
                 free(guest->blocks[i].backend);
         }

@@ -5,6 +5,8 @@
 #include "daemon/advice.h"
 #include "scanner/page.h"
 
+#include <stdio.h>
+
 #define VIA_QMP "qmp"
 
 static void add(struct json_object *object, const char *key, struct json_object *value)
@@ -22,9 +24,13 @@ static void add_bytes(struct json_object *object, const char *key, int64_t bytes
         add(object, key, bytes == REPORT_UNKNOWN ? NULL : json_object_new_int64(bytes));
 }
 
+/* In microseconds, which is what the clock gives; shortest decimals would pretend to more. */
 static void add_seconds(struct json_object *object, const char *key, double seconds)
 {
-        add(object, key, seconds < 0 ? NULL : json_object_new_double(seconds));
+        char text[32] = "";
+
+        (void)snprintf(text, sizeof(text), "%.6f", seconds);
+        add(object, key, seconds < 0 ? NULL : json_object_new_double_s(seconds, text));
 }
 
 static void add_bool(struct json_object *object, const char *key, bool value)

@@ -3,6 +3,7 @@
 #include "conf/settings.h"
 #include "daemon/command.h"
 #include "daemon/command_line.h"
+#include "daemon/print.h"
 #include "version.h"
 
 #include <signal.h>
@@ -35,10 +36,10 @@ static enum exit_code run(int argc, char **argv, struct settings *settings)
         switch (r) {
         case COMMAND_LINE_HELP:
                 command_line_print_help(commands, command, stdout);
-                return EXIT_CODE_DONE;
+                return print_finish() ? EXIT_CODE_DONE : EXIT_CODE_FAILED;
         case COMMAND_LINE_VERSION:
                 (void)printf("samepage %s\n", SAMEPAGE_VERSION);
-                return EXIT_CODE_DONE;
+                return print_finish() ? EXIT_CODE_DONE : EXIT_CODE_FAILED;
         case COMMAND_LINE_RUN:
                 return command->run(settings);
         default:

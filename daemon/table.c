@@ -5,6 +5,7 @@
 #include "base/text.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 
 void table_add(struct table *table, const char *format, ...)
 {
@@ -34,26 +35,35 @@ static unsigned int column_width(const struct table *table, size_t column)
         return width;
 }
 
+/* Spaces are held back until something follows them. */
+static void print_row(const struct table *table, size_t first, const unsigned int *widths, const char *indent,
+                      FILE *out)
+{
+        int spaces = 0;
+
+        (void)fputs(indent, out);
+        for (size_t column = 0; column < table->n_columns; column++) {
+                const char *cell = table->cells[first + column];
+                const int padding = (int)(widths[column] - text_columns(cell));
+                const bool right = table->right >> column & 1;
+
+                spaces += right ? padding : 0;
+                if (*cell)
+                        (void)fprintf(out, "%*s%s", spaces, "", cell);
+                spaces = *cell ? 0 : spaces;
+                spaces += (right ? 0 : padding) + 2;
+        }
+        (void)fputc('\n', out);
+}
+
 void table_print(const struct table *table, const char *indent, FILE *out)
 {
         unsigned int widths[TABLE_MAX_COLUMNS] = {0};
 
         for (size_t column = 0; column < table->n_columns; column++)
                 widths[column] = column_width(table, column);
-        for (size_t i = 0; i + table->n_columns <= table->n_cells; i += table->n_columns) {
-                (void)fputs(indent, out);
-                for (size_t column = 0; column < table->n_columns; column++) {
-                        const char *cell = table->cells[i + column];
-                        const int padding = (int)(widths[column] - text_columns(cell));
-                        const int last = column + 1 == table->n_columns;
-
-                        if (table->right >> column & 1)
-                                (void)fprintf(out, "%*s%s", padding, "", cell);
-                        else
-                                (void)fprintf(out, "%s%*s", cell, last ? 0 : padding, "");
-                        (void)fputs(last ? "\n" : "  ", out);
-                }
-        }
+        for (size_t i = 0; i + table->n_columns <= table->n_cells; i += table->n_columns)
+                print_row(table, i, widths, indent, out);
 }
 
 void table_deinit(struct table *table)

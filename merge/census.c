@@ -157,7 +157,7 @@ static int list_pages(struct census *census)
         for (uint32_t i = 0; i < census->n_blocks; i++)
                 census->n_pages +=
                         take_block(block_of(census, i), i, NULL, &census->guests[census->blocks[i].guest]);
-        census->pages = malloc((census->n_pages + 1) * sizeof(*census->pages));
+        census->pages = calloc(census->n_pages + 1, sizeof(*census->pages));
         if (!census->pages)
                 return -ENOMEM;
         for (size_t i = 0, n = 0; i < census->n_blocks; i++)

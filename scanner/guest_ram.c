@@ -9,11 +9,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <linux/magic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <sys/vfs.h>
 
 static int open_proc_file(int proc_fd, const char *name, int *ret_fd, struct failure *failure)
 {
@@ -33,6 +36,7 @@ static int open_proc_file(int proc_fd, const char *name, int *ret_fd, struct fai
 int guest_ram_new(pid_t pid, int proc_fd, struct guest_ram **ret, struct failure *failure)
 {
         struct guest_ram *ram = calloc(1, sizeof(*ram));
+        struct sysinfo host = {0};
         int r = 0;
 
         if (!ram)
@@ -48,6 +52,7 @@ int guest_ram_new(pid_t pid, int proc_fd, struct guest_ram **ret, struct failure
                 return r;
         }
         ram->has_pagemap_scan = present_has_pagemap_scan(ram->pagemap_fd);
+        ram->host_has_swap = sysinfo(&host) == 0 && host.totalswap > 0;
         *ret = ram;
         return 0;
 }
@@ -127,6 +132,23 @@ static int open_region_file(int proc_fd, const struct region *region, int *ret_f
         return 0;
 }
 
+static int open_region(struct guest_region *region, int proc_fd, struct failure *failure)
+{
+        struct statfs filesystem = {0};
+        int r = 0;
+
+        if (region->region.shared) {
+                r = open_region_file(proc_fd, &region->region, &region->file_fd, failure);
+                if (r < 0)
+                        return r;
+                if (fstatfs(region->file_fd, &filesystem) < 0)
+                        return failure_errno(failure, -errno, "cannot examine its shared RAM");
+                region->is_tmpfs = filesystem.f_type == TMPFS_MAGIC;
+        }
+        region->reader = reader_choose(region);
+        return reader_map(region, failure);
+}
+
 static int open_regions(struct guest_block *block, int proc_fd, const struct region *regions,
                         size_t n_regions, struct failure *failure)
 {
@@ -139,10 +161,7 @@ static int open_regions(struct guest_block *block, int proc_fd, const struct reg
 
                 region->region = regions[i];
                 region->file_fd = -1;
-                region->reader = reader_choose(&region->region);
-                if (!region->region.shared)
-                        continue;
-                r = open_region_file(proc_fd, &region->region, &region->file_fd, failure);
+                r = open_region(region, proc_fd, failure);
                 if (r < 0)
                         return r;
         }

@@ -22,12 +22,14 @@
  * @region: what QEMU has mapped
  * @reader: how its pages are read (enum reader)
  * @file_fd: the RAM file behind a shared mapping, else -1
- * @window: our own read-only view of a shared mapping, or NULL
+ * @is_tmpfs: that file lies in memory, so its extents are the pages that exist
+ * @window: our own read-only view of a shared mapping of such a file, or NULL
  */
 struct guest_region {
         struct region region;
         int reader;
         int file_fd;
+        bool is_tmpfs;
         const unsigned char *window;
 };
 
@@ -51,6 +53,7 @@ struct guest_block {
  * @pid: the QEMU process
  * @pagemap_fd, @mem_fd: its /proc/PID/pagemap and /proc/PID/mem
  * @has_pagemap_scan: the kernel has the PAGEMAP_SCAN ioctl (6.7)
+ * @host_has_swap: pages of RAM files may be on swap, which their extents do not tell
  * @frames_known: the kernel lets us see frame numbers; where it does not, @frames means nothing
  * @error: 0, or the negative errno that lost this guest; set once, by whichever worker meets it first
  * @failure: the sentence for @error
@@ -62,6 +65,7 @@ struct guest_ram {
         struct guest_block *blocks;
         size_t n_blocks;
         bool has_pagemap_scan;
+        bool host_has_swap;
         bool frames_known;
         atomic_int error;
         struct failure failure;
@@ -84,7 +88,7 @@ struct guest_ram *guest_ram_free(struct guest_ram *ram);
  * @id: the block's name, copied
  * @hva, @size_bytes: where QEMU has it
  *
- * Reads no guest memory and maps none.
+ * Reads no guest memory. Shared RAM gets a mapping of ours, of which nothing is touched.
  *
  * Return: 0, or a negative errno with @failure.
  */

@@ -4,10 +4,10 @@
  * mapping is allocated, and a page that a postcopy migration is about to deliver would be lost. So the kernel
  * is asked instead:
  *
- *   shared RAM file     lseek(SEEK_DATA / SEEK_HOLE): the file's own extents, whoever filled them
- *   hugetlb, private    PAGEMAP_SCAN (kernel 6.7) on QEMU's page table, or before that its pagemap entries.
- *                       hugetlbfs answers SEEK_DATA with "all data", so it is asked this way even when
- * shared.
+ *   RAM file in tmpfs   lseek(SEEK_DATA / SEEK_HOLE): the file's own extents, whoever filled them. On a host
+ * with swap, mincore(2) tells which of them are in memory. everything else     PAGEMAP_SCAN (kernel 6.7) on
+ * QEMU's page table, or before that its pagemap entries: private memory; hugetlbfs, which answers SEEK_DATA
+ * with "all data"; files on disk, whose extents say nothing about memory.
  */
 #include "scanner/present.h"
 
@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -94,9 +95,24 @@ static int find_by_pagemap(const struct guest_ram *ram, const struct guest_regio
         return 0;
 }
 
-/* Extents are as fine as pages for tmpfs; a block size that is finer is rounded outwards. */
-static int find_by_extents(const struct guest_region *region, uint64_t page, size_t n_pages,
-                           struct present_run *ret_runs, size_t *ret_n_runs)
+/* Tells the pages of a run that are on swap from those in memory; mincore() touches neither. */
+static void split_swapped(const struct guest_region *region, const struct present_run *run,
+                          struct present_run *ret_runs, size_t *n_runs)
+{
+        unsigned char resident[PRESENT_RANGE_PAGES];
+
+        if (mincore((void *)(region->window + run->page * PAGE_BYTES), run->n_pages * PAGE_BYTES, resident) <
+            0) {
+                ret_runs[(*n_runs)++] = *run;
+                return;
+        }
+        for (size_t i = 0; i < run->n_pages; i++)
+                add_page(ret_runs, n_runs, run->page + i,
+                         resident[i] & 1 ? PRESENT_STATE_DATA : PRESENT_STATE_SWAPPED);
+}
+
+static int find_by_extents(const struct guest_ram *ram, const struct guest_region *region, uint64_t page,
+                           size_t n_pages, struct present_run *ret_runs, size_t *ret_n_runs)
 {
         const off_t base = (off_t)region->region.file_offset;
         const off_t end = base + (off_t)((page + n_pages) * PAGE_BYTES);
@@ -106,7 +122,7 @@ static int find_by_extents(const struct guest_region *region, uint64_t page, siz
         while (position < end) {
                 off_t data = lseek(region->file_fd, position, SEEK_DATA);
                 off_t hole = 0;
-                uint64_t first = 0;
+                struct present_run extent = {0};
 
                 if (data < 0 && errno == ENXIO)
                         break; /* nothing but a hole up to the end of the file */
@@ -118,13 +134,15 @@ static int find_by_extents(const struct guest_region *region, uint64_t page, siz
                 if (hole < 0)
                         return -errno;
                 hole = hole < end ? hole : end;
-                first = (uint64_t)(data - base) >> PAGE_SHIFT;
-                ret_runs[n_runs++] = (struct present_run){
-                        .page = first,
-                        .n_pages =
-                                (uint32_t)(((uint64_t)(hole - base) + PAGE_BYTES - 1) / PAGE_BYTES - first),
+                extent = (struct present_run){
+                        .page = (uint64_t)(data - base) >> PAGE_SHIFT,
+                        .n_pages = (uint32_t)((uint64_t)(hole - data) >> PAGE_SHIFT),
                         .state = PRESENT_STATE_DATA,
                 };
+                if (ram->host_has_swap && region->window)
+                        split_swapped(region, &extent, ret_runs, &n_runs);
+                else
+                        ret_runs[n_runs++] = extent;
                 position = hole;
         }
         *ret_n_runs = n_runs;
@@ -134,8 +152,8 @@ static int find_by_extents(const struct guest_region *region, uint64_t page, siz
 int present_find(const struct guest_ram *ram, const struct guest_region *region, uint64_t page,
                  size_t n_pages, struct present_run *ret_runs, size_t *ret_n_runs)
 {
-        if (region->region.shared && !region->region.hugetlb)
-                return find_by_extents(region, page, n_pages, ret_runs, ret_n_runs);
+        if (region->is_tmpfs)
+                return find_by_extents(ram, region, page, n_pages, ret_runs, ret_n_runs);
         if (ram->has_pagemap_scan)
                 return find_by_pagemap_scan(ram, region, page, n_pages, ret_runs, ret_n_runs);
         return find_by_pagemap(ram, region, page, n_pages, ret_runs, ret_n_runs);

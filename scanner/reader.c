@@ -29,10 +29,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* Faulted in at once: as little as possible, since an extent is only known to hold data when it was looked
- * up. */
-#define POPULATE_BYTES ((off_t)(2 << 20))
-
 /* Since Linux 5.14; not in the oldest headers. */
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
@@ -51,50 +47,18 @@ const char *reader_to_string(enum reader reader)
         return names[reader];
 }
 
-enum reader reader_choose(const struct region *region)
+enum reader reader_choose(const struct guest_region *region)
 {
-        if (region->shared)
-                return region->hugetlb ? READER_PREAD : READER_MAPPED;
-        return region->mergeable ? READER_PROC_MEM : READER_PROCESS_VM;
-}
-
-/* Faults in the data of one extent of the file, @start and @end being offsets in the mapping. */
-static void populate(const unsigned char *window, off_t start, off_t end)
-{
-        start &= ~(off_t)(PAGE_BYTES - 1);
-        if (madvise((void *)(window + start), (size_t)(end - start), MADV_POPULATE_READ) == 0 ||
-            errno != EINVAL)
-                return;
-        /* Before Linux 5.14: one byte of each page. A SIGBUS is not possible before the guest could truncate.
-         */
-        for (off_t offset = start; offset < end; offset += (off_t)PAGE_BYTES)
-                (void)*(const volatile unsigned char *)(window + offset);
-}
-
-static void populate_data(const struct guest_region *region)
-{
-        const off_t base = (off_t)region->region.file_offset;
-        const off_t end = base + (off_t)region->region.size_bytes;
-        off_t position = base;
-
-        while (position < end) {
-                off_t data = lseek(region->file_fd, position, SEEK_DATA);
-                off_t hole = data < 0 ? -1 : lseek(region->file_fd, data, SEEK_HOLE);
-
-                if (hole < 0 || data >= end)
-                        return;
-                hole = hole < end ? hole : end;
-                hole = hole < data + POPULATE_BYTES ? hole : data + POPULATE_BYTES;
-                populate(region->window, data - base, hole - base);
-                position = hole;
-        }
+        if (region->region.shared)
+                return region->is_tmpfs ? READER_MAPPED : READER_PREAD;
+        return region->region.mergeable ? READER_PROC_MEM : READER_PROCESS_VM;
 }
 
 int reader_map(struct guest_region *region, struct failure *failure)
 {
         void *window = NULL;
 
-        if (region->reader != READER_MAPPED || region->window)
+        if (!region->is_tmpfs)
                 return 0;
         window = mmap(NULL, region->region.size_bytes, PROT_READ, MAP_SHARED | MAP_NORESERVE, region->file_fd,
                       (off_t)region->region.file_offset);
@@ -102,8 +66,15 @@ int reader_map(struct guest_region *region, struct failure *failure)
                 return failure_errno(failure, -errno, "cannot map its RAM file");
         (void)madvise(window, region->region.size_bytes, MADV_DONTDUMP);
         region->window = window;
-        populate_data(region);
         return 0;
+}
+
+void reader_populate(const struct guest_region *region, uint64_t page, size_t n_pages)
+{
+        if (region->reader != READER_MAPPED || !region->window)
+                return;
+        /* Before Linux 5.14 this fails, and the pages are faulted in when they are read. */
+        (void)madvise((void *)(region->window + page * PAGE_BYTES), n_pages * PAGE_BYTES, MADV_POPULATE_READ);
 }
 
 void reader_unmap(struct guest_region *region)
@@ -141,7 +112,8 @@ int reader_get(const struct guest_ram *ram, const struct guest_region *region, u
 
         assert(n_pages <= READER_CHUNK_PAGES);
         *ret_pages = buffer;
-        if (region->window) {
+        if (region->reader == READER_MAPPED) {
+                assert(region->window);
                 *ret_pages = region->window + offset;
                 return 0;
         }

@@ -24,16 +24,26 @@ enum reader {
 const char *reader_to_string(enum reader reader);
 
 /* The fastest reader that changes nothing for pages of this mapping, while the guest is paused. */
-enum reader reader_choose(const struct region *region);
+enum reader reader_choose(const struct guest_region *region);
 
 /**
- * reader_map() - map a shared mapping's file and fault its data in, before the guest is paused
+ * reader_map() - map the file behind a shared mapping
  *
- * Does nothing for other readers. Holes stay holes.
+ * Touches nothing: a mapping of 1 TiB costs as little as one of a page. Does nothing for RAM that is not in
+ * tmpfs.
  *
  * Return: 0, or a negative errno with @failure.
  */
 int reader_map(struct guest_region *region, struct failure *failure);
+
+/**
+ * reader_populate() - fault pages of our mapping in, before the guest is paused
+ * @page: first page, counted from the mapping's start
+ * @n_pages: pages that hold data at this moment
+ *
+ * Does nothing where the mapping is not what they are going to be read by.
+ */
+void reader_populate(const struct guest_region *region, uint64_t page, size_t n_pages);
 
 /* Takes our mapping away again; harmless when there is none. */
 void reader_unmap(struct guest_region *region);

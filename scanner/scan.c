@@ -204,40 +204,31 @@ struct scan *scan_free(struct scan *scan)
         return NULL;
 }
 
-static bool for_each_region(struct guest_ram *ram, bool (*visit)(struct guest_ram *, struct guest_region *))
+void scan_populate(struct scan *scan, size_t guest)
 {
-        for (size_t b = 0; b < ram->n_blocks; b++)
-                for (size_t r = 0; r < ram->blocks[b].n_regions; r++)
-                        if (!visit(ram, &ram->blocks[b].regions[r]))
-                                return false;
-        return true;
-}
+        const struct scan_guest *which = &scan->guests[guest];
+        struct present_run *runs = scan->workers[0].runs;
 
-static bool map_region(struct guest_ram *ram, struct guest_region *region)
-{
-        struct failure failure = {0};
-        int r = reader_map(region, &failure);
+        for (size_t i = which->first_range; i < which->first_range + which->n_ranges; i++) {
+                const struct scan_range *range = &scan->ranges[i];
+                size_t n_runs = 0;
 
-        if (r < 0)
-                guest_ram_fail(ram, r, "%s", failure.text);
-        return r == 0;
-}
-
-static bool unmap_region(struct guest_ram *ram, struct guest_region *region)
-{
-        (void)ram;
-        reader_unmap(region);
-        return true;
-}
-
-void scan_map(struct scan *scan, size_t guest)
-{
-        (void)for_each_region(scan->guests[guest].ram, map_region);
+                if (range->region->reader != READER_MAPPED ||
+                    present_find(which->ram, range->region, range->page, range->n_pages, runs, &n_runs) < 0)
+                        continue; /* what goes wrong here goes wrong again when it matters */
+                for (size_t r = 0; r < n_runs; r++)
+                        if (runs[r].state == PRESENT_STATE_DATA)
+                                reader_populate(range->region, runs[r].page, runs[r].n_pages);
+        }
 }
 
 void scan_unmap(struct scan *scan, size_t guest)
 {
-        (void)for_each_region(scan->guests[guest].ram, unmap_region);
+        struct guest_ram *ram = scan->guests[guest].ram;
+
+        for (size_t b = 0; b < ram->n_blocks; b++)
+                for (size_t r = 0; r < ram->blocks[b].n_regions; r++)
+                        reader_unmap(&ram->blocks[b].regions[r]);
 }
 
 /* The reading of one range, as an argument for sigbus_survives(). */

@@ -41,13 +41,13 @@ int scan_new(struct pool *pool, const struct fingerprint_key *key, struct guest_
 struct scan *scan_free(struct scan *scan);
 
 /**
- * scan_map() - map and fault in the shared RAM of a guest, before it is paused
+ * scan_populate() - fault in our mappings of a guest's shared RAM, before it is paused
  *
- * A guest that cannot be mapped is marked as failed.
+ * Holes stay holes. Pages that appear later are faulted in when they are read.
  */
-void scan_map(struct scan *scan, size_t guest);
+void scan_populate(struct scan *scan, size_t guest);
 
-/* Takes our mappings of the guest's RAM away. */
+/* Takes our mappings of the guest's RAM away, when all of it has been read. */
 void scan_unmap(struct scan *scan, size_t guest);
 
 /**
