@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 import unittest
 
 import guests
@@ -115,7 +114,7 @@ class _Result(unittest.TestResult):
     def _fail(self, test, err):
         self.failed += 1
         self._say("FAIL", test)
-        text = "".join(traceback.format_exception(*err))
+        text = self._exc_info_to_string(err, test)  # without the frames of unittest itself
         print("".join(f"     {line}\n" for line in text.splitlines()), end="", flush=True)
 
     def addFailure(self, test, err):
@@ -145,7 +144,7 @@ def _cases(suite):
             yield t
 
 
-def _wait_for_the_host():
+def wait_for_the_host():
     """Test runs of other checkouts on this host would see our KSM merging and huge pages: one at a time. Held until the process ends."""
     try:
         lock = open(os.path.join(ksm.DIR, "run"))
@@ -174,7 +173,7 @@ def main():
         print(f"skip {name}: {reason}\n# {name}: 0 passed, 0 failed, 1 skipped")
         sys.exit(77)
 
-    lock = _wait_for_the_host()
+    lock = wait_for_the_host()
     suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
     words = sys.argv[1:]
     if words:
