@@ -2,13 +2,13 @@
 /*
  * Each guest is read in one of three ways, by the state it is met in and the mode asked for:
  *
- *   paused by us    pause, read, resume; again until all is read. Each pause is bounded: the guard resumes
- * the guest when its time is up, whether we are done or not, and what was read later does not count. One
- *                   pause that sufficed makes the result "exact", several make it "sliced".
- *   found stopped   somebody else stopped it: it is read as it is and never resumed. That it stood still all
- * the while is checked afterwards; if it did not, the result is "live". live            it runs on, and the
- * result says so. Shared RAM is then read by pread(2): a mapping could touch a page that has just become a
- * hole.
+ *   paused by us    Pause, read, resume; again until all is read. Each pause is bounded: the guard resumes
+ *                   the guest when its time is up, whether we are done or not, and what was read later does
+ *                   not count. One pause that sufficed makes the result "exact", several make it "sliced".
+ *   found stopped   Somebody else stopped it: it is read as it is and never resumed. That it stood still all
+ *                   the while is checked afterwards; if it did not, the result is "live".
+ *   live            It runs on, and the result says so. Shared RAM is then read by pread(2): a mapping could
+ *                   touch a page that has just become a hole.
  *
  * A guest that is migrating, or in a state that lasts only for a moment, is not read at all: its memory is
  * about to change hands.

@@ -9,9 +9,9 @@
  * guest that it has not scanned yet gives 1 x "shared-mapping" and 2 x "not-scanned-yet".
  *
  * Only what the evidence of one scan proves is said; the rest is "unexplained":
- *   not-scanned-yet   KSM has completed fewer than two passes since boot, or has met no page of this QEMU at
- * all sharing-limit     c copies need ceil(c / max_page_sharing) KSM pages; frames beyond that are not
- * explained by it
+ *
+ *   not-scanned-yet   KSM has completed fewer than two passes since boot, or has met no page of this QEMU
+ *   sharing-limit     c copies need ceil(c / max_page_sharing) KSM pages; it does not explain more than that
  */
 #include "merge/gap.h"
 

@@ -8,7 +8,7 @@
 #define FINGERPRINT_SECRET_BYTES 192
 
 /**
- * struct fingerprint_key - the secret that the fingerprints of one host's boot are keyed with
+ * struct fingerprint_key - the secret that the fingerprints of one scan are keyed with
  * @secret: random bytes; a fingerprint tells nothing about content to somebody who does not have them
  * @zero: the hash of a page of zeros under this secret
  */

@@ -5,9 +5,10 @@
  * is asked instead:
  *
  *   RAM file in tmpfs   lseek(SEEK_DATA / SEEK_HOLE): the file's own extents, whoever filled them. On a host
- * with swap, mincore(2) tells which of them are in memory. everything else     PAGEMAP_SCAN (kernel 6.7) on
- * QEMU's page table, or before that its pagemap entries: private memory; hugetlbfs, which answers SEEK_DATA
- * with "all data"; files on disk, whose extents say nothing about memory.
+ *                       with swap, cachestat(2) tells which of them are in memory.
+ *   everything else     PAGEMAP_SCAN (kernel 6.7) on QEMU's page table, or before that its pagemap entries:
+ *                       private memory; hugetlbfs, which answers SEEK_DATA with "all data"; files on disk,
+ *                       whose extents say nothing about memory.
  */
 #include "scanner/present.h"
 
@@ -16,10 +17,24 @@
 #include "scanner/pagemap.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/types.h>
 #include <unistd.h>
+
+/* cachestat(2), Linux 6.5: newer than the oldest headers. Source: its manual page. */
+#define SYSCALL_CACHESTAT 451
+
+struct cachestat_range {
+        uint64_t offset;
+        uint64_t length;
+};
+
+struct cachestat_counts {
+        uint64_t n_cached;
+        uint64_t others[4];
+};
 
 bool present_has_pagemap_scan(int pagemap_fd)
 {
@@ -95,17 +110,41 @@ static int find_by_pagemap(const struct guest_ram *ram, const struct guest_regio
         return 0;
 }
 
-/* Tells the pages of a run that are on swap from those in memory; mincore() touches neither. */
+/*
+ * Marks which of @n_pages pages of the RAM file are in memory. cachestat(2) counts a range, so a range that is neither
+ * all in memory nor all on swap is halved; before Linux 6.5 mincore(2) answers, which takes a page that is on swap and
+ * still cached for one in memory.
+ */
+static void find_resident(const struct guest_region *region, uint64_t page, size_t n_pages,
+                          unsigned char *ret_resident)
+{
+        struct cachestat_range range = {
+                .offset = region->region.file_offset + page * PAGE_BYTES,
+                .length = n_pages * PAGE_BYTES,
+        };
+        struct cachestat_counts counts = {0};
+
+        if (syscall(SYSCALL_CACHESTAT, region->file_fd, &range, &counts, 0) < 0) {
+                if (mincore((void *)(region->window + page * PAGE_BYTES), n_pages * PAGE_BYTES,
+                            ret_resident) < 0)
+                        memset(ret_resident, 1, n_pages);
+        } else if (counts.n_cached == 0 || counts.n_cached >= n_pages) {
+                memset(ret_resident, counts.n_cached > 0, n_pages);
+        } else {
+                const size_t half = n_pages / 2;
+
+                find_resident(region, page, half, ret_resident);
+                find_resident(region, page + half, n_pages - half, ret_resident + half);
+        }
+}
+
+/* Tells the pages of a run that are on swap from those in memory; touches neither. */
 static void split_swapped(const struct guest_region *region, const struct present_run *run,
                           struct present_run *ret_runs, size_t *n_runs)
 {
         unsigned char resident[PRESENT_RANGE_PAGES];
 
-        if (mincore((void *)(region->window + run->page * PAGE_BYTES), run->n_pages * PAGE_BYTES, resident) <
-            0) {
-                ret_runs[(*n_runs)++] = *run;
-                return;
-        }
+        find_resident(region, run->page, run->n_pages, resident);
         for (size_t i = 0; i < run->n_pages; i++)
                 add_page(ret_runs, n_runs, run->page + i,
                          resident[i] & 1 ? PRESENT_STATE_DATA : PRESENT_STATE_SWAPPED);

@@ -3,17 +3,17 @@
  * Every kind of guest memory has a fast way of being read that does damage, and one that does not:
  *
  *   A shared RAM file can be mapped here too, and read at the speed of memory. But touching a hole through
- * the mapping allocates it, and steals the place of a page that a postcopy migration is about to deliver. So
- * only extents that hold data are touched, and they are faulted in before the guest is paused. While the
- * guest runs, an extent could become a hole between the question and the touch: live scans use pread(2),
- * which reads a hole as zeros and leaves it a hole. So does hugetlbfs, where a touched hole takes a page from
- * the pool.
+ *   the mapping allocates it, and steals the place of a page that a postcopy migration is about to deliver.
+ *   So only pages that hold data are touched, and they are faulted in before the guest is paused. While the
+ *   guest runs, such a page could become a hole between the question and the touch: live scans use pread(2),
+ *   which reads a hole as zeros and leaves it a hole. So do hugetlbfs, where a touched hole takes a page from
+ *   the pool, and files on disk, whose pages could leave memory meanwhile.
  *
  *   Private memory cannot be mapped from outside. process_vm_readv(2) is several times as fast as
- * /proc/PID/mem, but pins the pages it reads, and pinning a page that KSM merged silently un-merges it (the
- * kernel gives the process its own copy first). So it is used only where KSM cannot have merged: mappings
- * that are not marked mergeable, and pages that QEMU has mapped by a huge page, which KSM splits before it
- * merges. Everything else goes through /proc/PID/mem.
+ *   /proc/PID/mem, but pins the pages it reads, and pinning a page that KSM merged silently un-merges it (the
+ *   kernel gives the process its own copy first). So it is used only where KSM cannot have merged: mappings
+ *   that are not marked mergeable, and pages that QEMU has mapped by a huge page, which KSM splits before it
+ *   merges. Everything else goes through /proc/PID/mem.
  *
  * Absent and swapped pages are never asked for (scanner/present.c).
  */
