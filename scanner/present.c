@@ -111,9 +111,9 @@ static int find_by_pagemap(const struct guest_ram *ram, const struct guest_regio
 }
 
 /*
- * Marks which of @n_pages pages of the RAM file are in memory. cachestat(2) counts a range, so a range that is neither
- * all in memory nor all on swap is halved; before Linux 6.5 mincore(2) answers, which takes a page that is on swap and
- * still cached for one in memory.
+ * Marks which of @n_pages pages of the RAM file are in memory. cachestat(2) counts a range, so a range that is
+ * neither all in memory nor all on swap is halved; before Linux 6.5 mincore(2) answers, which takes a page
+ * that is on swap and still cached for one in memory.
  */
 static void find_resident(const struct guest_region *region, uint64_t page, size_t n_pages,
                           unsigned char *ret_resident)
