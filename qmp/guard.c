@@ -210,6 +210,13 @@ int guard_start(const char *runtime_dir, struct guard **ret_guard, struct failur
         return 0;
 }
 
+bool guard_is_alive(const struct guard *guard)
+{
+        struct pollfd pollfd = {.fd = guard->pidfd, .events = POLLIN};
+
+        return poll(&pollfd, 1, 0) == 0;
+}
+
 void guard_free(struct guard *guard)
 {
         if (!guard)

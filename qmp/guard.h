@@ -21,6 +21,9 @@ struct guard;
  */
 int guard_start(const char *runtime_dir, struct guard **ret_guard, struct failure *failure);
 
+/* Whether the guard process lives; where it does not, lease_resume() resumes without it. */
+bool guard_is_alive(const struct guard *guard);
+
 /**
  * guard_free() - end the guard
  *

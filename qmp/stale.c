@@ -208,7 +208,10 @@ static void end_scan(int folder_fd, const struct leasefile *note, struct stale_r
 static void handle_note(int folder_fd, const struct leasefile *note, bool end_living,
                         struct stale_result *result)
 {
-        if (!leasefile_is_held(note)) {
+        if (!leasefile_exists(folder_fd, note)) {
+                result->outcome = STALE_OUTCOME_RESUMED;
+                (void)failure_set(&result->sentence, 0, "resumed meanwhile by the scan that paused it");
+        } else if (!leasefile_is_held(note)) {
                 stale_resume_note(folder_fd, note, result);
         } else if (end_living && note->scanner.pid != getpid()) {
                 end_scan(folder_fd, note, result);
@@ -220,50 +223,86 @@ static void handle_note(int folder_fd, const struct leasefile *note, bool end_li
         }
 }
 
-/* Returns 0 when there is a result, 1 when the file is gone meanwhile. */
-static int handle_file(int folder_fd, const char *name, bool end_living, struct stale_result *ret_result)
-{
-        CLEANUP(leasefile_deinit) struct leasefile note = {0};
-        struct stale_result result = {.outcome = STALE_OUTCOME_FAILED};
-        int r = leasefile_read(folder_fd, name, &note);
+/* A lease file that was found. */
+struct found {
+        char *name;
+        struct leasefile note;
+        int error; /* of reading it */
+};
 
-        if (r == -ENOENT)
-                return 1;
-        result.guest = strdup(r < 0 ? name : note.guest);
+struct found_files {
+        struct found *files;
+        size_t count;
+};
+
+static void found_files_deinit(struct found_files *found)
+{
+        for (size_t i = 0; i < found->count; i++) {
+                free(found->files[i].name);
+                leasefile_deinit(&found->files[i].note);
+        }
+        free(found->files);
+}
+
+/* Reads all files before any is acted upon: ending one scan makes several of them disappear. */
+static int find_files(int folder_fd, struct found_files *found)
+{
+        CLEANUP_FREE char **names = NULL;
+        size_t count = 0;
+        int r = leasefile_list(folder_fd, &names, &count);
+
+        if (r < 0)
+                return r;
+        found->files = calloc(count + 1, sizeof(*found->files));
+        for (size_t i = 0; i < count; i++) {
+                struct found *file = found->files ? &found->files[found->count] : NULL;
+
+                if (file)
+                        file->error = leasefile_read(folder_fd, names[i], &file->note);
+                if (!file || file->error == -ENOENT) {
+                        free(names[i]);
+                        continue;
+                }
+                file->name = names[i];
+                found->count++;
+        }
+        return found->files ? 0 : -ENOMEM;
+}
+
+static int handle_file(int folder_fd, const struct found *file, bool end_living,
+                       struct stale_result *ret_result)
+{
+        struct stale_result result = {
+                .guest = strdup(file->error < 0 ? file->name : file->note.guest),
+                .qemu_pid = file->note.qemu.pid,
+                .scanner_pid = file->note.scanner.pid,
+                .outcome = STALE_OUTCOME_FAILED,
+        };
+
         if (!result.guest)
                 return -ENOMEM;
-        result.qemu_pid = note.qemu.pid;
-        result.scanner_pid = note.scanner.pid;
-        if (r < 0)
-                (void)failure_errno(&result.sentence, r,
+        if (file->error < 0)
+                (void)failure_errno(&result.sentence, file->error,
                                     "the lease file cannot be read, and its guest may still be paused");
         else
-                handle_note(folder_fd, &note, end_living, &result);
+                handle_note(folder_fd, &file->note, end_living, &result);
         *ret_result = result;
         return 0;
 }
 
-static void free_names(char **names, size_t count)
-{
-        for (size_t i = 0; i < count; i++)
-                free(names[i]);
-        free(names);
-}
-
-static int handle_files(int folder_fd, char **names, size_t count, bool end_living,
+static int handle_files(int folder_fd, const struct found_files *found, bool end_living,
                         struct stale_results *results)
 {
-        if (count == 0)
-                return 0;
-        results->results = calloc(count, sizeof(*results->results));
+        results->results = calloc(found->count + 1, sizeof(*results->results));
         if (!results->results)
                 return -ENOMEM;
-        for (size_t i = 0; i < count; i++) {
-                int r = handle_file(folder_fd, names[i], end_living, &results->results[results->count]);
+        for (size_t i = 0; i < found->count; i++) {
+                int r = handle_file(folder_fd, &found->files[i], end_living,
+                                    &results->results[results->count]);
 
                 if (r < 0)
                         return r;
-                results->count += r == 0;
+                results->count++;
         }
         return 0;
 }
@@ -272,26 +311,23 @@ int stale_resume(const char *runtime_dir, bool end_living, struct stale_results 
                  struct failure *failure)
 {
         CLEANUP(stale_results_deinit) struct stale_results results = {0};
+        CLEANUP(found_files_deinit) struct found_files found = {0};
         CLEANUP_CLOSE int folder_fd = -1;
-        char **names = NULL;
-        size_t count = 0;
         int r = leasefile_open_folder(runtime_dir, false, &folder_fd, failure);
 
         if (r == -ENOENT) {
                 if (failure)
                         *failure = (struct failure){0};
-                *ret_results = results;
+                *ret_results = (struct stale_results){0};
                 return 0;
         }
         if (r < 0)
                 return r;
-        r = leasefile_list(folder_fd, &names, &count);
+        r = find_files(folder_fd, &found);
+        if (r == 0)
+                r = handle_files(folder_fd, &found, end_living, &results);
         if (r < 0)
-                return failure_errno(failure, r, "cannot list the lease files");
-        r = handle_files(folder_fd, names, count, end_living, &results);
-        free_names(names, count);
-        if (r < 0)
-                return failure_errno(failure, r, "cannot handle the lease files");
+                return failure_errno(failure, r, "cannot read the lease files");
         *ret_results = results;
         results = (struct stale_results){0};
         return 0;

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -146,12 +147,13 @@ static bool answer(const struct fake_qemu *fake, FILE *stream, struct json_objec
 
 static void serve(const struct fake_qemu *fake, int fd)
 {
-        FILE *stream = fdopen(fd, "r+");
+        FILE *requests = fdopen(fd, "r");
+        FILE *stream = fdopen(dup(fd), "w");
         char line[65536];
 
         fake->state->clients++;
         say(stream, "{\"QMP\":{\"version\":{},\"capabilities\":[]}}");
-        while (fgets(line, sizeof(line), stream)) {
+        while (fgets(line, sizeof(line), requests)) {
                 struct json_object *request = json_tokener_parse(*line == '\xff' ? line + 1 : line);
                 bool goes_on = true;
 
@@ -164,6 +166,7 @@ static void serve(const struct fake_qemu *fake, int fd)
                         break;
         }
         (void)fclose(stream);
+        (void)fclose(requests);
 }
 
 static _Noreturn void run_fake(const struct fake_qemu *fake, int listen_fd)
@@ -204,13 +207,17 @@ void fake_qemu_start(struct fake_qemu *fake, const char *folder, const char *nam
         fake->pid = fork();
         CU_ASSERT_FATAL(fake->pid >= 0);
         if (fake->pid == 0) {
+                (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
                 /* Who listens is who counts as the peer. */
                 if (!foreign_listener)
                         (void)listen(fd, 1);
+                fake->state->is_listening = true;
                 run_fake(fake, fd);
         }
         close_fd(&fd);
         (void)munmap(fake->ram, FAKE_RAM_BYTES);
+        while (!fake->state->is_listening)
+                (void)usleep(100);
 }
 
 void fake_qemu_stop(struct fake_qemu *fake)

@@ -19,6 +19,7 @@ struct fake_state {
         volatile bool stop_event_resumed; /* an operator resumes the guest right after the next stop */
         char migration[32];               /* status of query-migrate; empty: none */
         /* What the fake tells. */
+        volatile bool is_listening;
         char run_state[32];
         volatile unsigned int stops, conts, clients;
         volatile uint64_t stopped_usec, resumed_usec; /* the newest of each */

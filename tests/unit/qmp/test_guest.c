@@ -101,6 +101,9 @@ static void test_hangs_and_garbage(void)
         CU_ASSERT_EQUAL(qmp_guest_open(fake.path, 50000, &guest, &failure), -ETIMEDOUT);
         CU_ASSERT_PTR_NOT_NULL(strstr(failure.text, "qmp_capabilities"));
         fake.state->is_mute = false;
+        CU_ASSERT_EQUAL_FATAL(qmp_guest_open(fake.path, 500000, &guest, &failure), 0);
+        qmp_guest_free(guest);
+        guest = NULL;
         fake.state->says_garbage = true;
         CU_ASSERT_EQUAL(qmp_guest_open(fake.path, 500000, &guest, &failure), -EBADMSG);
         fake.state->says_garbage = false;

@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -440,6 +441,7 @@ static struct scan start_scan(uint64_t max_pause_usec)
 
         scan.pid = fork();
         if (scan.pid == 0) {
+                (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
                 open_all();
                 *scan.guard_pid = guard->pid;
                 (void)lease_pause(guard, lease_pointers, n_fakes, max_pause_usec);
@@ -482,6 +484,7 @@ static void test_scan_killed_at_any_moment(void)
                 pid_t pid = fork();
 
                 if (pid == 0) {
+                        (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
                         open_all();
                         for (;;) {
                                 (void)lease_pause(guard, lease_pointers, n_fakes, LONG_PAUSE);
