@@ -69,21 +69,37 @@ static void fail(const struct reading *reading, size_t guest, const struct failu
         guest_ram_fail(reading->context->rams[guest], -EIO, "%s", failure->text);
 }
 
-static void on_tick(void *context)
-{
-        const struct reading *reading = context;
-        const struct job_observer *observer = reading->context->observer;
-        uint64_t total_bytes = 0;
-        uint64_t done_bytes = scan_progress(reading->context->scan, &total_bytes);
-
-        if (observer && observer->progress)
-                observer->progress(observer->context, done_bytes, total_bytes);
-}
-
 static void resume(struct reading *reading, struct lease **leases, size_t n)
 {
         /* Who resumed it, and when, stands in each lease; a guard that died shows at the next pause. */
         (void)lease_resume(reading->context->guard, leases, n);
+}
+
+/* Guests must not wait for the end of a long pause when nobody is left to end it but us. */
+static void watch_guard(struct reading *reading)
+{
+        if (!reading->context->guard || guard_is_alive(reading->context->guard))
+                return;
+        for (size_t i = 0; i < reading->context->n_guests; i++) {
+                struct lease *lease = &reading->guests[i].lease;
+
+                if (lease->state != LEASE_STATE_PAUSED)
+                        continue;
+                resume(reading, &lease, 1);
+                scan_end_window(reading->context->scan);
+        }
+}
+
+static void on_tick(void *context)
+{
+        struct reading *reading = context;
+        const struct job_observer *observer = reading->context->observer;
+        uint64_t total_bytes = 0;
+        uint64_t done_bytes = scan_progress(reading->context->scan, &total_bytes);
+
+        watch_guard(reading);
+        if (observer && observer->progress)
+                observer->progress(observer->context, done_bytes, total_bytes);
 }
 
 /* A guest whose memory is read need not wait for the others. */

@@ -78,7 +78,7 @@ struct scan {
         struct scan_worker *workers;
         size_t *todo; /* ranges of the current job */
         size_t n_todo;
-        uint64_t until_usec;
+        atomic_uint_fast64_t until_usec;
         int kpageflags_fd;
         uint64_t total_bytes;
         atomic_uint_fast64_t done_bytes;
@@ -315,9 +315,10 @@ static bool work_on_range(void *context, unsigned int number, size_t item)
         struct scan_guest *guest = &scan->guests[range->guest];
         struct scan_worker *worker = &scan->workers[number];
         struct reading reading = {.scan = scan, .range = range, .worker = worker};
+        const uint64_t until = atomic_load_explicit(&scan->until_usec, memory_order_relaxed);
         const uint64_t now = clock_now_usec();
 
-        if (scan->until_usec != USEC_INFINITY && now + worker->last_range_usec >= scan->until_usec)
+        if (until != USEC_INFINITY && now + worker->last_range_usec >= until)
                 return false;
         if (atomic_load_explicit(&guest->ram->error, memory_order_relaxed) == 0) {
                 /* Slots are cleared only where something was written: untouched ones cost no memory. */
@@ -372,7 +373,7 @@ void scan_window(struct scan *scan, const size_t *guests, size_t n_guests, uint6
         bool ended = false;
 
         observer = observer ? observer : &nobody;
-        scan->until_usec = until_usec;
+        atomic_store(&scan->until_usec, until_usec);
         scan->n_todo = 0;
         for (size_t i = 0; i < n_guests; i++)
                 if (atomic_load(&scan->guests[guests[i]].ram->error) == 0)
@@ -382,6 +383,11 @@ void scan_window(struct scan *scan, const size_t *guests, size_t n_guests, uint6
                 ended = pool_wait(scan->pool, clock_now_usec() + TICK_USEC);
                 tell_observer(scan, guests, n_guests, observer);
         }
+}
+
+void scan_end_window(struct scan *scan)
+{
+        atomic_store(&scan->until_usec, 0);
 }
 
 /* A dead process has no mappings left and looks like one with no memory: its pagemap tells them apart. */

@@ -62,6 +62,9 @@ void scan_unmap(struct scan *scan, size_t guest);
 void scan_window(struct scan *scan, const size_t *guests, size_t n_guests, uint64_t until_usec,
                  const struct scan_observer *observer);
 
+/* Ends the window that is open: no range is begun any more. For observers. */
+void scan_end_window(struct scan *scan);
+
 /**
  * scan_accept() - keep what the last window read of a guest in a span of time
  * @from_usec, @until_usec: a range counts when it was begun and ended in this span
