@@ -4,7 +4,7 @@
  * mapping is allocated, and a page that a postcopy migration is about to deliver would be lost. So the kernel
  * is asked instead:
  *
- *   RAM file in tmpfs   lseek(SEEK_DATA / SEEK_HOLE): the file's own extents, whoever filled them. On a host
+ *   RAM file in tmpfs   lseek(SEEK_DATA) and mincore(2): the pages of the file, whoever filled them. On a host
  *                       with swap, cachestat(2) tells which of them are in memory.
  *   everything else     PAGEMAP_SCAN (kernel 6.7) on QEMU's page table, or before that its pagemap entries:
  *                       private memory; hugetlbfs, which answers SEEK_DATA with "all data"; files on disk,
@@ -33,7 +33,10 @@ struct cachestat_range {
 
 struct cachestat_counts {
         uint64_t n_cached;
-        uint64_t others[4];
+        uint64_t n_dirty;
+        uint64_t n_writeback;
+        uint64_t n_evicted; /* of a tmpfs file: on swap, cached or not */
+        uint64_t n_recently_evicted;
 };
 
 bool present_has_pagemap_scan(int pagemap_fd)
@@ -110,13 +113,9 @@ static int find_by_pagemap(const struct guest_ram *ram, const struct guest_regio
         return 0;
 }
 
-/*
- * Marks which of @n_pages pages of the RAM file are in memory. cachestat(2) counts a range, so a range that is
- * neither all in memory nor all on swap is halved; before Linux 6.5 mincore(2) answers, which takes a page
- * that is on swap and still cached for one in memory.
- */
-static void find_resident(const struct guest_region *region, uint64_t page, size_t n_pages,
-                          unsigned char *ret_resident)
+/* Whether some of these pages of the RAM file are on swap. Before Linux 6.5 nobody knows: then they may be. */
+static bool may_be_swapped(const struct guest_region *region, uint64_t page, size_t n_pages,
+                           uint64_t *ret_n_cached)
 {
         struct cachestat_range range = {
                 .offset = region->region.file_offset + page * PAGE_BYTES,
@@ -125,64 +124,80 @@ static void find_resident(const struct guest_region *region, uint64_t page, size
         struct cachestat_counts counts = {0};
 
         if (syscall(SYSCALL_CACHESTAT, region->file_fd, &range, &counts, 0) < 0) {
-                if (mincore((void *)(region->window + page * PAGE_BYTES), n_pages * PAGE_BYTES,
-                            ret_resident) < 0)
-                        memset(ret_resident, 1, n_pages);
-        } else if (counts.n_cached == 0 || counts.n_cached >= n_pages) {
-                memset(ret_resident, counts.n_cached > 0, n_pages);
-        } else {
-                const size_t half = n_pages / 2;
+                *ret_n_cached = UINT64_MAX;
+                return true;
+        }
+        *ret_n_cached = counts.n_cached;
+        return counts.n_evicted > 0;
+}
 
-                find_resident(region, page, half, ret_resident);
-                find_resident(region, page + half, n_pages - half, ret_resident + half);
+/*
+ * Unmarks pages that mincore(2) takes for being in memory because they are on swap and still cached. cachestat(2) does
+ * not, but only counts: a range of which it says neither all nor none is halved.
+ */
+static void unmark_swapped(const struct guest_region *region, uint64_t page, size_t n_pages,
+                           unsigned char *resident)
+{
+        uint64_t n_cached = 0;
+
+        if (!may_be_swapped(region, page, n_pages, &n_cached) || n_cached == UINT64_MAX)
+                return;
+        if (n_cached == 0) {
+                memset(resident, 0, n_pages);
+        } else if (n_pages > 1) {
+                unmark_swapped(region, page, n_pages / 2, resident);
+                unmark_swapped(region, page + n_pages / 2, n_pages - n_pages / 2, resident + n_pages / 2);
         }
 }
 
-/* Tells the pages of a run that are on swap from those in memory; touches neither. */
-static void split_swapped(const struct guest_region *region, const struct present_run *run,
-                          struct present_run *ret_runs, size_t *n_runs)
-{
-        unsigned char resident[PRESENT_RANGE_PAGES];
-
-        find_resident(region, run->page, run->n_pages, resident);
-        for (size_t i = 0; i < run->n_pages; i++)
-                add_page(ret_runs, n_runs, run->page + i,
-                         resident[i] & 1 ? PRESENT_STATE_DATA : PRESENT_STATE_SWAPPED);
-}
-
-static int find_by_extents(const struct guest_ram *ram, const struct guest_region *region, uint64_t page,
-                           size_t n_pages, struct present_run *ret_runs, size_t *ret_n_runs)
+/* The first page from @page on that the RAM file has data for, in memory or on swap; @end if there is none before. */
+static int find_data(const struct guest_region *region, uint64_t page, uint64_t end, uint64_t *ret_page)
 {
         const off_t base = (off_t)region->region.file_offset;
-        const off_t end = base + (off_t)((page + n_pages) * PAGE_BYTES);
-        off_t position = base + (off_t)(page * PAGE_BYTES);
+        const off_t data = lseek(region->file_fd, base + (off_t)(page * PAGE_BYTES), SEEK_DATA);
+
+        *ret_page = end;
+        if (data < 0)
+                return errno == ENXIO ? 0 : -errno; /* ENXIO: nothing but a hole up to the end of the file */
+        if ((uint64_t)(data - base) >> PAGE_SHIFT < end)
+                *ret_page = (uint64_t)(data - base) >> PAGE_SHIFT;
+        return 0;
+}
+
+/*
+ * SEEK_DATA passes over holes at once. What it finds is looked at with mincore(2), which only walks the page table
+ * where our mapping is populated; SEEK_HOLE would walk to the end of the extent, for every range again.
+ */
+static int find_in_file(const struct guest_ram *ram, const struct guest_region *region, uint64_t page,
+                        size_t n_pages, struct present_run *ret_runs, size_t *ret_n_runs)
+{
+        const uint64_t end = page + n_pages;
+        unsigned char resident[PRESENT_RANGE_PAGES];
+        uint64_t n_cached = 0;
         size_t n_runs = 0;
+        uint64_t first = 0;
+        int r = find_data(region, page, end, &first);
 
-        while (position < end) {
-                off_t data = lseek(region->file_fd, position, SEEK_DATA);
-                off_t hole = 0;
-                struct present_run extent = {0};
+        *ret_n_runs = 0;
+        if (r < 0 || first == end)
+                return r;
+        if (mincore((void *)(region->window + first * PAGE_BYTES), (end - first) * PAGE_BYTES, resident) < 0)
+                return -errno;
+        const bool swapped = ram->host_has_swap && may_be_swapped(region, first, end - first, &n_cached);
+        if (swapped)
+                unmark_swapped(region, first, end - first, resident);
+        for (page = first; page < end; page++) {
+                if (resident[page - first] & 1) {
+                        add_page(ret_runs, &n_runs, page, PRESENT_STATE_DATA);
+                } else if (swapped) {
+                        uint64_t data = 0;
 
-                if (data < 0 && errno == ENXIO)
-                        break; /* nothing but a hole up to the end of the file */
-                if (data < 0)
-                        return -errno;
-                if (data >= end)
-                        break;
-                hole = lseek(region->file_fd, data, SEEK_HOLE);
-                if (hole < 0)
-                        return -errno;
-                hole = hole < end ? hole : end;
-                extent = (struct present_run){
-                        .page = (uint64_t)(data - base) >> PAGE_SHIFT,
-                        .n_pages = (uint32_t)((uint64_t)(hole - data) >> PAGE_SHIFT),
-                        .state = PRESENT_STATE_DATA,
-                };
-                if (ram->host_has_swap && region->window)
-                        split_swapped(region, &extent, ret_runs, &n_runs);
-                else
-                        ret_runs[n_runs++] = extent;
-                position = hole;
+                        r = find_data(region, page, end, &data);
+                        if (r < 0)
+                                return r;
+                        if (data == page)
+                                add_page(ret_runs, &n_runs, page, PRESENT_STATE_SWAPPED);
+                }
         }
         *ret_n_runs = n_runs;
         return 0;
@@ -192,7 +207,7 @@ int present_find(const struct guest_ram *ram, const struct guest_region *region,
                  size_t n_pages, struct present_run *ret_runs, size_t *ret_n_runs)
 {
         if (region->is_tmpfs)
-                return find_by_extents(ram, region, page, n_pages, ret_runs, ret_n_runs);
+                return find_in_file(ram, region, page, n_pages, ret_runs, ret_n_runs);
         if (ram->has_pagemap_scan)
                 return find_by_pagemap_scan(ram, region, page, n_pages, ret_runs, ret_n_runs);
         return find_by_pagemap(ram, region, page, n_pages, ret_runs, ret_n_runs);

@@ -30,6 +30,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 
 #define TICK_USEC (100 * USEC_PER_MSEC)
 
@@ -390,14 +391,28 @@ void scan_end_window(struct scan *scan)
         atomic_store(&scan->until_usec, 0);
 }
 
-/* A dead process has no mappings left and looks like one with no memory: its pagemap tells them apart. */
-static void check_alive(struct guest_ram *ram)
+/*
+ * What looks like absent pages may be a process that died, which has no mappings left, or a RAM file that was cut
+ * short. Its pagemap, and the file's size, tell.
+ */
+static void check_intact(struct guest_ram *ram)
 {
         uint64_t entry = 0;
 
-        if (ram->n_blocks > 0 &&
-            pagemap_read(ram->pagemap_fd, ram->blocks[0].regions[0].region.hva, &entry, 1) == -ESRCH)
-                fail_guest(ram, -ESRCH);
+        for (size_t b = 0; b < ram->n_blocks; b++) {
+                const struct guest_block *block = &ram->blocks[b];
+
+                if (pagemap_read(ram->pagemap_fd, block->regions[0].region.hva, &entry, 1) == -ESRCH)
+                        fail_guest(ram, -ESRCH);
+                for (size_t r = 0; r < block->n_regions; r++) {
+                        const struct guest_region *region = &block->regions[r];
+                        struct stat status = {0};
+
+                        if (region->file_fd >= 0 && fstat(region->file_fd, &status) == 0 &&
+                            (uint64_t)status.st_size < region->region.file_offset + region->region.size_bytes)
+                                fail_guest(ram, -ENODATA);
+                }
+        }
 }
 
 size_t scan_accept(struct scan *scan, size_t guest_index, uint64_t from_usec, uint64_t until_usec)
@@ -405,7 +420,7 @@ size_t scan_accept(struct scan *scan, size_t guest_index, uint64_t from_usec, ui
         struct scan_guest *guest = &scan->guests[guest_index];
         size_t n_accepted = 0;
 
-        check_alive(guest->ram);
+        check_intact(guest->ram);
         for (size_t i = guest->first_range; i < guest->first_range + guest->n_ranges; i++) {
                 struct scan_range *range = &scan->ranges[i];
 

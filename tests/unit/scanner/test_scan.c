@@ -172,7 +172,7 @@ static void test_observer_hears_of_each_guest_once(void)
         own_memory_unmap(&memory);
 }
 
-/* The RAM file shrinks between the question and the touch: the guest is lost, the process lives. */
+/* Pages beyond the end of a RAM file are not absent: the guest is lost, the process lives. */
 static void test_truncated_file(void)
 {
         struct own_memory memory = own_memory_map(N_PAGES, MAP_SHARED, 1);
@@ -180,18 +180,10 @@ static void test_truncated_file(void)
 
         fill(&memory);
         start(&pass);
-        CU_ASSERT_EQUAL(ftruncate(memory.fd, 0), 0);
-        /* Extents of another file make the scanner believe that the data is still there. */
-        {
-                struct own_memory other = own_memory_map(N_PAGES, MAP_SHARED, 1);
-
-                fill(&other);
-                close_fd(&pass.ram->blocks[0].regions[0].file_fd);
-                pass.ram->blocks[0].regions[0].file_fd = TAKE_FD(other.fd);
-                own_memory_unmap(&other);
-        }
+        CU_ASSERT_EQUAL(ftruncate(memory.fd, (off_t)(N_PAGES / 2 * PAGE_BYTES)), 0);
         scan_window(pass.scan, first_guest, 1, USEC_INFINITY, NULL);
-        CU_ASSERT_EQUAL(atomic_load(&pass.ram->error), -EIO);
+        (void)scan_accept(pass.scan, 0, 0, USEC_INFINITY);
+        CU_ASSERT_EQUAL(atomic_load(&pass.ram->error), -ENODATA);
         CU_ASSERT_NOT_EQUAL(pass.ram->failure.text[0], '\0');
         CU_ASSERT_TRUE(scan_guest_is_complete(pass.scan, 0));
         end(&pass);
