@@ -30,7 +30,6 @@ const char *lease_state_to_string(enum lease_state state);
 /* Initialise with { .guest = … }; may be used for any number of pauses, one after the other. */
 struct lease {
         struct qmp_guest *guest; /* borrowed; not to be used otherwise while PAUSED */
-        enum lease_state state;
         /*
          * clock_now_usec() of this pause; 0 where it did not come so far. What was read between
          * stopped_usec and cont_sent_usec was read from a guest that stood still, unless resumed_by_other.
@@ -40,12 +39,13 @@ struct lease {
         uint64_t stopped_usec;
         uint64_t cont_sent_usec;
         uint64_t resumed_usec;
-        bool resumed_at_deadline; /* the guard did it: nothing read after cont_sent_usec counts */
-        bool resumed_by_other; /* somebody else did it at an unknown moment: nothing of this pause counts */
+        enum lease_state state;
+        uint32_t id;                         /* private */
         char run_state[QMP_RUN_STATE_BYTES]; /* with NOT_RUNNING and NOT_RESUMED: what it was in instead */
         struct failure failure;              /* a sentence in every state but IDLE, PAUSED and RESUMED */
-        uint32_t id;                         /* private, as is the next */
-        bool is_asked;
+        bool resumed_at_deadline;            /* the guard did it: nothing read after cont_sent_usec counts */
+        bool resumed_by_other; /* somebody else did it at an unknown moment: nothing of this pause counts */
+        bool is_asked;         /* private */
 };
 
 /**
@@ -66,7 +66,8 @@ int lease_pause(struct guard *guard, struct lease *leases[], size_t count, uint6
  * @leases: those that are not PAUSED are passed over
  *
  * Returns when each one runs, or is known not to. A guest whose QEMU does not answer becomes FAILED; the
- * guard goes on trying as long as that QEMU lives.
+ * guard goes on trying as long as that QEMU lives. After FAILED and NOT_RESUMED the guard may still be reading
+ * the connection: the guest is of no more use, free it.
  *
  * Return: 0; -EOWNERDEAD when the guard died or hung: this process has resumed the guests itself.
  */

@@ -85,12 +85,12 @@ static int translate(void *context, uint64_t gpa, char **ret_text, struct failur
         }
         for (size_t i = 0; i < ranges.count; i++) {
                 const struct ram_range *range = &ranges.ranges[i];
+                unsigned long long hva = fake->hvas[range->block] + gpa - range->gpa + range->offset +
+                                         fake->shift * fake->calls;
 
                 if (gpa >= range->gpa && gpa - range->gpa < range->size_bytes)
                         (void)!asprintf(ret_text, "Host virtual address for 0x%llx (%s) is 0x%llx\r\n",
-                                        (unsigned long long)gpa, blocks.blocks[range->block].id,
-                                        (unsigned long long)(fake->hvas[range->block] + gpa - range->gpa +
-                                                             range->offset + fake->shift * fake->calls));
+                                        (unsigned long long)gpa, blocks.blocks[range->block].id, hva);
         }
         fake->calls++;
         return 0;

@@ -3,6 +3,7 @@
 #include "fake_qemu.h"
 #include "qmp/guest.h"
 #include "unit.h"
+#include "with_pidfd.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -118,4 +119,4 @@ static const struct unit_test tests[] = {
         {"the run state and events", test_refresh_state},
         {"a QEMU that hangs, garbage", test_hangs_and_garbage},
 };
-UNIT_MAIN("qmp/guest", tests)
+UNIT_MAIN_WITH_PIDFD("qmp/guest", tests)

@@ -2,6 +2,7 @@
 #include "base/cleanup.h"
 #include "qmp/process.h"
 #include "unit.h"
+#include "with_pidfd.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -116,4 +117,4 @@ static const struct unit_test tests[] = {
         {"who lives", test_life},
         {"who holds the other end", test_peers},
 };
-UNIT_MAIN("qmp/process", tests)
+UNIT_MAIN_WITH_PIDFD("qmp/process", tests)

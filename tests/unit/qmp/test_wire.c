@@ -144,25 +144,24 @@ static int flood(const char *text, size_t length, struct failure *failure)
 
 static void test_endless_line(void)
 {
-        const size_t length = 64U << 20;
-        CLEANUP_FREE char *text = malloc(length);
+        static char text[8U << 20];
         struct failure failure = {0};
 
-        CU_ASSERT_PTR_NOT_NULL_FATAL(text);
-        memset(text, 'x', length);
+        memset(text, 'x', sizeof(text));
         begin();
-        CU_ASSERT_EQUAL(flood(text, length, &failure), -EMSGSIZE);
+        CU_ASSERT_EQUAL(flood(text, sizeof(text), &failure), -EMSGSIZE);
         CU_ASSERT_PTR_NOT_NULL(strstr(failure.text, "longer than 65536 bytes"));
-        CU_ASSERT(wire.input_capacity <= 4 * LINE_MAX_BYTES);
+        CU_ASSERT(wire.input_capacity <= 4UL * LINE_MAX_BYTES);
         end();
 }
 
 static void test_longest_line(void)
 {
+        static const char object[] = "{\"a\":1}";
         char text[LINE_MAX_BYTES + 2];
 
         memset(text, ' ', sizeof(text));
-        memcpy(text, "{\"a\":1}", 7);
+        memcpy(text, object, sizeof(object) - 1);
         for (size_t length = LINE_MAX_BYTES; length <= LINE_MAX_BYTES + 1; length++) {
                 text[length] = '\n';
                 begin();
@@ -178,17 +177,16 @@ static void test_longest_line(void)
 
 static void test_deep(void)
 {
-        const size_t depth = 1000000;
-        CLEANUP_FREE char *text = malloc(depth + 8);
+        static const char head[] = "{\"a\":";
+        static char text[sizeof(head) + 1000000];
         struct failure failure = {0};
 
-        CU_ASSERT_PTR_NOT_NULL_FATAL(text);
-        memcpy(text, "{\"a\":", 5);
-        memset(text + 5, '[', depth);
-        text[depth + 5] = '\n';
+        memset(text, '[', sizeof(text));
+        memcpy(text, head, sizeof(head) - 1);
+        text[sizeof(text) - 1] = '\n';
         begin();
         wire.line_max_bytes = WIRE_LINE_MAX_BYTES;
-        CU_ASSERT_EQUAL(flood(text, depth + 6, &failure), -EBADMSG);
+        CU_ASSERT_EQUAL(flood(text, sizeof(text), &failure), -EBADMSG);
         CU_ASSERT_PTR_NOT_NULL(strstr(failure.text, "nested deeper than 32"));
         end();
 }
