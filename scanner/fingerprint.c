@@ -15,6 +15,14 @@
 #include <sys/random.h>
 #include <xxh_x86dispatch.h>
 
+#define CACHE_LINE_BYTES 64
+/*
+ * The prefetchers of a CPU stop at the end of a page, and would begin anew with every one. Asking for the first half
+ * of the next page while this one is hashed brings the hash from 0.8 to 0.95 and more of the speed of a mere sum;
+ * a quarter gains half of that, a whole page makes it slower than nothing (tests/bench/bench_memory.c).
+ */
+#define PREFETCH_BYTES 2048
+
 static const unsigned char zero_page[PAGE_BYTES];
 
 static uint64_t hash_page(const struct fingerprint_key *key, const void *page)
@@ -52,11 +60,21 @@ static uint64_t fingerprint_page(const struct fingerprint_key *key, const void *
         return hash < PAGE_FIRST_HASH ? ~hash : hash;
 }
 
+/* Asks for the first lines of a page that is going to be hashed next. */
+static void prefetch_page(const unsigned char *page)
+{
+        for (size_t offset = 0; offset < PREFETCH_BYTES; offset += CACHE_LINE_BYTES)
+                __builtin_prefetch(page + offset);
+}
+
 void fingerprint_pages(const struct fingerprint_key *key, const void *pages, size_t n_pages,
                        uint64_t *ret_fingerprints)
 {
         const unsigned char *page = pages;
 
-        for (size_t i = 0; i < n_pages; i++, page += PAGE_BYTES)
+        for (size_t i = 0; i < n_pages; i++, page += PAGE_BYTES) {
+                if (i + 1 < n_pages)
+                        prefetch_page(page + PAGE_BYTES);
                 ret_fingerprints[i] = fingerprint_page(key, page);
+        }
 }
