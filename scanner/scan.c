@@ -367,6 +367,20 @@ static void tell_observer(struct scan *scan, const size_t *guests, size_t n_gues
                 observer->tick(observer->context);
 }
 
+/*
+ * A worker begins no range that would probably end too late, judged by its last one. One that took long because the
+ * host stalled says nothing about the next: without a bound it would keep the worker from reading ever again.
+ */
+static void forgive_stalls(struct scan *scan, uint64_t until_usec)
+{
+        const uint64_t now = clock_now_usec();
+        const uint64_t most = until_usec > now ? (until_usec - now) / 2 : 0;
+
+        for (unsigned int i = 0; i < pool_n_threads(scan->pool); i++)
+                if (scan->workers[i].last_range_usec > most)
+                        scan->workers[i].last_range_usec = most;
+}
+
 void scan_window(struct scan *scan, const size_t *guests, size_t n_guests, uint64_t until_usec,
                  const struct scan_observer *observer)
 {
@@ -374,6 +388,7 @@ void scan_window(struct scan *scan, const size_t *guests, size_t n_guests, uint6
         bool ended = false;
 
         observer = observer ? observer : &nobody;
+        forgive_stalls(scan, until_usec);
         atomic_store(&scan->until_usec, until_usec);
         scan->n_todo = 0;
         for (size_t i = 0; i < n_guests; i++)

@@ -7,6 +7,24 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+
+/* The clock of the pass: the real one, which leaps ahead when a worker asks for the second time. */
+static const uint64_t leap_usec = 10 * USEC_PER_SEC;
+static atomic_uint calls_to_leap;
+static atomic_uint_fast64_t leapt_usec;
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+        if (getpid() != gettid() && atomic_load(&calls_to_leap) > 0 &&
+            atomic_fetch_sub(&calls_to_leap, 1) == 1)
+                atomic_store(&leapt_usec, leap_usec);
+        if (syscall(SYS_clock_gettime, clock, now) < 0)
+                return -1;
+        now->tv_sec += (time_t)(atomic_load(&leapt_usec) / USEC_PER_SEC);
+        return 0;
+}
 
 #define N_PAGES 3000 /* not a multiple of a range */
 
@@ -151,6 +169,28 @@ static void test_nothing_is_begun_after_the_deadline(void)
         own_memory_unmap(&memory);
 }
 
+/* The host stalls in the middle of a range, for longer than a pause: the next pause is used all the same. */
+static void test_a_stall_does_not_spoil_later_windows(void)
+{
+        struct own_memory memory = own_memory_map(N_PAGES, MAP_PRIVATE, 0);
+        struct pass pass = begin(&memory, 1);
+        uint64_t until = 0;
+
+        fill(&memory);
+        start(&pass);
+        atomic_store(&calls_to_leap, 2); /* the end of the first range */
+        until = clock_now_usec() + leap_usec / 2;
+        scan_window(pass.scan, first_guest, 1, until, NULL);
+        CU_ASSERT_EQUAL(atomic_load(&calls_to_leap), 0);
+        CU_ASSERT_EQUAL(scan_accept(pass.scan, 0, 0, until), 0);
+        scan_window(pass.scan, first_guest, 1, clock_now_usec() + leap_usec / 2, NULL);
+        CU_ASSERT(scan_accept(pass.scan, 0, 0, USEC_INFINITY) > 0);
+        CU_ASSERT_TRUE(scan_guest_is_complete(pass.scan, 0));
+        atomic_store(&leapt_usec, 0);
+        end(&pass);
+        own_memory_unmap(&memory);
+}
+
 static void count_call(void *context, size_t guest)
 {
         CU_ASSERT_EQUAL(guest, 0);
@@ -209,6 +249,7 @@ static const struct unit_test tests[] = {
         {"private file", test_private_file},
         {"readings outside the span do not count", test_readings_outside_the_span_do_not_count},
         {"nothing is begun after the deadline", test_nothing_is_begun_after_the_deadline},
+        {"a stall does not spoil later windows", test_a_stall_does_not_spoil_later_windows},
         {"observer hears of each guest once", test_observer_hears_of_each_guest_once},
         {"truncated file", test_truncated_file},
         {"empty guest", test_empty_guest},
