@@ -81,6 +81,19 @@ static struct guard *start_guard(const struct settings *settings, struct failure
         return guard;
 }
 
+/* A guest that ended after it was read has no frames any more: only it is left out of the figures. */
+static void lose_ended_guests(struct job *job)
+{
+        for (size_t i = 0; i < job->n_rams; i++) {
+                struct report_guest *guest = &job->report->guests[job->indexes[i]];
+
+                if (!guest->scanned || atomic_load(&job->rams[i]->error) == 0)
+                        continue;
+                guest->scanned = false;
+                guest->error = job->rams[i]->failure;
+        }
+}
+
 static int read_memory(struct job *job, const struct settings *settings, const struct job_observer *observer,
                        const struct failure *guard_failure)
 {
@@ -106,8 +119,10 @@ static int read_memory(struct job *job, const struct settings *settings, const s
                         .indexes = job->indexes,
                         .n_guests = job->n_rams,
                 });
-        if (r == 0)
+        if (r == 0) {
                 scan_read_frames(scan, kpageflags_fd);
+                lose_ended_guests(job);
+        }
         scan_free(scan);
         fingerprint_key_deinit(&key);
         return r;

@@ -483,8 +483,13 @@ void scan_read_frames(struct scan *scan, int kpageflags_fd)
         scan->kpageflags_fd = kpageflags_fd;
         pool_start(scan->pool, scan->n_ranges, work_on_frames, scan);
         (void)pool_wait(scan->pool, USEC_INFINITY);
-        for (size_t i = 0; i < scan->n_guests; i++)
-                scan->guests[i].ram->frames_known = atomic_load(&scan->guests[i].frames_error) == 0;
+        for (size_t i = 0; i < scan->n_guests; i++) {
+                const int error = atomic_load(&scan->guests[i].frames_error);
+
+                scan->guests[i].ram->frames_known = error == 0;
+                if (error == -ESRCH)
+                        fail_guest(scan->guests[i].ram, error);
+        }
 }
 
 uint64_t scan_progress(const struct scan *scan, uint64_t *ret_total_bytes)

@@ -82,7 +82,8 @@ bool scan_guest_is_complete(const struct scan *scan, size_t guest);
  * scan_read_frames() - find the physical frames of all pages that were read
  * @kpageflags_fd: from frames_open(), or negative: frames stay unknown
  *
- * Sets frames_known of each guest.
+ * Sets frames_known of each guest. A guest whose process ended since it was read is marked as failed: its memory is
+ * gone, and the others must not lose their figures with it.
  */
 void scan_read_frames(struct scan *scan, int kpageflags_fd);
 

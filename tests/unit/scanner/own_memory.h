@@ -58,18 +58,26 @@ static inline blkcnt_t own_memory_blocks(const struct own_memory *memory)
         return status.st_blocks;
 }
 
-/* This process as a guest with that one block. */
-static inline struct guest_ram *own_memory_as_guest(const struct own_memory *memory)
+/* A process as a guest with that one block: this one, or one forked from it. */
+static inline struct guest_ram *own_memory_of_process(const struct own_memory *memory, pid_t pid)
 {
-        CLEANUP_CLOSE int proc_fd = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        char folder[32] = "";
+        CLEANUP_CLOSE int proc_fd = -1;
         CLEANUP_FREE char *smaps = NULL;
         struct guest_ram *ram = NULL;
         struct failure failure = {0};
 
+        (void)snprintf(folder, sizeof(folder), "/proc/%d", pid);
+        proc_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         CU_ASSERT_EQUAL_FATAL(fileio_read_text(proc_fd, "smaps", &smaps), 0);
-        CU_ASSERT_EQUAL_FATAL(guest_ram_new(getpid(), proc_fd, &ram, &failure), 0);
+        CU_ASSERT_EQUAL_FATAL(guest_ram_new(pid, proc_fd, &ram, &failure), 0);
         CU_ASSERT_EQUAL_FATAL(guest_ram_add_block(ram, proc_fd, smaps, "own", (uintptr_t)memory->pages,
                                                   memory->n_pages * PAGE_BYTES, &failure),
                               0);
         return ram;
+}
+
+static inline struct guest_ram *own_memory_as_guest(const struct own_memory *memory)
+{
+        return own_memory_of_process(memory, getpid());
 }

@@ -7,8 +7,11 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 /* The clock of the pass: the real one, which leaps ahead when a worker asks for the second time. */
 static const uint64_t leap_usec = 10 * USEC_PER_SEC;
@@ -230,6 +233,45 @@ static void test_truncated_file(void)
         own_memory_unmap(&memory);
 }
 
+/* A process with the same memory as this one, to be killed. */
+static pid_t fork_guest(void)
+{
+        pid_t pid = fork();
+
+        if (pid == 0) {
+                (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+                for (;;)
+                        (void)pause();
+        }
+        CU_ASSERT_FATAL(pid > 0);
+        return pid;
+}
+
+static void test_a_guest_that_ends_before_its_frames_are_read(void)
+{
+        struct own_memory memory = own_memory_map(N_PAGES, MAP_PRIVATE, 0);
+        struct pass pass = {0};
+        pid_t pid = 0;
+
+        fill(&memory);
+        pid = fork_guest();
+        pass = begin(&memory, 2);
+        guest_ram_free(pass.ram);
+        pass.ram = own_memory_of_process(&memory, pid);
+        start(&pass);
+        scan_window(pass.scan, first_guest, 1, USEC_INFINITY, NULL);
+        CU_ASSERT(scan_accept(pass.scan, 0, 0, USEC_INFINITY) > 0);
+        CU_ASSERT_EQUAL(atomic_load(&pass.ram->error), 0);
+        (void)kill(pid, SIGKILL);
+        CU_ASSERT_EQUAL(waitpid(pid, NULL, 0), pid);
+        scan_read_frames(pass.scan, pass.ram->pagemap_fd); /* not reached: any descriptor does */
+        CU_ASSERT_FALSE(pass.ram->frames_known);
+        CU_ASSERT_EQUAL(atomic_load(&pass.ram->error), -ESRCH);
+        CU_ASSERT_NOT_EQUAL(pass.ram->failure.text[0], '\0');
+        end(&pass);
+        own_memory_unmap(&memory);
+}
+
 static void test_empty_guest(void)
 {
         struct own_memory memory = own_memory_map(N_PAGES, MAP_PRIVATE, 0);
@@ -252,6 +294,7 @@ static const struct unit_test tests[] = {
         {"a stall does not spoil later windows", test_a_stall_does_not_spoil_later_windows},
         {"observer hears of each guest once", test_observer_hears_of_each_guest_once},
         {"truncated file", test_truncated_file},
+        {"a guest that ends before its frames are read", test_a_guest_that_ends_before_its_frames_are_read},
         {"empty guest", test_empty_guest},
 };
 
