@@ -29,7 +29,7 @@
 /* Between two pauses the guest runs for this many times the longest pause. */
 #define RUN_FACTOR 4
 
-/* So many pauses in a row in which nothing could be read mean that they are too short. */
+/* So many pauses in a row in which nothing of any guest could be read mean that they are too short. */
 #define FRUITLESS_MAX 3
 
 struct reading_guest {
@@ -37,7 +37,6 @@ struct reading_guest {
         uint64_t begun_usec;
         uint64_t paused_usec;
         unsigned int pauses;
-        unsigned int n_fruitless;
         bool moved;        /* it ran while we read: the result is live */
         bool stopped_late; /* somebody else stopped it before we could; not read yet */
 };
@@ -164,7 +163,9 @@ static void read_found_stopped(struct reading *reading, size_t guest)
         (void)scan_accept(reading->context->scan, guest, 0, USEC_INFINITY);
         if (!has_failed(reading, guest))
                 check_stood_still(reading, guest);
-        finish(reading, guest, REPORT_CONSISTENCY_EXACT);
+        /* It may have been stopped after a part of it was read in pauses of ours. */
+        finish(reading, guest,
+               reading->guests[guest].pauses > 0 ? REPORT_CONSISTENCY_SLICED : REPORT_CONSISTENCY_EXACT);
 }
 
 static void read_live(struct reading *reading, const size_t *guests, size_t n)
@@ -230,33 +231,38 @@ static void note_found_state(const struct reading *reading, size_t guest)
                           report->found_state);
 }
 
-/* Keeps what was read while the guest stood still in the pause that has just ended. */
-static void account_pause(struct reading *reading, size_t guest)
+/* Keeps what was read while the guest stood still in the pause that has just ended; returns how many ranges. */
+static size_t account_pause(struct reading *reading, size_t guest)
 {
         struct reading_guest *state = &reading->guests[guest];
         const struct lease *lease = &state->lease;
         uint64_t until = lease->cont_sent_usec ? lease->cont_sent_usec : USEC_INFINITY;
-        size_t n_accepted = 0;
 
         state->pauses++;
         if (lease->resumed_usec > lease->stop_sent_usec)
                 state->paused_usec += lease->resumed_usec - lease->stop_sent_usec;
         if (lease->state == LEASE_STATE_FAILED) {
                 fail(reading, guest, &lease->failure);
-                return;
+                return 0;
         }
         if (lease->state == LEASE_STATE_NOT_RESUMED)
                 report_of(reading, guest)->note = lease->failure;
         state->moved = state->moved || lease->resumed_by_other;
         if (lease->resumed_by_other)
                 until = USEC_INFINITY; /* nobody knows since when it runs: it counts, as live */
-        n_accepted = scan_accept(reading->context->scan, guest, lease->stopped_usec, until);
-        state->n_fruitless = n_accepted > 0 ? 0 : state->n_fruitless + 1;
-        if (state->n_fruitless == FRUITLESS_MAX)
-                guest_ram_fail(
-                        reading->context->rams[guest], -ETIME,
-                        "a pause of %llu ms is too short to read anything: raise --max-pause",
-                        (unsigned long long)(reading->context->settings->max_pause_usec / USEC_PER_MSEC));
+        return scan_accept(reading->context->scan, guest, lease->stopped_usec, until);
+}
+
+/* Gives up on the guests of a party, after pauses in which nothing of any of them could be read. */
+static void fail_fruitless(struct reading *reading, size_t n)
+{
+        const uint64_t msec = reading->context->settings->max_pause_usec / USEC_PER_MSEC;
+
+        for (size_t i = 0; i < n; i++)
+                if (!scan_guest_is_complete(reading->context->scan, reading->party[i]))
+                        guest_ram_fail(reading->context->rams[reading->party[i]], -ETIME,
+                                       "a pause of %llu ms is too short to read anything: raise --max-pause",
+                                       (unsigned long long)msec);
 }
 
 /* Pauses the party. Those that cannot be paused leave it: found stopped, or failed. Returns who is left. */
@@ -323,16 +329,23 @@ static size_t dismiss_complete(struct reading *reading, size_t n)
 /* Reads the first @n guests of the party, pausing all of them at one instant, as often as it takes. */
 static void read_party(struct reading *reading, size_t n)
 {
+        unsigned int n_fruitless = 0;
+
         for (size_t i = 0; i < n; i++)
                 scan_populate(reading->context->scan, reading->party[i]);
         while (n > 0) {
+                size_t n_accepted = 0;
+
                 n = pause_party(reading, n);
                 if (n == 0)
                         return;
                 read_window(reading, reading->party, n, earliest_deadline(reading, n));
                 resume(reading, reading->leases, n);
                 for (size_t i = 0; i < n; i++)
-                        account_pause(reading, reading->party[i]);
+                        n_accepted += account_pause(reading, reading->party[i]);
+                n_fruitless = n_accepted > 0 ? 0 : n_fruitless + 1;
+                if (n_fruitless == FRUITLESS_MAX)
+                        fail_fruitless(reading, n);
                 n = dismiss_complete(reading, n);
                 if (n > 0)
                         (void)usleep((useconds_t)(RUN_FACTOR * reading->context->settings->max_pause_usec));
