@@ -54,12 +54,36 @@ enum reader reader_choose(const struct guest_region *region)
         return region->region.mergeable ? READER_PROC_MEM : READER_PROCESS_VM;
 }
 
+/*
+ * The kernel tells which pages of a file are in memory only to those who own it or may write to it; to others
+ * mincore(2) calls all of them resident, and a hole that is taken for data would be allocated by reading it. So it is
+ * asked about a page far behind the end of the file, which is not there.
+ */
+static bool may_ask_for_pages(int file_fd)
+{
+        const off_t behind = (off_t)1 << 60;
+        unsigned char resident = 1;
+        void *page = mmap(NULL, PAGE_BYTES, PROT_READ, MAP_SHARED, file_fd, behind);
+
+        if (page == MAP_FAILED)
+                return false;
+        if (mincore(page, PAGE_BYTES, &resident) < 0)
+                resident = 1;
+        (void)munmap(page, PAGE_BYTES);
+        return !(resident & 1);
+}
+
 int reader_map(struct guest_region *region, struct failure *failure)
 {
         void *window = NULL;
 
         if (!region->is_tmpfs)
                 return 0;
+        if (!may_ask_for_pages(region->file_fd))
+                return failure_set(
+                        failure, -EPERM,
+                        "may not ask which pages of its RAM file are in memory: this needs root, or "
+                        "CAP_FOWNER");
         window = mmap(NULL, region->region.size_bytes, PROT_READ, MAP_SHARED | MAP_NORESERVE, region->file_fd,
                       (off_t)region->region.file_offset);
         if (window == MAP_FAILED)

@@ -4,6 +4,10 @@
 #include "scanner/present.h"
 #include "unit.h"
 
+#include <errno.h>
+#include <linux/capability.h>
+#include <sys/syscall.h>
+
 static size_t find(const struct guest_ram *ram, uint64_t page, size_t n_pages, struct present_run *runs)
 {
         size_t n_runs = 0;
@@ -98,8 +102,49 @@ static void test_range_limit_of_alternating_pages(void)
         own_memory_unmap(&memory);
 }
 
+/* Takes CAP_DAC_OVERRIDE and CAP_FOWNER out of the effective capabilities, or puts them back. */
+static void set_file_capabilities(bool on)
+{
+        const uint32_t bits = 1U << CAP_DAC_OVERRIDE | 1U << CAP_FOWNER;
+        struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+        struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+
+        CU_ASSERT_EQUAL(syscall(SYS_capget, &header, data), 0);
+        data[0].effective = on ? data[0].effective | bits : data[0].effective & ~bits;
+        CU_ASSERT_EQUAL(syscall(SYS_capset, &header, data), 0);
+}
+
+/* To those who may not write to a file mincore(2) calls every page resident: then nothing is read, for reading a hole
+ * allocates it. */
+static void test_file_of_somebody_else(void)
+{
+        struct own_memory memory = own_memory_map(64, MAP_SHARED, 1);
+        CLEANUP_CLOSE int proc_fd = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        CLEANUP_FREE char *smaps = NULL;
+        struct guest_ram *ram = NULL;
+        struct failure failure = {0};
+
+        fill_pages_3_4_and_9(&memory);
+        CU_ASSERT_EQUAL(fchown(memory.fd, 12345, 12345), 0);
+        CU_ASSERT_EQUAL(fchmod(memory.fd, 0600), 0);
+        CU_ASSERT_EQUAL_FATAL(fileio_read_text(proc_fd, "smaps", &smaps), 0);
+        CU_ASSERT_EQUAL_FATAL(guest_ram_new(getpid(), proc_fd, &ram, &failure), 0);
+        set_file_capabilities(false);
+        CU_ASSERT_EQUAL(guest_ram_add_block(ram, proc_fd, smaps, "own", (uintptr_t)memory.pages,
+                                            memory.n_pages * PAGE_BYTES, &failure),
+                        -EPERM);
+        set_file_capabilities(true);
+        CU_ASSERT_PTR_NOT_NULL(strstr(failure.text, "CAP_FOWNER"));
+        CU_ASSERT_EQUAL(guest_ram_add_block(ram, proc_fd, smaps, "own", (uintptr_t)memory.pages,
+                                            memory.n_pages * PAGE_BYTES, &failure),
+                        0);
+        guest_ram_free(ram);
+        own_memory_unmap(&memory);
+}
+
 static const struct unit_test tests[] = {
         {"shared file", test_shared_file},
+        {"file of somebody else", test_file_of_somebody_else},
         {"private", test_private},
         {"zero page of the kernel", test_zero_page_of_the_kernel},
         {"range limit of alternating pages", test_range_limit_of_alternating_pages},
