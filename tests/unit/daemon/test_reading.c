@@ -6,7 +6,6 @@
 #include "qmp/lease.h"
 #include "unit.h"
 
-#include <stdarg.h>
 #include <string.h>
 
 #define N_GUESTS 2
@@ -81,16 +80,6 @@ int lease_resume(struct guard *guard, struct lease *leases[], size_t count)
                 leases[i]->resumed_usec = leases[i]->cont_sent_usec;
         }
         return 0;
-}
-
-void guest_ram_fail(struct guest_ram *ram, int error, const char *format, ...)
-{
-        va_list arguments;
-
-        va_start(arguments, format);
-        (void)vsnprintf(ram->failure.text, sizeof(ram->failure.text), format, arguments);
-        va_end(arguments);
-        atomic_store(&ram->error, error);
 }
 
 void scan_populate(struct scan *scan, size_t guest)

@@ -18,6 +18,7 @@ static const uint64_t leap_usec = 10 * USEC_PER_SEC;
 static atomic_uint calls_to_leap;
 static atomic_uint_fast64_t leapt_usec;
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): those of the C library are reserved */
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
         if (getpid() != gettid() && atomic_load(&calls_to_leap) > 0 &&
