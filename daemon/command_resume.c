@@ -30,10 +30,8 @@ static struct json_object *results_to_json(const struct stale_results *results)
 
 static void print_results(const struct stale_results *results)
 {
-        for (size_t i = 0; i < results->count; i++) {
-                text_make_printable(results->results[i].guest);
+        for (size_t i = 0; i < results->count; i++)
                 (void)printf("guest %s: %s\n", results->results[i].guest, results->results[i].sentence.text);
-        }
 }
 
 /* Failed when a guest may still be paused. */
@@ -59,6 +57,8 @@ enum exit_code command_resume(const struct settings *settings)
                 (void)fprintf(stderr, "samepage: %s\n", failure.text);
                 return EXIT_CODE_FAILED;
         }
+        for (size_t i = 0; i < results.count; i++)
+                text_make_printable(results.results[i].guest);
         if (settings->json) {
                 printed = print_json(results_to_json(&results));
         } else {

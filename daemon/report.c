@@ -2,6 +2,7 @@
 #include "daemon/report.h"
 
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "scanner/reader.h"
 
 #include <assert.h>
@@ -106,6 +107,8 @@ static int describe_guest(const struct inventory_guest *from, struct report_gues
         guest->error = from->failure;
         if (!guest->name)
                 return -ENOMEM;
+        /* It may be a path, which is any bytes; JSON and terminals take UTF-8. */
+        text_make_printable(guest->name);
         if (!from->qmp)
                 return 0;
         guest->uuid = from->qmp->uuid ? strdup(from->qmp->uuid) : NULL;

@@ -66,6 +66,7 @@ struct report_figures {
 
 /**
  * struct report_guest - one guest
+ * @name: printable, whatever it was made of
  * @scanned: it has figures; otherwise @error says why not
  * @error: a sentence; empty when all is well
  * @note: a sentence about a guest that was scanned; empty when there is nothing to say

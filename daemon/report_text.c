@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/report_text.h"
 
-#include "base/text.h"
 #include "daemon/advice.h"
 #include "daemon/table.h"
 
@@ -181,13 +180,10 @@ void report_print_complaints(const struct report *report, FILE *out)
 {
         for (size_t i = 0; i < report->n_guests; i++) {
                 const struct report_guest *guest = &report->guests[i];
-                char name[TABLE_CELL_BYTES] = "";
 
-                (void)snprintf(name, sizeof(name), "%s", guest->name);
-                text_make_printable(name);
                 if (guest->error.text[0])
-                        (void)fprintf(out, "samepage: guest %s: %s\n", name, guest->error.text);
+                        (void)fprintf(out, "samepage: guest %s: %s\n", guest->name, guest->error.text);
                 else if (guest->note.text[0])
-                        (void)fprintf(out, "samepage: guest %s: %s\n", name, guest->note.text);
+                        (void)fprintf(out, "samepage: guest %s: %s\n", guest->name, guest->note.text);
         }
 }
