@@ -26,7 +26,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Between two pauses the guest runs for this many times the longest pause. */
+/* Between two pauses the guest runs for this many times the length of the first one. */
 #define RUN_FACTOR 4
 
 /* So many pauses in a row in which nothing of any guest could be read mean that they are too short. */
@@ -300,12 +300,28 @@ static uint64_t earliest_deadline(const struct reading *reading, size_t n)
         uint64_t earliest = USEC_INFINITY;
 
         for (size_t i = 0; i < n; i++) {
-                uint64_t deadline =
-                        reading->leases[i]->stop_sent_usec + reading->context->settings->max_pause_usec;
+                const uint64_t deadline = lease_end_usec(reading->leases[i]->stop_sent_usec,
+                                                         reading->context->settings->max_pause_usec);
 
                 earliest = deadline < earliest ? deadline : earliest;
         }
         return earliest;
+}
+
+/* How long the party stood still in the pause that has just ended. */
+static uint64_t longest_pause(const struct reading *reading, size_t n)
+{
+        uint64_t longest = 0;
+
+        for (size_t i = 0; i < n; i++) {
+                const struct lease *lease = reading->leases[i];
+                const uint64_t pause = lease->resumed_usec > lease->stop_sent_usec
+                                               ? lease->resumed_usec - lease->stop_sent_usec
+                                               : 0;
+
+                longest = pause > longest ? pause : longest;
+        }
+        return longest;
 }
 
 /* Takes those out of the party of whom everything has been read. */
@@ -335,6 +351,7 @@ static void read_party(struct reading *reading, size_t n)
                 scan_populate(reading->context->scan, reading->party[i]);
         while (n > 0) {
                 size_t n_accepted = 0;
+                uint64_t run_usec = 0;
 
                 n = pause_party(reading, n);
                 if (n == 0)
@@ -346,9 +363,10 @@ static void read_party(struct reading *reading, size_t n)
                 n_fruitless = n_accepted > 0 ? 0 : n_fruitless + 1;
                 if (n_fruitless == FRUITLESS_MAX)
                         fail_fruitless(reading, n);
+                run_usec = RUN_FACTOR * longest_pause(reading, n);
                 n = dismiss_complete(reading, n);
                 if (n > 0)
-                        (void)usleep((useconds_t)(RUN_FACTOR * reading->context->settings->max_pause_usec));
+                        (void)usleep((useconds_t)run_usec);
         }
 }
 

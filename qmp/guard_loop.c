@@ -25,6 +25,7 @@
 #include "qmp/guard_proto.h"
 
 #include "base/cleanup.h"
+#include "qmp/lease.h"
 #include "qmp/leasefile.h"
 #include "qmp/pause.h"
 #include "qmp/stale.h"
@@ -292,8 +293,7 @@ static void stop_guest(struct loop *loop, struct slot *slot)
         }
         slot->is_noted = true;
         pause_stop(&slot->pause);
-        if (__builtin_add_overflow(slot->pause.stop_sent_usec, slot->max_pause_usec, &slot->end_usec))
-                slot->end_usec = USEC_INFINITY;
+        slot->end_usec = lease_end_usec(slot->pause.stop_sent_usec, slot->max_pause_usec);
 }
 
 /* Everything about a slot that does not depend on its connection having something to say. */

@@ -48,6 +48,26 @@ struct lease {
         bool is_asked;         /* private */
 };
 
+/* What query-status, query-migrate and cont take together on a busy host; a quarter of a very short pause. */
+#define LEASE_LEAD_USEC UINT64_C(1000)
+
+/**
+ * lease_end_usec() - when a pause has to begin to end
+ * @stop_sent_usec: when it began
+ *
+ * A little before @max_pause_usec are over, by what it takes to ask QEMU whether the guest may be resumed. The
+ * guard ends it then, so there is no use in reading on.
+ */
+static inline uint64_t lease_end_usec(uint64_t stop_sent_usec, uint64_t max_pause_usec)
+{
+        const uint64_t lead_usec =
+                max_pause_usec / 4 < LEASE_LEAD_USEC ? max_pause_usec / 4 : LEASE_LEAD_USEC;
+        uint64_t end_usec = 0;
+
+        return __builtin_add_overflow(stop_sent_usec, max_pause_usec - lead_usec, &end_usec) ? UINT64_MAX
+                                                                                             : end_usec;
+}
+
 /**
  * lease_pause() - pause guests
  * @leases: not PAUSED; each receives its own result

@@ -182,7 +182,8 @@ static void test_deadline(void)
         for (size_t i = 0; i < 2; i++) {
                 CU_ASSERT_EQUAL(leases[i].state, LEASE_STATE_RESUMED);
                 CU_ASSERT_TRUE(leases[i].resumed_at_deadline);
-                CU_ASSERT(leases[i].cont_sent_usec >= leases[i].stop_sent_usec + 400 * USEC_PER_MSEC);
+                CU_ASSERT(leases[i].cont_sent_usec >=
+                          lease_end_usec(leases[i].stop_sent_usec, 400 * USEC_PER_MSEC));
         }
         pause_all(LONG_PAUSE);
         CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 2), 0);
@@ -403,6 +404,40 @@ static void test_guard_dies_before_a_pause(void)
                 CU_ASSERT_EQUAL(fakes[i].state->conts, 0);
         }
         close_all();
+        end();
+}
+
+/*
+ * The guard dies while one guest is paused and the other is still being asked about: the first is resumed, the
+ * second, which an operator has paused, is not.
+ */
+static void test_guard_dies_within_a_pause(void)
+{
+        pid_t helper = 0;
+
+        begin(2);
+        open_all();
+        fakes[1].state->is_mute = true;
+        (void)strcpy(fakes[1].state->run_state, "paused"); /* NOLINT(*-insecureAPI.strcpy): it fits */
+        helper = fork();
+        if (helper == 0) {
+                (void)fake_qemu_wait_for(&fakes[0], "paused", 3000);
+                (void)kill(guard->pid, SIGKILL);
+                (void)usleep(200000);
+                fakes[1].state->is_mute = false;
+                _exit(0);
+        }
+        CU_ASSERT_EQUAL(lease_pause(guard, lease_pointers, 2, LONG_PAUSE), -EOWNERDEAD);
+        (void)waitpid(helper, NULL, 0);
+        CU_ASSERT_TRUE(fake_qemu_wait_for(&fakes[0], "running", 0));
+        for (size_t i = 0; i < 2; i++)
+                CU_ASSERT_NOT_EQUAL(leases[i].state, LEASE_STATE_PAUSED);
+        CU_ASSERT_EQUAL(leases[1].state, LEASE_STATE_FAILED);
+        CU_ASSERT_EQUAL(count_leases(), 0);
+        close_all();
+        (void)usleep(50000);
+        CU_ASSERT_STRING_EQUAL(fakes[1].state->run_state, "paused");
+        CU_ASSERT_EQUAL(fakes[1].state->conts, 0);
         end();
 }
 
@@ -651,6 +686,7 @@ static const struct unit_test tests[] = {
         {"the guard is killed", test_guard_killed},
         {"the guard is stopped", test_guard_stopped},
         {"the guard is gone before a pause", test_guard_dies_before_a_pause},
+        {"the guard dies within a pause", test_guard_dies_within_a_pause},
         {"taking over leaves an operator's pause alone", test_take_over_leaves_others_alone},
         {"signals do not end the guard", test_guard_is_hard_to_end},
         {"no runtime directory", test_no_runtime_dir},
