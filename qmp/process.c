@@ -108,9 +108,12 @@ int process_identify(pid_t pid, struct process *ret_process)
 
 bool process_is_alive(const struct process *process)
 {
+        CLEANUP_CLOSE int pidfd = pidfd_open(process->pid, 0);
         struct process found = {0};
 
-        return process_identify(process->pid, &found) == 0 && found.start_ticks == process->start_ticks;
+        /* A process that ended keeps its pid and its folder until its parent has asked for it. */
+        return pidfd >= 0 && process_identify(process->pid, &found) == 0 &&
+               found.start_ticks == process->start_ticks && process_pidfd_is_alive(pidfd);
 }
 
 bool process_maps_cover(const char *maps, uint64_t start, uint64_t size_bytes)

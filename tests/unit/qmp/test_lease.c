@@ -487,6 +487,17 @@ struct scan {
         volatile pid_t *guard_pid; /* shared */
 };
 
+/* Kills the scan's guard and waits until it is dead: it is not our child. */
+static void kill_guard_of(const struct scan *scan)
+{
+        struct pollfd pollfd = {.fd = pidfd_open(*scan->guard_pid, 0), .events = POLLIN};
+
+        CU_ASSERT_FATAL(pollfd.fd >= 0);
+        (void)kill(*scan->guard_pid, SIGKILL);
+        CU_ASSERT_EQUAL(poll(&pollfd, 1, 3000), 1);
+        (void)close(pollfd.fd);
+}
+
 /* A scan that pauses all guests and then does nothing, or resumes them when it gets SIGUSR1. */
 static struct scan start_scan(uint64_t max_pause_usec)
 {
@@ -594,7 +605,7 @@ static void test_stale(void)
         CU_ASSERT_EQUAL(results.results[0].outcome, STALE_OUTCOME_HELD);
         CU_ASSERT_EQUAL(results.results[0].scanner_pid, scan.pid);
         stale_results_deinit(&results);
-        (void)kill(*scan.guard_pid, SIGKILL);
+        kill_guard_of(&scan);
         results = resume_stale(false);
         CU_ASSERT_EQUAL(results.results[0].outcome, STALE_OUTCOME_HELD);
         stale_results_deinit(&results);
