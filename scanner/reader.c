@@ -34,6 +34,9 @@
 #define MADV_POPULATE_READ 22
 #endif
 
+/* How many pages the kernel maps around one that is read, aligned to their number (its fault_around_bytes). */
+#define FAULT_AROUND_PAGES UINT64_C(16)
+
 const char *reader_to_string(enum reader reader)
 {
         static const char *const names[] = {
@@ -93,12 +96,20 @@ int reader_map(struct guest_region *region, struct failure *failure)
         return 0;
 }
 
+/*
+ * The guest still runs, so a page may have become a hole since it was found, and touching it would allocate it. Only
+ * one page of each FAULT_AROUND_PAGES is touched: the kernel maps its neighbours with it where they exist, and only
+ * there.
+ */
 void reader_populate(const struct guest_region *region, uint64_t page, size_t n_pages)
 {
+        const uint64_t first = ((uintptr_t)region->window >> PAGE_SHIFT) + page;
+
         if (region->reader != READER_MAPPED || !region->window)
                 return;
         /* Before Linux 5.14 this fails, and the pages are faulted in when they are read. */
-        (void)madvise((void *)(region->window + page * PAGE_BYTES), n_pages * PAGE_BYTES, MADV_POPULATE_READ);
+        for (uint64_t at = first; at < first + n_pages; at = (at | (FAULT_AROUND_PAGES - 1)) + 1)
+                (void)madvise((void *)(uintptr_t)(at << PAGE_SHIFT), PAGE_BYTES, MADV_POPULATE_READ);
 }
 
 void reader_unmap(struct guest_region *region)
