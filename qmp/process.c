@@ -110,10 +110,15 @@ bool process_is_alive(const struct process *process)
 {
         CLEANUP_CLOSE int pidfd = pidfd_open(process->pid, 0);
         struct process found = {0};
+        int r = 0;
 
+        if (pidfd < 0 && errno == ESRCH)
+                return false;
+        r = process_identify(process->pid, &found);
+        if (r < 0)
+                return r != -ESRCH;
         /* A process that ended keeps its pid and its folder until its parent has asked for it. */
-        return pidfd >= 0 && process_identify(process->pid, &found) == 0 &&
-               found.start_ticks == process->start_ticks && process_pidfd_is_alive(pidfd);
+        return found.start_ticks == process->start_ticks && (pidfd < 0 || process_pidfd_is_alive(pidfd));
 }
 
 bool process_maps_cover(const char *maps, uint64_t start, uint64_t size_bytes)

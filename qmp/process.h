@@ -30,7 +30,10 @@ int process_get_start_ticks(int proc_fd, uint64_t *ret_start_ticks);
 /* Fills @ret_process for a pid that lives. */
 int process_identify(pid_t pid, struct process *ret_process);
 
-/* Whether exactly this process lives; a zombie does not. */
+/*
+ * Whether exactly this process lives; a zombie does not. One that cannot be looked at (no descriptors left, say)
+ * counts as alive: nobody's lease is taken for stale by mistake.
+ */
 bool process_is_alive(const struct process *process);
 
 /* Whether the process of @pidfd lives. */

@@ -165,13 +165,15 @@ void stale_resume_note(int folder_fd, const struct leasefile *note, struct stale
                 (void)leasefile_remove(folder_fd, note);
 }
 
-/* Kills exactly this process, if it lives. */
+/* Kills exactly this process, if it lives and can be told apart from others. */
 static void kill_process(const struct process *process)
 {
         CLEANUP_CLOSE int pidfd = pidfd_open(process->pid, 0);
+        struct process found = {0};
 
         /* Looked at after the pidfd was opened: so it is the pidfd's process that was looked at. */
-        if (pidfd >= 0 && process_is_alive(process))
+        if (pidfd >= 0 && process_identify(process->pid, &found) == 0 &&
+            found.start_ticks == process->start_ticks)
                 (void)pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
 }
 

@@ -135,15 +135,17 @@ static int open_region_file(int proc_fd, const struct region *region, int *ret_f
 static int open_region(struct guest_region *region, int proc_fd, struct failure *failure)
 {
         struct statfs filesystem = {0};
+        struct stat status = {0};
         int r = 0;
 
         if (region->region.shared) {
                 r = open_region_file(proc_fd, &region->region, &region->file_fd, failure);
                 if (r < 0)
                         return r;
-                if (fstatfs(region->file_fd, &filesystem) < 0)
+                if (fstatfs(region->file_fd, &filesystem) < 0 || fstat(region->file_fd, &status) < 0)
                         return failure_errno(failure, -errno, "cannot examine its shared RAM");
-                region->is_tmpfs = filesystem.f_type == TMPFS_MAGIC;
+                /* Devices lie on a tmpfs too, but have no extents. */
+                region->is_tmpfs = filesystem.f_type == TMPFS_MAGIC && S_ISREG(status.st_mode);
         }
         region->reader = reader_choose(region);
         return reader_map(region, failure);

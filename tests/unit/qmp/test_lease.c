@@ -331,26 +331,26 @@ static void test_cont_refused(void)
 
 static void test_second_scan_is_refused(void)
 {
-        struct guard *second = NULL;
-        struct qmp_guest *guest = NULL;
-        struct lease lease = {0};
-        struct lease *pointer = &lease;
+        struct leasefile note = {.guest = (char *)"fake", .socket_path = (char *)"/other.sock"};
+        CLEANUP_CLOSE int folder_fd = -1;
         char part[64];
 
         begin(1);
         open_all();
-        pause_all(LONG_PAUSE);
-        CU_ASSERT_EQUAL_FATAL(guard_start(runtime_dir, &second, &failure), 0);
-        /* A QEMU with two sockets is the same QEMU; the fake has one, so the lease is made by hand. */
-        guest = guests[0];
-        lease.guest = guest;
-        (void)strcpy(fakes[0].state->run_state, "running"); /* NOLINT(*-insecureAPI.strcpy): it fits */
-        CU_ASSERT_EQUAL(lease_pause(second, &pointer, 1, LONG_PAUSE), 0);
-        CU_ASSERT_EQUAL(lease.state, LEASE_STATE_BUSY);
+        /* As another scan would have it, by another socket of the same QEMU. */
+        CU_ASSERT_EQUAL_FATAL(leasefile_open_folder(runtime_dir, true, &folder_fd, &failure), 0);
+        CU_ASSERT_EQUAL(process_identify(fakes[0].pid, &note.qemu), 0);
+        CU_ASSERT_EQUAL(process_identify(getpid(), &note.scanner), 0);
+        CU_ASSERT_EQUAL(leasefile_write(folder_fd, &note, &failure), 0);
+        CU_ASSERT_EQUAL(lease_pause(guard, lease_pointers, 1, LONG_PAUSE), 0);
+        CU_ASSERT_EQUAL(leases[0].state, LEASE_STATE_BUSY);
         (void)snprintf(part, sizeof(part), "another samepage scan (pid %d)", (int)getpid());
-        CU_ASSERT_PTR_NOT_NULL(strstr(lease.failure.text, part));
-        CU_ASSERT_EQUAL(fakes[0].state->stops, 1);
-        guard_free(second);
+        CU_ASSERT_PTR_NOT_NULL(strstr(leases[0].failure.text, part));
+        CU_ASSERT_EQUAL(fakes[0].state->stops, 0);
+        CU_ASSERT_TRUE(leasefile_exists(folder_fd, &note));
+        CU_ASSERT_EQUAL(leasefile_remove(folder_fd, &note), 0);
+        pause_all(LONG_PAUSE);
+        CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 1), 0);
         close_all();
         end();
 }

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -79,6 +80,23 @@ static void test_life(void)
         CU_ASSERT_EQUAL(process_open(pid, &pidfd, &proc_fd), -ESRCH);
 }
 
+/* Without a descriptor to look with, nobody is declared dead. */
+static void test_no_descriptors(void)
+{
+        struct rlimit before = {0};
+        struct rlimit none = {0};
+        struct process self = {0};
+        bool is_alive = false;
+
+        CU_ASSERT_EQUAL_FATAL(process_identify(getpid(), &self), 0);
+        CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &before), 0);
+        none.rlim_max = before.rlim_max;
+        CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &none), 0);
+        is_alive = process_is_alive(&self);
+        CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &before), 0);
+        CU_ASSERT_TRUE(is_alive);
+}
+
 static void test_peers(void)
 {
         CLEANUP_FREE pid_t *pids = NULL;
@@ -115,6 +133,7 @@ static const struct unit_test tests[] = {
         {"/proc/PID/stat", test_stat},
         {"what /proc/PID/maps covers", test_maps},
         {"who lives", test_life},
+        {"nobody is dead for want of descriptors", test_no_descriptors},
         {"who holds the other end", test_peers},
 };
 UNIT_MAIN_WITH_PIDFD("qmp/process", tests)
