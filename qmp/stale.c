@@ -183,9 +183,12 @@ static bool wait_for_guard(int folder_fd, const struct leasefile *note)
         uint64_t deadline_usec = clock_now_usec() + GUARD_GRACE_USEC;
 
         while (clock_now_usec() < deadline_usec) {
+                /* In this order: a guard removes the file first, and ends then. */
+                const bool is_held = leasefile_is_held(note);
+
                 if (!leasefile_exists(folder_fd, note))
                         return true;
-                if (!leasefile_is_held(note))
+                if (!is_held)
                         return false;
                 (void)usleep(GUARD_NAP_USEC);
         }
@@ -210,10 +213,13 @@ static void end_scan(int folder_fd, const struct leasefile *note, struct stale_r
 static void handle_note(int folder_fd, const struct leasefile *note, bool end_living,
                         struct stale_result *result)
 {
+        /* Asked first, as in wait_for_guard(). */
+        const bool is_held = leasefile_is_held(note);
+
         if (!leasefile_exists(folder_fd, note)) {
                 result->outcome = STALE_OUTCOME_RESUMED;
                 (void)failure_set(&result->sentence, 0, "resumed meanwhile by the scan that paused it");
-        } else if (!leasefile_is_held(note)) {
+        } else if (!is_held) {
                 stale_resume_note(folder_fd, note, result);
         } else if (end_living && note->scanner.pid != getpid()) {
                 end_scan(folder_fd, note, result);

@@ -509,13 +509,17 @@ static struct scan start_scan(uint64_t max_pause_usec)
         if (scan.pid == 0) {
                 (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
                 open_all();
-                *scan.guard_pid = guard->pid;
                 (void)lease_pause(guard, lease_pointers, n_fakes, max_pause_usec);
+                *scan.guard_pid = guard->pid;
                 for (;;)
                         (void)pause();
         }
         for (size_t i = 0; i < n_fakes; i++)
                 CU_ASSERT_TRUE(fake_qemu_wait_for(&fakes[i], "paused", 3000));
+        /* The guests are paused before the scan has heard of all of them. */
+        for (int i = 0; i < 3000 && *scan.guard_pid == 0; i++)
+                (void)usleep(1000);
+        CU_ASSERT_NOT_EQUAL_FATAL(*scan.guard_pid, 0);
         return scan;
 }
 
