@@ -147,7 +147,7 @@ static int run(struct job *job, const struct settings *settings, const struct jo
         if (r == 0)
                 r = read_memory(job, settings, observer, &guard_failure);
         if (r == 0)
-                r = tally(settings, job->inventory, job->report);
+                r = tally(job->pool, settings, job->inventory, job->report);
         if (r < 0)
                 return failure_errno(failure, r, "the scan failed");
         assert(job->report);

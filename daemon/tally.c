@@ -162,11 +162,11 @@ static int fill_gap(struct report *report, const struct scanned *scanned, const 
         return r;
 }
 
-static int fill_report(struct report *report, const struct scanned *scanned)
+static int fill_report(struct pool *pool, struct report *report, const struct scanned *scanned)
 {
         struct census *census = NULL;
         struct actual *actual = NULL;
-        int r = census_new(scanned->rams, scanned->n, &census);
+        int r = census_new(pool, scanned->rams, scanned->n, &census);
 
         if (r == 0)
                 r = actual_new(census, &actual);
@@ -179,7 +179,8 @@ static int fill_report(struct report *report, const struct scanned *scanned)
         return r;
 }
 
-int tally(const struct settings *settings, const struct inventory *inventory, struct report *report)
+int tally(struct pool *pool, const struct settings *settings, const struct inventory *inventory,
+          struct report *report)
 {
         struct scanned scanned = {0};
         int r = ksm_read(settings->ksm_dir, &report->ksm);
@@ -189,7 +190,7 @@ int tally(const struct settings *settings, const struct inventory *inventory, st
                 report->ksm.available = false;
         r = scanned_init(&scanned, inventory, report);
         if (r == 0)
-                r = fill_report(report, &scanned);
+                r = fill_report(pool, report, &scanned);
         scanned_deinit(&scanned);
         return r;
 }

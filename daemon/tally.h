@@ -5,10 +5,13 @@
 #include "conf/settings.h"
 #include "daemon/inventory.h"
 #include "daemon/report.h"
+#include "scanner/pool.h"
 
 /**
  * tally() - compute the figures of all guests that the report marks as scanned
+ * @pool: borrowed for the call
  *
  * Return: 0, or a negative errno.
  */
-int tally(const struct settings *settings, const struct inventory *inventory, struct report *report);
+int tally(struct pool *pool, const struct settings *settings, const struct inventory *inventory,
+          struct report *report);

@@ -1,129 +1,66 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Two pages are sharable when their fingerprints are equal, so the census sorts one 16-byte record a page by
- * fingerprint and walks the groups once:
+ * Two pages are sharable when their fingerprints are equal. So pages are grouped by fingerprint (merge/grouping.c), and
+ * each content that is present more than once is counted:
  *
- *      a content present k times, k_V times in guest V, in g guests
- *      distinct        += 1
+ *      k copies, k_V of them in guest V, in g guests
  *      self sharing    += k - g       (V: k_V - 1)
  *      inter sharing   += g - 1       (V, marginal: 1 when g > 1)
  *
- * Zero pages are counted while the records are made and never become one.
+ * Contents that are present once add to neither. What is distinct follows from the identity: present, less zero pages,
+ * less sharing.
  *
- * Fingerprints are keyed hashes, uniform in every byte: a radix sort on the leading bytes, in place, leaves
- * buckets of a few records after log256(n) passes, whatever the guests wrote into their memory.
+ * Zero pages are in no group. Each thread counts for itself; the sums are added up at the end.
  */
 #include "merge/census.h"
 
 #include "base/cleanup.h"
+#include "merge/grouping.h"
 #include "scanner/page.h"
 
 #include <errno.h>
 #include <stdlib.h>
-
-/* Below this many records, sorting by insertion beats another pass. */
-#define INSERTION_MAX 32
-
-struct census_page {
-        uint64_t fingerprint;
-        uint32_t block; /* in census.blocks */
-        uint32_t page;
-};
 
 struct census_block {
         uint32_t guest;
         uint32_t block; /* in the guest */
 };
 
-static void sort_by_insertion(struct census_page *pages, size_t n)
+/* What one thread has counted. */
+struct tally {
+        struct census_figures *guests;
+        struct census_figures total;
+        uint64_t *copies;  /* of the current content, by guest; all 0 between contents */
+        uint32_t *holders; /* guests with copies */
+};
+
+struct counting {
+        const struct census *census;
+        struct tally *tallies; /* by worker */
+};
+
+static void count_content(void *context, unsigned int worker, const struct grouping_page *pages,
+                          size_t n_pages)
 {
-        for (size_t i = 1; i < n; i++) {
-                struct census_page page = pages[i];
-                size_t j = i;
+        const struct counting *counting = context;
+        struct tally *tally = &counting->tallies[worker];
+        uint32_t n_holders = 0;
 
-                for (; j > 0 && pages[j - 1].fingerprint > page.fingerprint; j--)
-                        pages[j] = pages[j - 1];
-                pages[j] = page;
+        for (size_t i = 0; i < n_pages; i++) {
+                const uint32_t guest = counting->census->blocks[pages[i].block].guest;
+
+                if (tally->copies[guest]++ == 0)
+                        tally->holders[n_holders++] = guest;
         }
-}
+        for (size_t i = 0; i < n_holders; i++) {
+                struct census_figures *figures = &tally->guests[tally->holders[i]];
 
-static inline unsigned int digit_of(const struct census_page *page, unsigned int shift)
-{
-        return page->fingerprint >> shift & 0xff;
-}
-
-/* Brings every record into the bucket of its digit, by following each displaced record to its place. */
-static void permute(struct census_page *pages, const size_t *ends, size_t *next, unsigned int shift)
-{
-        for (unsigned int bucket = 0; bucket < 256; bucket++) {
-                while (next[bucket] < ends[bucket]) {
-                        struct census_page page = pages[next[bucket]];
-                        unsigned int digit = digit_of(&page, shift);
-
-                        while (digit != bucket) {
-                                struct census_page displaced = pages[next[digit]];
-
-                                pages[next[digit]++] = page;
-                                page = displaced;
-                                digit = digit_of(&page, shift);
-                        }
-                        pages[next[bucket]++] = page;
-                }
+                figures->self_sharing += tally->copies[tally->holders[i]] - 1;
+                figures->inter_sharing += n_holders > 1;
+                tally->copies[tally->holders[i]] = 0;
         }
-}
-
-static void sort_by_fingerprint(struct census_page *pages, size_t n, unsigned int shift)
-{
-        size_t ends[256] = {0};
-        size_t next[256];
-        size_t start = 0;
-
-        if (n <= INSERTION_MAX) {
-                sort_by_insertion(pages, n);
-                return;
-        }
-        for (size_t i = 0; i < n; i++)
-                ends[digit_of(&pages[i], shift)]++;
-        for (unsigned int bucket = 0; bucket < 256; bucket++) {
-                next[bucket] = start;
-                start += ends[bucket];
-                ends[bucket] = start;
-        }
-        permute(pages, ends, next, shift);
-        if (shift == 0)
-                return;
-        start = 0;
-        for (unsigned int bucket = 0; bucket < 256; bucket++) {
-                sort_by_fingerprint(pages + start, ends[bucket] - start, shift - 8);
-                start = ends[bucket];
-        }
-}
-
-/* Sorts the pages of a block by state; only counts them while @pages is NULL. Returns the number of records.
- */
-static size_t take_block(const struct guest_block *block, uint32_t number, struct census_page *pages,
-                         struct census_figures *figures)
-{
-        size_t n = 0;
-
-        for (uint64_t page = 0; page < block->n_pages; page++) {
-                const uint64_t fingerprint = block->fingerprints[page];
-
-                if (fingerprint >= PAGE_FIRST_HASH) {
-                        if (pages)
-                                pages[n] = (struct census_page){fingerprint, number, (uint32_t)page};
-                        n++;
-                } else if (!pages) {
-                        figures->absent += fingerprint == PAGE_ABSENT;
-                        figures->swapped += fingerprint == PAGE_SWAPPED;
-                        figures->zero += fingerprint == PAGE_ZERO;
-                }
-        }
-        if (!pages) {
-                figures->ram += block->n_pages;
-                figures->present = figures->ram - figures->absent - figures->swapped;
-        }
-        return n;
+        tally->total.self_sharing += n_pages - n_holders;
+        tally->total.inter_sharing += n_holders - 1;
 }
 
 static int list_blocks(struct census *census)
@@ -135,13 +72,9 @@ static int list_blocks(struct census *census)
         census->blocks = calloc(n + 1, sizeof(*census->blocks));
         if (!census->blocks)
                 return -ENOMEM;
-        for (size_t g = 0; g < census->n_guests; g++) {
-                for (size_t b = 0; b < census->rams[g]->n_blocks; b++) {
-                        if (census->rams[g]->blocks[b].n_pages > UINT32_MAX)
-                                return -EFBIG;
+        for (size_t g = 0; g < census->n_guests; g++)
+                for (size_t b = 0; b < census->rams[g]->n_blocks; b++)
                         census->blocks[census->n_blocks++] = (struct census_block){(uint32_t)g, (uint32_t)b};
-                }
-        }
         return 0;
 }
 
@@ -152,81 +85,93 @@ static const struct guest_block *block_of(const struct census *census, uint32_t 
         return &census->rams[block->guest]->blocks[block->block];
 }
 
-static int list_pages(struct census *census)
+/* What is counted content by content. */
+static void add_sharing(struct census_figures *sum, const struct census_figures *figures)
 {
-        for (uint32_t i = 0; i < census->n_blocks; i++)
-                census->n_pages +=
-                        take_block(block_of(census, i), i, NULL, &census->guests[census->blocks[i].guest]);
-        census->pages = calloc(census->n_pages + 1, sizeof(*census->pages));
-        if (!census->pages)
-                return -ENOMEM;
-        for (size_t i = 0, n = 0; i < census->n_blocks; i++)
-                n += take_block(block_of(census, (uint32_t)i), (uint32_t)i, census->pages + n, NULL);
-        return 0;
+        sum->self_sharing += figures->self_sharing;
+        sum->inter_sharing += figures->inter_sharing;
 }
 
-static size_t group_length(const struct census *census, size_t start)
+static void add_tally(struct census *census, const struct tally *tally)
 {
-        size_t end = start + 1;
-
-        while (end < census->n_pages && census->pages[end].fingerprint == census->pages[start].fingerprint)
-                end++;
-        return end - start;
+        for (size_t g = 0; g < census->n_guests; g++)
+                add_sharing(&census->guests[g], &tally->guests[g]);
+        add_sharing(&census->total, &tally->total);
 }
 
-/* Which guests hold a content: counts per guest, reset after each group by the list of those touched. */
-struct holders {
-        uint64_t *copies; /* by guest */
-        uint32_t *list;   /* guests with copies > 0 */
-        size_t n;
-};
-
-static void count_group(struct census *census, const struct census_page *pages, size_t n_copies,
-                        struct holders *holders)
+static void add_counts(struct census *census)
 {
-        holders->n = 0;
-        for (size_t i = 0; i < n_copies; i++) {
-                uint32_t guest = census->blocks[pages[i].block].guest;
+        for (uint32_t b = 0; b < census->n_blocks; b++) {
+                struct census_figures *guest = &census->guests[census->blocks[b].guest];
+                const struct grouping_counts *counts = &census->grouping->counts[b];
 
-                if (holders->copies[guest]++ == 0)
-                        holders->list[holders->n++] = guest;
-        }
-        for (size_t i = 0; i < holders->n; i++) {
-                struct census_figures *figures = &census->guests[holders->list[i]];
-
-                figures->distinct++;
-                figures->self_sharing += holders->copies[holders->list[i]] - 1;
-                figures->inter_sharing += holders->n > 1;
-                holders->copies[holders->list[i]] = 0;
-        }
-        census->total.distinct++;
-        census->total.self_sharing += n_copies - holders->n;
-        census->total.inter_sharing += holders->n - 1;
-}
-
-static int count_groups(struct census *census)
-{
-        CLEANUP_FREE uint64_t *copies = calloc(census->n_guests + 1, sizeof(*copies));
-        CLEANUP_FREE uint32_t *list = calloc(census->n_guests + 1, sizeof(*list));
-        struct holders holders = {.copies = copies, .list = list};
-
-        if (!copies || !list)
-                return -ENOMEM;
-        for (size_t start = 0, n = 0; start < census->n_pages; start += n) {
-                n = group_length(census, start);
-                count_group(census, census->pages + start, n, &holders);
+                guest->ram += block_of(census, b)->n_pages;
+                guest->absent += counts->absent;
+                guest->swapped += counts->swapped;
+                guest->zero += counts->zero;
+                guest->present += counts->zero + counts->other;
         }
         for (size_t g = 0; g < census->n_guests; g++) {
-                census->total.ram += census->guests[g].ram;
-                census->total.present += census->guests[g].present;
-                census->total.absent += census->guests[g].absent;
-                census->total.swapped += census->guests[g].swapped;
-                census->total.zero += census->guests[g].zero;
+                struct census_figures *guest = &census->guests[g];
+
+                guest->distinct = guest->present - guest->zero - guest->self_sharing;
+                census->total.ram += guest->ram;
+                census->total.absent += guest->absent;
+                census->total.swapped += guest->swapped;
+                census->total.zero += guest->zero;
+                census->total.present += guest->present;
         }
-        return 0;
+        census->total.distinct = census->total.present - census->total.zero - census->total.self_sharing -
+                                 census->total.inter_sharing;
 }
 
-int census_new(struct guest_ram *const *rams, size_t n_guests, struct census **ret)
+static int tally_init(struct tally *tally, size_t n_guests)
+{
+        tally->guests = calloc(n_guests + 1, sizeof(*tally->guests));
+        tally->copies = calloc(n_guests + 1, sizeof(*tally->copies));
+        tally->holders = calloc(n_guests + 1, sizeof(*tally->holders));
+        return tally->guests && tally->copies && tally->holders ? 0 : -ENOMEM;
+}
+
+static void tally_deinit(struct tally *tally)
+{
+        free(tally->guests);
+        free(tally->copies);
+        free(tally->holders);
+}
+
+static int group_pages(struct census *census, struct pool *pool, struct tally *tallies)
+{
+        CLEANUP_FREE const struct guest_block **blocks =
+                calloc(census->n_blocks + 1, sizeof(const struct guest_block *));
+        struct counting counting = {.census = census, .tallies = tallies};
+        int r = blocks ? 0 : -ENOMEM;
+
+        for (uint32_t b = 0; r == 0 && b < census->n_blocks; b++)
+                blocks[b] = block_of(census, b);
+        for (unsigned int i = 0; r == 0 && i < pool_n_threads(pool); i++)
+                r = tally_init(&tallies[i], census->n_guests);
+        if (r == 0)
+                r = grouping_new(pool, blocks, census->n_blocks, count_content, &counting, &census->grouping);
+        return r;
+}
+
+static int count(struct census *census, struct pool *pool)
+{
+        CLEANUP_FREE struct tally *tallies = calloc(pool_n_threads(pool), sizeof(*tallies));
+        int r = tallies ? group_pages(census, pool, tallies) : -ENOMEM;
+
+        for (unsigned int i = 0; tallies && i < pool_n_threads(pool); i++) {
+                if (r == 0)
+                        add_tally(census, &tallies[i]);
+                tally_deinit(&tallies[i]);
+        }
+        if (r == 0)
+                add_counts(census);
+        return r;
+}
+
+int census_new(struct pool *pool, struct guest_ram *const *rams, size_t n_guests, struct census **ret)
 {
         struct census *census = calloc(1, sizeof(*census));
         int r = -ENOMEM;
@@ -239,11 +184,7 @@ int census_new(struct guest_ram *const *rams, size_t n_guests, struct census **r
         if (census->guests)
                 r = list_blocks(census);
         if (r == 0)
-                r = list_pages(census);
-        if (r == 0) {
-                sort_by_fingerprint(census->pages, census->n_pages, 56);
-                r = count_groups(census);
-        }
+                r = count(census, pool);
         if (r < 0) {
                 census_free(census);
                 return r;
@@ -256,9 +197,9 @@ struct census *census_free(struct census *census)
 {
         if (!census)
                 return NULL;
+        grouping_free(census->grouping);
         free(census->guests);
         free(census->blocks);
-        free(census->pages);
         free(census);
         return NULL;
 }
@@ -273,39 +214,54 @@ static int compare_copies(const void *a, const void *b)
         return x->guest < y->guest ? -1 : x->guest > y->guest;
 }
 
-static void gather_copies(const struct census *census, size_t start, size_t n, struct census_copy *copies)
-{
-        for (size_t i = 0; i < n; i++) {
-                const struct census_page *page = &census->pages[start + i];
+/* Brings a group's copies to their frames and on to the one who asked. */
+struct visiting {
+        const struct census *census;
+        census_visit_fn *visit;
+        void *context;
+        struct census_copy *copies;
+        size_t capacity;
+        int error;
+};
 
-                copies[i] = (struct census_copy){
-                        .frame = block_of(census, page->block)->frames[page->page],
-                        .page = page->page,
-                        .guest = census->blocks[page->block].guest,
-                        .block = census->blocks[page->block].block,
+static int reserve_copies(struct visiting *visiting, size_t n)
+{
+        if (n <= visiting->capacity)
+                return 0;
+        free(visiting->copies);
+        visiting->capacity = 0;
+        visiting->copies = calloc(n * 2, sizeof(*visiting->copies));
+        if (!visiting->copies)
+                return -ENOMEM;
+        visiting->capacity = n * 2;
+        return 0;
+}
+
+static void visit_group(void *context, const struct grouping_page *pages, size_t n)
+{
+        struct visiting *visiting = context;
+        const struct census *census = visiting->census;
+
+        if (visiting->error == 0)
+                visiting->error = reserve_copies(visiting, n);
+        if (visiting->error < 0)
+                return;
+        for (size_t i = 0; i < n; i++)
+                visiting->copies[i] = (struct census_copy){
+                        .frame = block_of(census, pages[i].block)->frames[pages[i].page],
+                        .page = pages[i].page,
+                        .guest = census->blocks[pages[i].block].guest,
+                        .block = census->blocks[pages[i].block].block,
                 };
-        }
-        qsort(copies, n, sizeof(*copies), compare_copies);
+        qsort(visiting->copies, n, sizeof(*visiting->copies), compare_copies);
+        visiting->visit(visiting->context, visiting->copies, n);
 }
 
 int census_for_each_duplicate(const struct census *census, census_visit_fn *visit, void *context)
 {
-        CLEANUP_FREE struct census_copy *copies = NULL;
-        size_t capacity = 0;
+        struct visiting visiting = {.census = census, .visit = visit, .context = context};
 
-        for (size_t start = 0, n = 0; start < census->n_pages; start += n) {
-                n = group_length(census, start);
-                if (n < 2)
-                        continue;
-                if (n > capacity) {
-                        capacity = n * 2;
-                        free(copies);
-                        copies = calloc(capacity, sizeof(*copies));
-                        if (!copies)
-                                return -ENOMEM;
-                }
-                gather_copies(census, start, n, copies);
-                visit(context, copies, n);
-        }
-        return 0;
+        grouping_for_each_duplicate(census->grouping, visit_group, &visiting);
+        free(visiting.copies);
+        return visiting.error;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "scanner/guest_ram.h"
+#include "scanner/pool.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -40,7 +41,7 @@ struct census_copy {
         uint32_t block;
 };
 
-struct census_page;
+struct grouping;
 struct census_block;
 
 /**
@@ -48,7 +49,7 @@ struct census_block;
  * @guests: figures of each guest
  * @total: figures of all guests together
  *
- * The other members are the census's own: 16 bytes per present non-zero page, 4 MiB per GiB.
+ * The other members are the census's own; merge/grouping.h says what they take.
  */
 struct census {
         struct census_figures *guests;
@@ -57,18 +58,18 @@ struct census {
         size_t n_guests;
         struct census_block *blocks;
         size_t n_blocks;
-        struct census_page *pages;
-        size_t n_pages;
+        struct grouping *grouping;
 };
 
 /**
  * census_new() - count
+ * @pool: borrowed for the call
  * @rams: @n_guests guests, all read completely; borrowed for the life of the census. Failed ones are left out
  * by the caller.
  *
  * Return: 0; -ENOMEM; -EFBIG for a block above 16 TiB.
  */
-int census_new(struct guest_ram *const *rams, size_t n_guests, struct census **ret);
+int census_new(struct pool *pool, struct guest_ram *const *rams, size_t n_guests, struct census **ret);
 
 struct census *census_free(struct census *census);
 

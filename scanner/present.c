@@ -58,7 +58,7 @@ static int find_by_pagemap_scan(const struct guest_ram *ram, const struct guest_
                                 size_t n_pages, struct present_run *ret_runs, size_t *ret_n_runs)
 {
         const uint64_t categories = PAGEMAP_SCAN_PRESENT | PAGEMAP_SCAN_SWAPPED | PAGEMAP_SCAN_ZERO;
-        struct pagemap_scan_region found[PRESENT_RANGE_PAGES];
+        struct pagemap_scan_region found[PRESENT_RANGE_PAGES] = {0};
         struct pagemap_scan_argument argument = {
                 .size = sizeof(argument),
                 .start = region->region.hva + page * PAGE_BYTES,

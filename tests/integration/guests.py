@@ -125,6 +125,15 @@ def reserve_huge_pages(mib):
         raise unittest.SkipTest(f"only {got - old} of {want - old} huge pages could be reserved")
 
 
+def quiet_khugepaged():
+    """Puts khugepaged to sleep until exit: it collapses pages behind the back of a test that compares frames."""
+    path = "/sys/kernel/mm/transparent_hugepage/khugepaged/scan_sleep_millisecs"
+    if os.access(path, os.W_OK):
+        with open(path) as f:
+            at_end(_write, path, f.read().strip())
+        _write(path, 100_000_000)
+
+
 def _write(path, value):
     with open(path, "w") as f:
         f.write(f"{value}")

@@ -174,6 +174,7 @@ def main():
         sys.exit(77)
 
     lock = wait_for_the_host()
+    guests.quiet_khugepaged()
     suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
     words = sys.argv[1:]
     if words:

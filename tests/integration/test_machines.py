@@ -87,7 +87,11 @@ class Machines(unittest.TestCase):
             g.pause()
             report = harness.scan([g])
             g.resume()
-            self.assertEqual([b["id"] for b in report["guests"][0]["blocks"]], ["pc.ram"])
+            found = report["guests"][0]
+            self.assertEqual([b["id"] for b in found["blocks"]], ["pc.ram", "spare0"])  # it is told, as it takes memory
+            self.assertEqual(found["blocks"][1]["reader"], None)
+            self.assertEqual(found["blocks"][1]["reason"], "not-mapped")
+            self.assertEqual(found["ram_bytes"], 144 * MIB)  # but it is not counted
 
     def test_unnamed(self):
         """Without a name of QEMU's, the socket's file name serves."""

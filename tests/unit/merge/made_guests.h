@@ -4,6 +4,7 @@
 
 #include "scanner/guest_ram.h"
 #include "scanner/page.h"
+#include "scanner/pool.h"
 
 #include <assert.h>
 #include <stdint.h>
@@ -20,6 +21,18 @@ struct made_guests {
         struct guest_ram *rams[MADE_MAX_GUESTS];
         size_t n;
 };
+
+/* The threads of all tests of a program. */
+static inline struct pool *made_guests_pool(void)
+{
+        static struct pool *pool;
+
+        const int r = pool ? 0 : pool_new(3, &pool);
+
+        assert(r == 0);
+        (void)r;
+        return pool;
+}
 
 /* A fingerprint as the hash would give: well spread, never one of the reserved values. */
 static inline uint64_t made_fingerprint(int content)

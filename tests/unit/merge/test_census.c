@@ -10,7 +10,7 @@ static struct census *count(const struct made_guests *guests)
 {
         struct census *census = NULL;
 
-        CU_ASSERT_EQUAL_FATAL(census_new(guests->rams, guests->n, &census), 0);
+        CU_ASSERT_EQUAL_FATAL(census_new(made_guests_pool(), guests->rams, guests->n, &census), 0);
         return census;
 }
 
@@ -227,7 +227,7 @@ static void test_identity_on_random_pages(void)
 static void test_sort_by_every_byte(void)
 {
         struct made_guests guests = {0};
-        struct guest_block *block = made_guests_add(&guests, 8 * 256 * 2);
+        struct guest_block *block = made_guests_add(&guests, UINT64_C(2) * 8 * 256);
         struct census *census = NULL;
         size_t n = 0;
 
@@ -239,6 +239,30 @@ static void test_sort_by_every_byte(void)
         /* digit 0 gives the same value in all 8 positions */
         CU_ASSERT_EQUAL(census->total.distinct, 8 * 255 + 1);
         CU_ASSERT_EQUAL(census->total.self_sharing, 2 * 8 * 256 - (8 * 255 + 1));
+        census_free(census);
+        made_guests_free(&guests);
+}
+
+/* Enough pages for several partitions, with one content that is there very often and pairs in between. */
+static void test_many_partitions(void)
+{
+        const size_t n_pages = 300000;
+        struct made_guests guests = {0};
+        struct guest_block *a = made_guests_add(&guests, n_pages);
+        struct guest_block *b = made_guests_add(&guests, n_pages);
+        struct census *census = NULL;
+
+        for (size_t i = 0; i < n_pages; i++) {
+                /* even pages: one content; odd pages: of their own, and every fourth the same in both guests */
+                a->fingerprints[i] = made_fingerprint(i % 2 == 0 ? 1 : (int)i + 10);
+                b->fingerprints[i] = made_fingerprint(i % 2 == 0 ? 1 : (int)i + (i % 4 == 1 ? 10 : 1000000));
+        }
+        census = count(&guests);
+        CU_ASSERT_EQUAL(census->total.distinct, 1 + n_pages / 2 + n_pages / 4);
+        CU_ASSERT_EQUAL(census->total.self_sharing, 2 * (n_pages / 2 - 1));
+        CU_ASSERT_EQUAL(census->total.inter_sharing, 1 + n_pages / 4);
+        CU_ASSERT_EQUAL(census->guests[0].distinct, 1 + n_pages / 2);
+        CU_ASSERT_EQUAL(census->guests[1].inter_sharing, 1 + n_pages / 4);
         census_free(census);
         made_guests_free(&guests);
 }
@@ -281,6 +305,7 @@ static const struct unit_test tests[] = {
         {"no guests", test_no_guests},
         {"identity on random pages", test_identity_on_random_pages},
         {"sort by every byte", test_sort_by_every_byte},
+        {"many partitions", test_many_partitions},
         {"duplicates are visited once", test_duplicates_are_visited_once},
 };
 

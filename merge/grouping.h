@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Brings pages of equal content together, on all CPUs. */
+#pragma once
+
+#include "scanner/guest_ram.h"
+#include "scanner/pool.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * struct grouping_page - one present, non-zero page
+ * @block: index of its block, in the list given to grouping_new()
+ * @page: its index in the block
+ */
+struct grouping_page {
+        uint64_t fingerprint;
+        uint32_t block;
+        uint32_t page;
+};
+
+/* The pages of a block by what they are. */
+struct grouping_counts {
+        uint64_t absent;
+        uint64_t swapped;
+        uint64_t zero;
+        uint64_t other; /* present, not zero: alone or in a group */
+};
+
+struct grouping_partition;
+
+/**
+ * struct grouping - pages that are present more than once, group by group
+ * @n_pages: present non-zero pages of all blocks, alone or in a group
+ * @counts: by block
+ *
+ * The other members are private: 16 bytes per present non-zero page, 4 MiB per GiB.
+ */
+struct grouping {
+        uint64_t n_pages;
+        struct grouping_counts *counts;
+        struct grouping_page *pages;
+        size_t pages_bytes;
+        struct grouping_partition *partitions;
+        size_t n_partitions;
+};
+
+/**
+ * grouping_count_fn - count a content that is present more than once
+ * @worker: number of the thread, below pool_n_threads()
+ * @pages: all @n_pages pages of that content, in no order
+ *
+ * Called once for each such content, by several threads at a time.
+ */
+typedef void grouping_count_fn(void *context, unsigned int worker, const struct grouping_page *pages,
+                               size_t n_pages);
+
+/**
+ * grouping_new() - group the pages of some blocks by fingerprint
+ * @blocks: @n_blocks blocks; borrowed for the call
+ * @count: sees every content that is present more than once
+ *
+ * Return: 0; -ENOMEM; -EFBIG for a block above 16 TiB.
+ */
+int grouping_new(struct pool *pool, const struct guest_block *const *blocks, size_t n_blocks,
+                 grouping_count_fn *count, void *context, struct grouping **ret);
+
+struct grouping *grouping_free(struct grouping *grouping);
+
+/**
+ * grouping_for_each_duplicate() - visit the contents that are present more than once
+ * @visit: gets them one after the other, in this thread
+ */
+void grouping_for_each_duplicate(const struct grouping *grouping,
+                                 void (*visit)(void *context, const struct grouping_page *pages,
+                                               size_t n_pages),
+                                 void *context);
