@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A radix sort in two steps, each bound by memory and not by what is in it:
+ * Two steps, each bound by memory and not by what is in it:
  *
  *   1. Partition. The arrays of fingerprints are cut into segments. For each segment the pages are counted by the
- *      leading bits of their fingerprints; that gives each segment a place of its own in every partition, into which
- *      it then writes its pages. No two threads write to the same place, and nothing is sorted in between.
- *   2. Sort. A partition is small enough for a core's cache. There its pages are put into buckets by the next bits,
- *      of which so many are taken that a bucket holds two, and what is left is done by insertion.
+ *      leading bits of their fingerprints; that gives each segment a place of its own in every partition, into
+ *      which it then writes its pages. No two threads write to the same place.
+ *   2. Group. A partition is small enough for a core's cache. There a hash table leads from each fingerprint to the
+ *      pages that have it.
  *
- * Fingerprints are keyed hashes, uniform in every bit, so partitions and buckets are of nearly equal size whatever
- * guests write into their memory: only equal pages can make one large, and equal pages are quickly sorted.
+ * Fingerprints are keyed hashes, uniform in every bit, so partitions are of nearly equal size and the table hardly
+ * ever collides, whatever guests write into their memory. Only equal pages can make a partition large.
  *
- * A sorted partition is walked once. Contents that are present once are passed over; groups of two and more are written
- * back to the partition's beginning, so that keeping them takes no further memory.
+ * Contents that are present once are passed over. Groups of two and more are written back to the partition's
+ * beginning, so that keeping them takes no further memory.
  */
 #include "merge/grouping.h"
 
@@ -26,15 +26,11 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* 512 KiB of pages, as much again for where they are sorted to: that stays in the cache of a core. */
+/* 512 KiB to 1 MiB of pages, and about as much to group them with: that stays in the cache of a core. */
 #define PARTITION_PAGES 32768
 /* Beyond this, the places being written to no longer fit the cache and the page table's. */
 #define PARTITION_BITS_MAX 13
-#define BUCKET_BITS_MAX    17
 #define SEGMENT_PAGES      (UINT64_C(1) << 20)
-/* Up to this many are sorted by insertion. */
-#define INSERTION_MAX 32
-
 struct grouping_partition {
         uint64_t first;
         uint64_t n_pages;
@@ -50,11 +46,23 @@ struct segment {
         uint64_t *places; /* by partition: how many pages go there, then where the next one goes */
 };
 
-struct sorter {
+/* What one thread groups a partition with. */
+struct grouper {
         struct grouping_page *scratch;
+        uint32_t *table;    /* a hash table of pages: index + 1, 0 where there is none */
+        uint32_t *earlier;  /* by page: index + 1 of the one before of equal content, 0 for the first */
+        uint32_t *repeated; /* slots of the table whose content is there more than once */
         size_t capacity;
-        uint32_t ends[(1U << BUCKET_BITS_MAX) + 1];
 };
+
+static void grouper_deinit(struct grouper *grouper)
+{
+        free(grouper->scratch);
+        free(grouper->table);
+        free(grouper->earlier);
+        free(grouper->repeated);
+        *grouper = (struct grouper){0};
+}
 
 struct work {
         struct grouping *grouping;
@@ -62,8 +70,8 @@ struct work {
         struct segment *segments;
         size_t n_segments;
         uint64_t *places;
-        struct sorter *sorters; /* by worker */
-        unsigned int bits;      /* of the fingerprint, that tell the partition */
+        struct grouper *groupers; /* by worker */
+        unsigned int bits;        /* of the fingerprint, that tell the partition */
         grouping_count_fn *count;
         void *context;
         atomic_int error;
@@ -137,81 +145,6 @@ static void assign_places(struct work *work)
         grouping->n_pages = next;
 }
 
-static void sort_by_insertion(struct grouping_page *pages, size_t n)
-{
-        for (size_t i = 1; i < n; i++) {
-                struct grouping_page page = pages[i];
-                size_t j = i;
-
-                for (; j > 0 && pages[j - 1].fingerprint > page.fingerprint; j--)
-                        pages[j] = pages[j - 1];
-                pages[j] = page;
-        }
-}
-
-static int compare_pages(const void *a, const void *b)
-{
-        const struct grouping_page *x = a;
-        const struct grouping_page *y = b;
-
-        return x->fingerprint < y->fingerprint ? -1 : x->fingerprint > y->fingerprint;
-}
-
-/* Most buckets hold one or two pages; one with a content that is there many times is large, and rare. */
-static void sort_bucket(struct grouping_page *pages, size_t n)
-{
-        if (n <= INSERTION_MAX)
-                sort_by_insertion(pages, n);
-        else
-                qsort(pages, n, sizeof(*pages), compare_pages);
-}
-
-static int reserve_scratch(struct sorter *sorter, size_t n)
-{
-        if (n <= sorter->capacity)
-                return 0;
-        free(sorter->scratch);
-        sorter->capacity = 0;
-        sorter->scratch = calloc(n, sizeof(*sorter->scratch));
-        if (!sorter->scratch)
-                return -ENOMEM;
-        sorter->capacity = n;
-        return 0;
-}
-
-static unsigned int log2_floor(uint64_t n)
-{
-        return n < 2 ? 0 : 63U - (unsigned int)__builtin_clzll(n);
-}
-
-/* Sorts the pages of a partition into the scratch memory. */
-static void sort_partition(const struct work *work, struct sorter *sorter, const struct grouping_page *pages,
-                           size_t n)
-{
-        const unsigned int wanted = log2_floor(n / 2);
-        const unsigned int bits = wanted > BUCKET_BITS_MAX ? BUCKET_BITS_MAX : wanted;
-        const uint64_t mask = (UINT64_C(1) << bits) - 1;
-        const unsigned int shift = 64 - work->bits - bits;
-        uint32_t *ends = sorter->ends;
-        uint32_t next = 0;
-
-        memset(ends, 0, (mask + 1) * sizeof(*ends));
-        for (size_t i = 0; i < n; i++)
-                ends[pages[i].fingerprint >> shift & mask]++;
-        for (uint64_t bucket = 0; bucket <= mask; bucket++) {
-                const uint32_t count = ends[bucket];
-
-                ends[bucket] = next;
-                next += count;
-        }
-        for (size_t i = 0; i < n; i++)
-                sorter->scratch[ends[pages[i].fingerprint >> shift & mask]++] = pages[i];
-        next = 0;
-        for (uint64_t bucket = 0; bucket <= mask; next = ends[bucket++])
-                if (ends[bucket] - next > 1)
-                        sort_bucket(sorter->scratch + next, ends[bucket] - next);
-}
-
 static size_t group_length(const struct grouping_page *pages, size_t n)
 {
         size_t length = 1;
@@ -221,29 +154,82 @@ static size_t group_length(const struct grouping_page *pages, size_t n)
         return length;
 }
 
+static unsigned int log2_floor(uint64_t n)
+{
+        return n < 2 ? 0 : 63U - (unsigned int)__builtin_clzll(n);
+}
+
+static int reserve(struct grouper *grouper, size_t n)
+{
+        const size_t n_slots = (size_t)1 << (log2_floor(n) + 2);
+
+        if (n <= grouper->capacity)
+                return 0;
+        grouper_deinit(grouper);
+        grouper->scratch = calloc(n, sizeof(*grouper->scratch));
+        grouper->earlier = calloc(n, sizeof(*grouper->earlier));
+        grouper->repeated = calloc(n, sizeof(*grouper->repeated));
+        grouper->table = calloc(n_slots, sizeof(*grouper->table));
+        if (!grouper->scratch || !grouper->earlier || !grouper->repeated || !grouper->table)
+                return -ENOMEM;
+        grouper->capacity = n;
+        return 0;
+}
+
+/*
+ * Chains pages of equal fingerprint: the table leads to the last one, and each to the one before it. Returns how many
+ * contents are there more than once; their slots are in grouper->repeated.
+ */
+static size_t chain_pages(const struct work *work, struct grouper *grouper, const struct grouping_page *pages,
+                          size_t n)
+{
+        const unsigned int bits = log2_floor(n) + 2;
+        const size_t mask = ((size_t)1 << bits) - 1;
+        const unsigned int shift = 64 - work->bits - bits;
+        uint32_t *table = grouper->table;
+        size_t n_repeated = 0;
+
+        memset(table, 0, (mask + 1) * sizeof(*table));
+        for (size_t i = 0; i < n; i++) {
+                const uint64_t fingerprint = pages[i].fingerprint;
+                size_t slot = fingerprint >> shift & mask;
+
+                while (table[slot] != 0 && pages[table[slot] - 1].fingerprint != fingerprint)
+                        slot = (slot + 1) & mask;
+                grouper->earlier[i] = table[slot];
+                if (table[slot] != 0 && grouper->earlier[table[slot] - 1] == 0)
+                        grouper->repeated[n_repeated++] = (uint32_t)slot;
+                table[slot] = (uint32_t)i + 1;
+        }
+        return n_repeated;
+}
+
 static bool group_partition(void *context, unsigned int worker, size_t item)
 {
         struct work *work = context;
         struct grouping_partition *partition = &work->grouping->partitions[item];
         struct grouping_page *pages = work->grouping->pages + partition->first;
-        struct sorter *sorter = &work->sorters[worker];
-        size_t n = 0;
+        struct grouper *grouper = &work->groupers[worker];
+        size_t n_repeated = 0;
 
-        if (reserve_scratch(sorter, partition->n_pages) < 0) {
+        if (partition->n_pages < 2)
+                return true;
+        if (partition->n_pages > UINT32_MAX - 1 || reserve(grouper, partition->n_pages) < 0) {
                 atomic_store(&work->error, -ENOMEM);
                 return false;
         }
-        sort_partition(work, sorter, pages, partition->n_pages);
-        for (size_t i = 0; i < partition->n_pages; i += n) {
-                const struct grouping_page *group = sorter->scratch + i;
+        n_repeated = chain_pages(work, grouper, pages, partition->n_pages);
+        for (size_t i = 0; i < n_repeated; i++) {
+                struct grouping_page *group = grouper->scratch + partition->n_duplicates;
+                size_t n = 0;
 
-                n = group_length(group, partition->n_pages - i);
-                if (n < 2)
-                        continue;
+                for (uint32_t at = grouper->table[grouper->repeated[i]]; at != 0;
+                     at = grouper->earlier[at - 1])
+                        group[n++] = pages[at - 1];
                 work->count(work->context, worker, group, n);
-                memcpy(pages + partition->n_duplicates, group, n * sizeof(*group));
                 partition->n_duplicates += n;
         }
+        memcpy(pages, grouper->scratch, partition->n_duplicates * sizeof(*pages));
         return true;
 }
 
@@ -291,8 +277,8 @@ static int prepare(struct work *work, size_t n_blocks, unsigned int n_workers)
         grouping->partitions = calloc(grouping->n_partitions, sizeof(*grouping->partitions));
         work->segments = calloc(work->n_segments + 1, sizeof(*work->segments));
         work->places = calloc(work->n_segments * grouping->n_partitions + 1, sizeof(*work->places));
-        work->sorters = calloc(n_workers, sizeof(*work->sorters));
-        if (!grouping->counts || !grouping->partitions || !work->segments || !work->places || !work->sorters)
+        work->groupers = calloc(n_workers, sizeof(*work->groupers));
+        if (!grouping->counts || !grouping->partitions || !work->segments || !work->places || !work->groupers)
                 return -ENOMEM;
         cut_segments(work, n_blocks);
         return 0;
@@ -364,9 +350,9 @@ int grouping_new(struct pool *pool, const struct guest_block *const *blocks, siz
                         r = -EFBIG;
         if (r == 0)
                 r = run(&work, pool, n_blocks);
-        for (unsigned int i = 0; work.sorters && i < pool_n_threads(pool); i++)
-                free(work.sorters[i].scratch);
-        free(work.sorters);
+        for (unsigned int i = 0; work.groupers && i < pool_n_threads(pool); i++)
+                grouper_deinit(&work.groupers[i]);
+        free(work.groupers);
         free(work.segments);
         free(work.places);
         if (r < 0) {
