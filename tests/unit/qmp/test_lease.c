@@ -508,6 +508,10 @@ static struct scan start_scan(uint64_t max_pause_usec)
         scan.pid = fork();
         if (scan.pid == 0) {
                 (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+                /* Not inherited ignored, as under nohup or in a shell's background job. */
+                (void)signal(SIGHUP, SIG_DFL);
+                (void)signal(SIGINT, SIG_DFL);
+                (void)signal(SIGTERM, SIG_DFL);
                 open_all();
                 (void)lease_pause(guard, lease_pointers, n_fakes, max_pause_usec);
                 *scan.guard_pid = guard->pid;
