@@ -20,7 +20,7 @@ def merge_a_little(stack):
     except unittest.SkipTest as e:
         print(f"KSM is left as it is: {e}")
         return
-    print("Letting KSM merge for a moment (put back at the end)")
+    print("Letting KSM merge for a moment, then stopping it before it is done (put back at the end)")
     ksm.merge(FULL_SCANS, pages_to_scan=2000)
 
 

@@ -54,7 +54,7 @@ setup_apt_update()
 # setup_install demo|check
 setup_install()
 {
-	local packages missing
+	local packages missing log
 	case $1 in
 	demo) packages=("${setup_packages_demo[@]}") ;;
 	check) packages=("${setup_packages_check[@]}") ;;
@@ -77,10 +77,15 @@ setup_install()
 	setup_say "Installing: ${missing[*]}"
 	setup_apt_update || { setup_say "setup: apt-get update failed."; return 1; }
 	# A policy file that says 101 keeps packages from starting services; here nothing of the kind is installed.
-	setup_apt install --no-install-recommends -y "${missing[@]}" >&2 || {
+	# dpkg writes hundreds of lines, which only matter when it fails.
+	log=$(mktemp)
+	setup_apt install --no-install-recommends -y "${missing[@]}" >"$log" 2>&1 || {
+		cat "$log" >&2
+		rm -f "$log"
 		setup_say "setup: installing ${missing[*]} failed."
 		return 1
 	}
+	rm -f "$log"
 }
 
 setup_cached_kernel()
