@@ -76,8 +76,11 @@ static size_t count_leases(void)
         CLEANUP_CLOSE int folder_fd = -1;
         CLEANUP_FREE char **names = NULL;
         size_t count = 0;
+        int r = leasefile_open_folder(runtime_dir, false, &folder_fd, &failure);
 
-        CU_ASSERT_EQUAL_FATAL(leasefile_open_folder(runtime_dir, false, &folder_fd, &failure), 0);
+        if (r == -ENOENT)
+                return 0; /* a scan that was killed before it made the folder */
+        CU_ASSERT_EQUAL_FATAL(r, 0);
         CU_ASSERT_EQUAL_FATAL(leasefile_list(folder_fd, &names, &count), 0);
         for (size_t i = 0; i < count; i++)
                 free(names[i]);
