@@ -20,7 +20,6 @@
 #include "qmp/lease.h"
 #include "scanner/scan.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -231,6 +230,12 @@ static void note_found_state(const struct reading *reading, size_t guest)
                           report->found_state);
 }
 
+/* How long the guest stood still in the pause that has just ended; 0 when it did not end. */
+static uint64_t pause_usec(const struct lease *lease)
+{
+        return lease->resumed_usec > lease->stop_sent_usec ? lease->resumed_usec - lease->stop_sent_usec : 0;
+}
+
 /* Keeps what was read while the guest stood still in the pause that has just ended; returns how many ranges. */
 static size_t account_pause(struct reading *reading, size_t guest)
 {
@@ -239,8 +244,7 @@ static size_t account_pause(struct reading *reading, size_t guest)
         uint64_t until = lease->cont_sent_usec ? lease->cont_sent_usec : USEC_INFINITY;
 
         state->pauses++;
-        if (lease->resumed_usec > lease->stop_sent_usec)
-                state->paused_usec += lease->resumed_usec - lease->stop_sent_usec;
+        state->paused_usec += pause_usec(lease);
         if (lease->state == LEASE_STATE_FAILED) {
                 fail(reading, guest, &lease->failure);
                 return 0;
@@ -314,10 +318,7 @@ static uint64_t longest_pause(const struct reading *reading, size_t n)
         uint64_t longest = 0;
 
         for (size_t i = 0; i < n; i++) {
-                const struct lease *lease = reading->leases[i];
-                const uint64_t pause = lease->resumed_usec > lease->stop_sent_usec
-                                               ? lease->resumed_usec - lease->stop_sent_usec
-                                               : 0;
+                const uint64_t pause = pause_usec(reading->leases[i]);
 
                 longest = pause > longest ? pause : longest;
         }

@@ -12,7 +12,6 @@
  */
 #include "scanner/present.h"
 
-#include "base/fileio.h"
 #include "scanner/page.h"
 #include "scanner/pagemap.h"
 

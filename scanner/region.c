@@ -13,14 +13,12 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysmacros.h>
 
 /* A mapping as smaps describes it, before it is cut to the block. */
 struct mapping {
         uint64_t start;
         uint64_t end;
         uint64_t offset;
-        uint64_t device;
         uint64_t inode;
         uint64_t page_size_bytes;
         bool shared;
@@ -69,7 +67,6 @@ static bool parse_heading(const char *line, struct mapping *ret)
         mapping.inode = strtoull(line, &end, 10);
         if (errno || end == line)
                 return false;
-        mapping.device = makedev(device_major, device_minor);
         *ret = mapping;
         return true;
 }
@@ -123,7 +120,6 @@ static struct region cut_to_block(const struct mapping *mapping, uint64_t start,
                 .size_bytes = end - start,
                 .first_page = (start - hva) >> PAGE_SHIFT,
                 .file_offset = mapping->inode ? mapping->offset + (start - mapping->start) : 0,
-                .file_device = mapping->inode ? mapping->device : 0,
                 .file_inode = mapping->inode,
                 .mapping_start = mapping->start,
                 .mapping_end = mapping->end,

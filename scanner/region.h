@@ -20,7 +20,7 @@
  * @size_bytes: a multiple of PAGE_BYTES
  * @first_page: index of its first page in the block
  * @file_offset: where it starts in the file behind it; 0 for anonymous memory
- * @file_device, @file_inode: that file as the kernel names it; 0 for anonymous memory
+ * @file_inode: that file's inode number; 0 for anonymous memory
  * @mapping_start, @mapping_end: the whole mapping, which names it in /proc/PID/map_files
  * @page_size_bytes: the kernel's page size of the mapping: 4096, or a hugetlb size
  * @shared: the mapping is shared: KSM never merges it
@@ -32,7 +32,6 @@ struct region {
         uint64_t size_bytes;
         uint64_t first_page;
         uint64_t file_offset;
-        uint64_t file_device;
         uint64_t file_inode;
         uint64_t mapping_start;
         uint64_t mapping_end;
