@@ -2,18 +2,20 @@
 /* Keyed fingerprints of pages. */
 #pragma once
 
+#include "scanner/page_hash.h"
+
 #include <stddef.h>
 #include <stdint.h>
-
-#define FINGERPRINT_SECRET_BYTES 192
 
 /**
  * struct fingerprint_key - the secret that the fingerprints of one scan are keyed with
  * @secret: random bytes; a fingerprint tells nothing about content to somebody who does not have them
+ * @hash: for this CPU
  * @zero: the hash of a page of zeros under this secret
  */
 struct fingerprint_key {
-        unsigned char secret[FINGERPRINT_SECRET_BYTES];
+        unsigned char secret[PAGE_HASH_SECRET_BYTES];
+        page_hash_fn *hash;
         uint64_t zero;
 };
 

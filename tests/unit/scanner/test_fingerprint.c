@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include <string.h>
+#include <xxhash.h>
 
 static unsigned char pages[4][PAGE_BYTES];
 
@@ -59,13 +60,35 @@ static void test_keyed(void)
         CU_ASSERT_NOT_EQUAL(words[0], words[1]);
         fingerprint_key_deinit(&a);
         fingerprint_key_deinit(&b);
-        CU_ASSERT_EQUAL(a.secret[0] | a.secret[FINGERPRINT_SECRET_BYTES - 1], 0);
+        CU_ASSERT_EQUAL(a.secret[0] | a.secret[PAGE_HASH_SECRET_BYTES - 1], 0);
+}
+
+/* Each instruction set that this CPU has gives what the packaged library gives. */
+static void test_every_instruction_set(void)
+{
+        unsigned char secret[PAGE_HASH_SECRET_BYTES];
+
+        for (size_t i = 0; i < sizeof(secret); i++)
+                secret[i] = (unsigned char)(i * 151 + 7);
+        for (size_t i = 0; i < sizeof(pages); i++)
+                pages[i / PAGE_BYTES][i % PAGE_BYTES] = (unsigned char)(i * i + i / 251);
+        for (const struct page_hash *set = page_hashes; set->name; set++) {
+                if (!set->is_supported())
+                        continue;
+                for (size_t i = 0; i < 4; i++)
+                        CU_ASSERT_EQUAL(set->hash(pages[i], secret),
+                                        XXH3_64bits_withSecret(pages[i], PAGE_BYTES, secret, sizeof(secret)));
+                /* Pages in a buffer are aligned, in a file at an offset they might not be. */
+                CU_ASSERT_EQUAL(set->hash(pages[0] + 5, secret),
+                                XXH3_64bits_withSecret(pages[0] + 5, PAGE_BYTES, secret, sizeof(secret)));
+        }
 }
 
 static const struct unit_test tests[] = {
         {"zero page", test_zero_page},
         {"every bit counts", test_every_bit_counts},
         {"keyed", test_keyed},
+        {"every instruction set", test_every_instruction_set},
 };
 
 UNIT_MAIN("fingerprint", tests)
