@@ -157,7 +157,7 @@ static void check_stood_still(struct reading *reading, size_t guest)
 
 static void read_found_stopped(struct reading *reading, size_t guest)
 {
-        scan_populate(reading->context->scan, guest);
+        scan_prepare(reading->context->scan, guest);
         read_window(reading, &guest, 1, USEC_INFINITY);
         (void)scan_accept(reading->context->scan, guest, 0, USEC_INFINITY);
         if (!has_failed(reading, guest))
@@ -349,7 +349,7 @@ static void read_party(struct reading *reading, size_t n)
         unsigned int n_fruitless = 0;
 
         for (size_t i = 0; i < n; i++)
-                scan_populate(reading->context->scan, reading->party[i]);
+                scan_prepare(reading->context->scan, reading->party[i]);
         while (n > 0) {
                 size_t n_accepted = 0;
                 uint64_t run_usec = 0;

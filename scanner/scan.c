@@ -56,7 +56,9 @@ struct scan_guest {
         struct guest_ram *ram;
         size_t first_range;
         size_t n_ranges;
-        size_t n_counted;
+        size_t *todo; /* numbers of the ranges that do not count yet */
+        size_t n_todo;
+        size_t first_item;    /* of the current job, in which every guest has n_todo items */
         atomic_size_t n_left; /* of the current window */
         bool told;            /* guest_done was called in this window */
         atomic_int frames_error;
@@ -77,8 +79,9 @@ struct scan {
         struct scan_range *ranges;
         size_t n_ranges;
         struct scan_worker *workers;
-        size_t *todo; /* ranges of the current job */
-        size_t n_todo;
+        size_t *todo;                /* of all guests */
+        struct scan_guest **at_work; /* guests of the current job */
+        size_t n_at_work;
         atomic_uint_fast64_t until_usec;
         int kpageflags_fd;
         uint64_t total_bytes;
@@ -136,8 +139,14 @@ static int cut_guests(struct scan *scan, struct guest_ram *const *guests)
         scan->todo = calloc(scan->n_ranges + 1, sizeof(*scan->todo));
         if (!scan->ranges || !scan->todo)
                 return -ENOMEM;
-        for (size_t i = 0; i < scan->n_guests; i++)
-                cut_guest(guests[i], (uint32_t)i, scan->ranges + scan->guests[i].first_range);
+        for (size_t i = 0; i < scan->n_guests; i++) {
+                struct scan_guest *guest = &scan->guests[i];
+
+                cut_guest(guests[i], (uint32_t)i, scan->ranges + guest->first_range);
+                guest->todo = scan->todo + guest->first_range;
+                for (; guest->n_todo < guest->n_ranges; guest->n_todo++)
+                        guest->todo[guest->n_todo] = guest->first_range + guest->n_todo;
+        }
         for (size_t i = 0; i < scan->n_ranges; i++)
                 scan->total_bytes += scan->ranges[i].n_pages * PAGE_BYTES;
         return 0;
@@ -173,7 +182,8 @@ int scan_new(struct pool *pool, const struct fingerprint_key *key, struct guest_
         scan->key = key;
         scan->n_guests = n_guests;
         scan->guests = calloc(n_guests + 1, sizeof(*scan->guests));
-        r = scan->guests ? cut_guests(scan, guests) : -ENOMEM;
+        scan->at_work = calloc(n_guests + 1, sizeof(struct scan_guest *));
+        r = scan->guests && scan->at_work ? cut_guests(scan, guests) : -ENOMEM;
         if (r == 0)
                 r = new_workers(scan);
         if (r < 0) {
@@ -200,27 +210,10 @@ struct scan *scan_free(struct scan *scan)
         free(scan->workers);
         free(scan->ranges);
         free(scan->todo);
+        free(scan->at_work);
         free(scan->guests);
         free(scan);
         return NULL;
-}
-
-void scan_populate(struct scan *scan, size_t guest)
-{
-        const struct scan_guest *which = &scan->guests[guest];
-        struct present_run *runs = scan->workers[0].runs;
-
-        for (size_t i = which->first_range; i < which->first_range + which->n_ranges; i++) {
-                const struct scan_range *range = &scan->ranges[i];
-                size_t n_runs = 0;
-
-                if (range->region->reader != READER_MAPPED ||
-                    present_find(which->ram, range->region, range->page, range->n_pages, runs, &n_runs) < 0)
-                        continue; /* what goes wrong here goes wrong again when it matters */
-                for (size_t r = 0; r < n_runs; r++)
-                        if (runs[r].state == PRESENT_STATE_DATA)
-                                reader_populate(range->region, runs[r].page, runs[r].n_pages);
-        }
 }
 
 void scan_unmap(struct scan *scan, size_t guest)
@@ -232,6 +225,77 @@ void scan_unmap(struct scan *scan, size_t guest)
                         reader_unmap(&ram->blocks[b].regions[r]);
 }
 
+/* A job on everything that is left of the guests at work. Costs the same however large they are. */
+static void start_job(struct scan *scan, pool_work_fn *work)
+{
+        size_t n_items = 0;
+
+        for (size_t i = 0; i < scan->n_at_work; i++) {
+                scan->at_work[i]->first_item = n_items;
+                n_items += scan->at_work[i]->n_todo;
+        }
+        pool_start(scan->pool, n_items, work, scan);
+}
+
+static struct scan_range *range_of_item(const struct scan *scan, size_t item)
+{
+        size_t low = 0;
+        size_t high = scan->n_at_work - 1;
+
+        while (low < high) {
+                const size_t middle = (low + high + 1) / 2;
+
+                if (scan->at_work[middle]->first_item <= item)
+                        low = middle;
+                else
+                        high = middle - 1;
+        }
+        return &scan->ranges[scan->at_work[low]->todo[item - scan->at_work[low]->first_item]];
+}
+
+static uint64_t *words_at(const struct scan_range *range, uint64_t *words, uint64_t page)
+{
+        return words + range->region->region.first_page + page;
+}
+
+/* Has memory stand behind the words that are going to be written. */
+static void touch_words(const struct scan_range *range, const struct present_run *run)
+{
+        volatile uint64_t *first = words_at(range, range->block->fingerprints, run->page);
+        volatile uint64_t *last = first + run->n_pages - 1;
+
+        /* A run is no longer than a page of words: no page lies between these two. */
+        *first = *first;
+        *last = *last;
+}
+
+static bool prepare_range(void *context, unsigned int number, size_t item)
+{
+        const struct scan *scan = context;
+        const struct scan_range *range = range_of_item(scan, item);
+        struct present_run *runs = scan->workers[number].runs;
+        size_t n_runs = 0;
+
+        if (present_find(scan->guests[range->guest].ram, range->region, range->page, range->n_pages, runs,
+                         &n_runs) < 0)
+                return true; /* what goes wrong here goes wrong again when it matters */
+        for (size_t i = 0; i < n_runs; i++) {
+                touch_words(range, &runs[i]);
+                if (runs[i].state == PRESENT_STATE_DATA)
+                        reader_populate(range->region, runs[i].page, runs[i].n_pages);
+        }
+        return true;
+}
+
+void scan_prepare(struct scan *scan, size_t guest)
+{
+        scan->at_work[0] = &scan->guests[guest];
+        scan->n_at_work = 1;
+        start_job(scan, prepare_range);
+        while (!pool_wait(scan->pool, USEC_INFINITY))
+                ;
+}
+
 /* The reading of one range, as an argument for sigbus_survives(). */
 struct reading {
         const struct scan *scan;
@@ -239,11 +303,6 @@ struct reading {
         struct scan_worker *worker;
         int error;
 };
-
-static uint64_t *words_at(const struct scan_range *range, uint64_t *words, uint64_t page)
-{
-        return words + range->region->region.first_page + page;
-}
 
 static int read_run(const struct reading *reading, const struct present_run *run)
 {
@@ -312,7 +371,7 @@ static void leave_range(struct scan *scan, struct scan_guest *guest)
 static bool work_on_range(void *context, unsigned int number, size_t item)
 {
         struct scan *scan = context;
-        struct scan_range *range = &scan->ranges[scan->todo[item]];
+        struct scan_range *range = range_of_item(scan, item);
         struct scan_guest *guest = &scan->guests[range->guest];
         struct scan_worker *worker = &scan->workers[number];
         struct reading reading = {.scan = scan, .range = range, .worker = worker};
@@ -339,17 +398,6 @@ static bool work_on_range(void *context, unsigned int number, size_t item)
         }
         leave_range(scan, guest);
         return true;
-}
-
-static void list_ranges_of_guest(struct scan *scan, struct scan_guest *guest)
-{
-        const size_t before = scan->n_todo;
-
-        for (size_t i = guest->first_range; i < guest->first_range + guest->n_ranges; i++)
-                if (scan->ranges[i].state != RANGE_STATE_COUNTED)
-                        scan->todo[scan->n_todo++] = i;
-        atomic_store(&guest->n_left, scan->n_todo - before);
-        guest->told = false;
 }
 
 static void tell_observer(struct scan *scan, const size_t *guests, size_t n_guests,
@@ -390,11 +438,17 @@ void scan_window(struct scan *scan, const size_t *guests, size_t n_guests, uint6
         observer = observer ? observer : &nobody;
         forgive_stalls(scan, until_usec);
         atomic_store(&scan->until_usec, until_usec);
-        scan->n_todo = 0;
-        for (size_t i = 0; i < n_guests; i++)
-                if (atomic_load(&scan->guests[guests[i]].ram->error) == 0)
-                        list_ranges_of_guest(scan, &scan->guests[guests[i]]);
-        pool_start(scan->pool, scan->n_todo, work_on_range, scan);
+        scan->n_at_work = 0;
+        for (size_t i = 0; i < n_guests; i++) {
+                struct scan_guest *guest = &scan->guests[guests[i]];
+
+                if (atomic_load(&guest->ram->error) < 0)
+                        continue;
+                guest->told = false;
+                atomic_store(&guest->n_left, guest->n_todo);
+                scan->at_work[scan->n_at_work++] = guest;
+        }
+        start_job(scan, work_on_range);
         while (!ended) {
                 ended = pool_wait(scan->pool, clock_now_usec() + TICK_USEC);
                 tell_observer(scan, guests, n_guests, observer);
@@ -433,30 +487,32 @@ static void check_intact(struct guest_ram *ram)
 size_t scan_accept(struct scan *scan, size_t guest_index, uint64_t from_usec, uint64_t until_usec)
 {
         struct scan_guest *guest = &scan->guests[guest_index];
+        size_t n_left = 0;
         size_t n_accepted = 0;
 
         check_intact(guest->ram);
-        for (size_t i = guest->first_range; i < guest->first_range + guest->n_ranges; i++) {
-                struct scan_range *range = &scan->ranges[i];
+        for (size_t i = 0; i < guest->n_todo; i++) {
+                struct scan_range *range = &scan->ranges[guest->todo[i]];
 
-                if (range->state != RANGE_STATE_READ)
-                        continue;
-                if (range->begun_usec >= from_usec && range->ended_usec <= until_usec) {
+                if (range->state == RANGE_STATE_READ && range->begun_usec >= from_usec &&
+                    range->ended_usec <= until_usec) {
                         range->state = RANGE_STATE_COUNTED;
                         n_accepted++;
-                } else {
+                        continue;
+                }
+                if (range->state == RANGE_STATE_READ) {
                         range->state = RANGE_STATE_AGAIN;
                         atomic_fetch_sub(&scan->done_bytes, range->n_pages * PAGE_BYTES);
                 }
+                guest->todo[n_left++] = guest->todo[i];
         }
-        guest->n_counted += n_accepted;
+        guest->n_todo = n_left;
         return n_accepted;
 }
 
 bool scan_guest_is_complete(const struct scan *scan, size_t guest)
 {
-        return atomic_load(&scan->guests[guest].ram->error) < 0 ||
-               scan->guests[guest].n_counted == scan->guests[guest].n_ranges;
+        return atomic_load(&scan->guests[guest].ram->error) < 0 || scan->guests[guest].n_todo == 0;
 }
 
 static bool work_on_frames(void *context, unsigned int number, size_t item)

@@ -41,11 +41,12 @@ int scan_new(struct pool *pool, const struct fingerprint_key *key, struct guest_
 struct scan *scan_free(struct scan *scan);
 
 /**
- * scan_populate() - fault in our mappings of a guest's shared RAM, before it is paused
+ * scan_prepare() - do what need not be done while a guest stands still, with all workers
  *
- * Holes stay holes. Pages that appear later are faulted in when they are read.
+ * Looks for the pages that exist now, faults them in where they are going to be read through a mapping of ours, and
+ * has memory stand behind their fingerprints. Holes stay holes. What the guest adds later costs the same when it is read.
  */
-void scan_populate(struct scan *scan, size_t guest);
+void scan_prepare(struct scan *scan, size_t guest);
 
 /* Takes our mappings of the guest's RAM away, when all of it has been read. */
 void scan_unmap(struct scan *scan, size_t guest);

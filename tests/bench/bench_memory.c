@@ -113,7 +113,7 @@ static double run_scan(struct bench *bench, const struct victim *victim)
 
         if (scan_new(bench->pool, &bench->key, &ram, 1, &scan) < 0)
                 exit(EXIT_FAILURE);
-        scan_populate(scan, 0);
+        scan_prepare(scan, 0);
         begun = clock_now_usec();
         scan_window(scan, first, 1, USEC_INFINITY, NULL);
         ended = clock_now_usec();

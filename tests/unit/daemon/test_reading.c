@@ -82,7 +82,7 @@ int lease_resume(struct guard *guard, struct lease *leases[], size_t count)
         return 0;
 }
 
-void scan_populate(struct scan *scan, size_t guest)
+void scan_prepare(struct scan *scan, size_t guest)
 {
         (void)scan;
         (void)guest;

@@ -54,7 +54,7 @@ static struct pass begin(const struct own_memory *memory, unsigned int n_threads
 static void start(struct pass *pass)
 {
         CU_ASSERT_EQUAL_FATAL(scan_new(pass->pool, &pass->key, &pass->ram, 1, &pass->scan), 0);
-        scan_populate(pass->scan, 0);
+        scan_prepare(pass->scan, 0);
 }
 
 static void end(struct pass *pass)
