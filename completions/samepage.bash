@@ -34,15 +34,15 @@ _samepage()
 		mapfile -t COMPREPLY < <(compgen -W 'snapshot sliced live' -- "$cur")
 		return
 		;;
-	--guest | --max-pause | --threads | --timeout)
+	--guest | --max-pause | --threads | --cpus | --timeout)
 		return
 		;;
 	esac
 
 	case $command in
-	guests) words='--qmp --guest --threads --json --timeout --runtime-dir --ksm-dir --help' ;;
+	guests) words='--qmp --guest --threads --careful --json --timeout --runtime-dir --ksm-dir --help' ;;
 	scan)
-		words='--qmp --guest --mode --max-pause --together --threads --json --timeout --runtime-dir --ksm-dir --help'
+		words='--qmp --guest --mode --max-pause --together --threads --cpus --careful --json --timeout --runtime-dir --ksm-dir --help'
 		;;
 	resume) words='--stale --json --runtime-dir --help' ;;
 	esac

@@ -140,6 +140,22 @@ static int set_threads(struct settings *settings, const char *argument, struct f
         return 0;
 }
 
+static int set_cpus(struct settings *settings, const char *argument, struct failure *failure)
+{
+        int r = cpu_list_parse(argument, CPU_LIST_NODE_DIR, &settings->cpus, failure);
+
+        settings->cpus_chosen = r == 0;
+        return r;
+}
+
+static int set_careful(struct settings *settings, const char *argument, struct failure *failure)
+{
+        (void)argument;
+        (void)failure;
+        settings->careful = true;
+        return 0;
+}
+
 static int set_together(struct settings *settings, const char *argument, struct failure *failure)
 {
         (void)argument;
@@ -191,6 +207,10 @@ const struct settings_option settings_options[] = {
          "pause all guests at one instant", set_together},
         {"threads", "N", FOR_READING,
          "worker threads (default: one per CPU)", set_threads},
+        {"cpus", "LIST", SETTINGS_FOR_SCAN,
+         "CPUs to work on, like 0-3,8 or node1 (default: all)", set_cpus},
+        {"careful", NULL, FOR_READING,
+         "read shared RAM by pread(2) and private RAM by /proc/PID/mem only: slower", set_careful},
         {"stale", NULL, SETTINGS_FOR_RESUME,
          "only what scans left paused that are dead; end no living scan", set_stale},
         {"json", NULL, FOR_ALL,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/failure.h"
+#include "conf/cpu_list.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,6 +34,9 @@ struct settings {
         uint64_t max_pause_usec;
         uint64_t timeout_usec; /* of each step of talking to QEMU */
         unsigned int threads;  /* 0: one per CPU */
+        cpu_set_t cpus;        /* of the workers, if @cpus_chosen */
+        bool cpus_chosen;
+        bool careful; /* only readers that have no effect even on what changes meanwhile */
         bool together;
         bool json;
         bool stale;

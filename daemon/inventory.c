@@ -53,8 +53,10 @@ static int find_ram(const struct settings *settings, struct inventory_guest *gue
                 return failure_errno(&guest->failure, r, "cannot read the smaps of its QEMU (process %d)",
                                      guest->qmp->pid);
         r = add_blocks(guest, smaps);
-        if (r >= 0 && settings->mode == SCAN_MODE_LIVE)
+        if (r >= 0 && (settings->careful || settings->mode == SCAN_MODE_LIVE))
                 guest_ram_avoid_mapping(guest->ram);
+        if (r >= 0 && settings->careful)
+                guest_ram_avoid_process_vm(guest->ram);
         return r;
 }
 

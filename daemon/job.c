@@ -22,6 +22,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -46,13 +47,39 @@ static void job_deinit(struct job *job)
         inventory_free(job->inventory);
 }
 
+/* Keeps this thread, and with it the threads that it starts, on the CPUs that were chosen. */
+static int confine(const struct settings *settings, struct failure *failure)
+{
+        if (settings->cpus_chosen && sched_setaffinity(0, sizeof(settings->cpus), &settings->cpus) < 0)
+                return failure_errno(failure, -errno, "cannot work on the CPUs of --cpus");
+        return 0;
+}
+
 static unsigned int n_threads(const struct settings *settings)
 {
-        const long n_cpus = sysconf(_SC_NPROCESSORS_ONLN);
+        cpu_set_t cpus;
 
         if (settings->threads > 0)
                 return settings->threads;
-        return n_cpus < 1 ? 1 : n_cpus > POOL_MAX_THREADS ? POOL_MAX_THREADS : (unsigned int)n_cpus;
+        /* Fails where CPUs have numbers beyond its size. */
+        if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0) {
+                const long n_online = sysconf(_SC_NPROCESSORS_ONLN);
+
+                return n_online < 1                  ? 1
+                       : n_online > POOL_MAX_THREADS ? POOL_MAX_THREADS
+                                                     : (unsigned int)n_online;
+        }
+        return (unsigned int)CPU_COUNT(&cpus);
+}
+
+static int start_workers(struct job *job, const struct settings *settings)
+{
+        int r = pool_new(n_threads(settings), &job->pool);
+
+        /* Nobody waits for a scan that pauses nobody. */
+        if (r == 0 && settings->mode == SCAN_MODE_LIVE)
+                pool_be_idle(job->pool);
+        return r;
 }
 
 static int list_rams(struct job *job)
@@ -105,7 +132,7 @@ static int read_memory(struct job *job, const struct settings *settings, const s
 
         if (r < 0)
                 return r;
-        r = scan_new(job->pool, &key, job->rams, job->n_rams, &scan);
+        r = scan_new(job->pool, &key, job->rams, job->n_rams, kpageflags_fd, &scan);
         if (r == 0)
                 r = reading_run(&(struct reading_context){
                         .settings = settings,
@@ -120,7 +147,7 @@ static int read_memory(struct job *job, const struct settings *settings, const s
                         .n_guests = job->n_rams,
                 });
         if (r == 0) {
-                scan_read_frames(scan, kpageflags_fd);
+                scan_read_frames(scan);
                 lose_ended_guests(job);
         }
         scan_free(scan);
@@ -136,12 +163,14 @@ static int run(struct job *job, const struct settings *settings, const struct jo
         int r = sigbus_install();
 
         job->guard = start_guard(settings, &guard_failure);
+        if (confine(settings, failure) < 0)
+                return -EINVAL;
         if (r == 0)
                 r = inventory_new(settings, &job->inventory);
         if (r == 0)
                 r = report_new(settings, job->inventory, &job->report);
         if (r == 0)
-                r = pool_new(n_threads(settings), &job->pool);
+                r = start_workers(job, settings);
         if (r == 0)
                 r = list_rams(job);
         if (r == 0)

@@ -82,12 +82,29 @@ static int add_flags(int kpageflags_fd, uint64_t *words, size_t n)
         return 0;
 }
 
+int frames_find(const struct guest_ram *ram, const struct guest_region *region, uint64_t page, size_t n_pages,
+                int kpageflags_fd, uint64_t *ret_frames)
+{
+        int r = pagemap_read(ram->pagemap_fd, region->region.hva + page * PAGE_BYTES, ret_frames, n_pages);
+
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < n_pages; i++) {
+                const bool present = ret_frames[i] & PAGEMAP_PRESENT;
+
+                if (present && (ret_frames[i] & PAGEMAP_PFN) == 0)
+                        return -EPERM;
+                ret_frames[i] = present ? ret_frames[i] & PAGEMAP_PFN : FRAME_OWN;
+        }
+        return add_flags(kpageflags_fd, ret_frames, n_pages);
+}
+
 int frames_read_range(const struct guest_ram *ram, struct guest_block *block,
                       const struct guest_region *region, uint64_t page, size_t n_pages, int kpageflags_fd)
 {
         const uint64_t first = region->region.first_page + page;
         const uint64_t *fingerprints = block->fingerprints + first;
-        uint64_t entries[PRESENT_RANGE_PAGES];
+        uint64_t frames[PRESENT_RANGE_PAGES];
         size_t n_present = 0;
         int r = 0;
 
@@ -95,20 +112,10 @@ int frames_read_range(const struct guest_ram *ram, struct guest_block *block,
                 n_present += page_is_present(fingerprints[i]);
         if (n_present == 0)
                 return 0; /* also spares the frame words of holes from being allocated */
-        r = pagemap_read(ram->pagemap_fd, region->region.hva + page * PAGE_BYTES, entries, n_pages);
-        if (r < 0)
-                return r;
-        for (size_t i = 0; i < n_pages; i++) {
-                bool known = page_is_present(fingerprints[i]) && entries[i] & PAGEMAP_PRESENT;
-
-                if (known && (entries[i] & PAGEMAP_PFN) == 0)
-                        return -EPERM;
-                entries[i] = known ? entries[i] & PAGEMAP_PFN : FRAME_OWN;
-        }
-        r = add_flags(kpageflags_fd, entries, n_pages);
+        r = frames_find(ram, region, page, n_pages, kpageflags_fd, frames);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n_pages; i++)
-                block->frames[first + i] = entries[i];
+                block->frames[first + i] = page_is_present(fingerprints[i]) ? frames[i] : FRAME_OWN;
         return 0;
 }

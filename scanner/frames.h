@@ -16,16 +16,22 @@
 int frames_open(int proc_dir_fd);
 
 /**
- * frames_read_range() - fill in the frame words of present pages
+ * frames_find() - the frame words of some pages
  * @page: first page, counted from the mapping's start
  * @n_pages: at most PRESENT_RANGE_PAGES
  * @kpageflags_fd: from frames_open()
- *
- * Pages whose fingerprint says absent or swapped are left out. A page that went away since, or that QEMU
- * itself has not mapped, becomes FRAME_OWN.
+ * @ret_frames: @n_pages words; a page that is not there, or that QEMU itself has not mapped, gets FRAME_OWN
  *
  * Return: 0; -EPERM when the kernel hides frame numbers; -ESRCH when the process is gone; another negative
  * errno.
+ */
+int frames_find(const struct guest_ram *ram, const struct guest_region *region, uint64_t page, size_t n_pages,
+                int kpageflags_fd, uint64_t *ret_frames);
+
+/**
+ * frames_read_range() - fill in the frame words of present pages
+ *
+ * As frames_find(), for the pages of @block in @region whose fingerprint says that they were present.
  */
 int frames_read_range(const struct guest_ram *ram, struct guest_block *block,
                       const struct guest_region *region, uint64_t page, size_t n_pages, int kpageflags_fd);

@@ -207,12 +207,22 @@ int guest_ram_add_block(struct guest_ram *ram, int proc_fd, const char *smaps, c
         return 0;
 }
 
-void guest_ram_avoid_mapping(struct guest_ram *ram)
+static void replace_reader(struct guest_ram *ram, enum reader reader, enum reader by)
 {
         for (size_t b = 0; b < ram->n_blocks; b++)
                 for (size_t r = 0; r < ram->blocks[b].n_regions; r++)
-                        if (ram->blocks[b].regions[r].reader == READER_MAPPED)
-                                ram->blocks[b].regions[r].reader = READER_PREAD;
+                        if (ram->blocks[b].regions[r].reader == (int)reader)
+                                ram->blocks[b].regions[r].reader = by;
+}
+
+void guest_ram_avoid_mapping(struct guest_ram *ram)
+{
+        replace_reader(ram, READER_MAPPED, READER_PREAD);
+}
+
+void guest_ram_avoid_process_vm(struct guest_ram *ram)
+{
+        replace_reader(ram, READER_PROCESS_VM, READER_PROC_MEM);
 }
 
 void guest_ram_fail(struct guest_ram *ram, int error, const char *format, ...)

@@ -95,8 +95,11 @@ struct guest_ram *guest_ram_free(struct guest_ram *ram);
 int guest_ram_add_block(struct guest_ram *ram, int proc_fd, const char *smaps, const char *id, uint64_t hva,
                         uint64_t size_bytes, struct failure *failure);
 
-/* Reads shared RAM by pread(2) instead of a mapping: for a guest that runs while it is read. */
+/* Reads by pread(2) what would be read through a mapping: for a guest that runs while it is read. */
 void guest_ram_avoid_mapping(struct guest_ram *ram);
+
+/* Reads private RAM by /proc/PID/mem alone. */
+void guest_ram_avoid_process_vm(struct guest_ram *ram);
 
 /* Marks the guest as lost; the first caller's sentence stays. May be called from any thread. */
 void guest_ram_fail(struct guest_ram *ram, int error, const char *format, ...)

@@ -7,6 +7,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -125,6 +126,14 @@ struct pool *pool_free(struct pool *pool)
         (void)pthread_mutex_destroy(&pool->lock);
         free(pool);
         return NULL;
+}
+
+void pool_be_idle(struct pool *pool)
+{
+        const struct sched_param none = {0};
+
+        for (unsigned int i = 0; i < pool->n_threads; i++)
+                (void)pthread_setschedparam(pool->workers[i].thread, SCHED_IDLE, &none);
 }
 
 unsigned int pool_n_threads(const struct pool *pool)

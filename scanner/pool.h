@@ -31,6 +31,9 @@ int pool_new(unsigned int n_threads, struct pool **ret);
 /* Ends the threads; no job may be running. Takes NULL. */
 struct pool *pool_free(struct pool *pool);
 
+/* Has the threads run only when a CPU has nothing else to do (SCHED_IDLE). */
+void pool_be_idle(struct pool *pool);
+
 unsigned int pool_n_threads(const struct pool *pool);
 
 /* Gives the workers a job; the one before must have ended. */

@@ -10,10 +10,7 @@
  *   the pool, and files on disk, whose pages could leave memory meanwhile.
  *
  *   Private memory cannot be mapped from outside. process_vm_readv(2) is several times as fast as
- *   /proc/PID/mem, but pins the pages it reads, and pinning a page that KSM merged silently un-merges it (the
- *   kernel gives the process its own copy first). So it is used only where KSM cannot have merged: mappings
- *   that are not marked mergeable, and pages that QEMU has mapped by a huge page, which KSM splits before it
- *   merges. Everything else goes through /proc/PID/mem.
+ *   /proc/PID/mem, but un-merges the pages of KSM that it reads: scanner/copy.c tells them apart.
  *
  * Absent and swapped pages are never asked for (scanner/present.c).
  */
@@ -26,7 +23,6 @@
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/types.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 /* Since Linux 5.14; not in the oldest headers. */
@@ -54,7 +50,7 @@ enum reader reader_choose(const struct guest_region *region)
 {
         if (region->region.shared)
                 return region->is_tmpfs ? READER_MAPPED : READER_PREAD;
-        return region->region.mergeable ? READER_PROC_MEM : READER_PROCESS_VM;
+        return READER_PROCESS_VM;
 }
 
 /*
@@ -117,47 +113,4 @@ void reader_unmap(struct guest_region *region)
         if (region->window)
                 (void)munmap((void *)region->window, region->region.size_bytes);
         region->window = NULL;
-}
-
-static int get_by_process_vm(pid_t pid, uint64_t hva, void *buffer, size_t bytes)
-{
-        struct iovec local = {.iov_base = buffer, .iov_len = bytes};
-        struct iovec remote = {.iov_base = (void *)(uintptr_t)hva, .iov_len = bytes};
-        ssize_t got = process_vm_readv(pid, &local, 1, &remote, 1, 0);
-
-        if (got < 0)
-                return -errno;
-        return (size_t)got == bytes ? 0 : -EFAULT;
-}
-
-static int get_by_proc_mem(int mem_fd, uint64_t hva, void *buffer, size_t bytes)
-{
-        int r = fileio_pread_full(mem_fd, buffer, bytes, hva);
-
-        /* The address space of a dead process reads as an empty file. */
-        return r == -ENODATA ? -ESRCH : r;
-}
-
-int reader_get(const struct guest_ram *ram, const struct guest_region *region, uint64_t page, size_t n_pages,
-               bool huge, void *buffer, const void **ret_pages)
-{
-        const uint64_t offset = page * PAGE_BYTES;
-        const uint64_t hva = region->region.hva + offset;
-        const size_t bytes = n_pages * PAGE_BYTES;
-
-        assert(n_pages <= READER_CHUNK_PAGES);
-        *ret_pages = buffer;
-        if (region->reader == READER_MAPPED) {
-                assert(region->window);
-                *ret_pages = region->window + offset;
-                return 0;
-        }
-        if (region->region.shared)
-                return fileio_pread_full(region->file_fd, buffer, bytes, region->region.file_offset + offset);
-        /* Falls through to the slower reader when a page went away, or where the faster one is not permitted.
-         */
-        if ((region->reader == READER_PROCESS_VM || huge) &&
-            get_by_process_vm(ram->pid, hva, buffer, bytes) == 0)
-                return 0;
-        return get_by_proc_mem(ram->mem_fd, hva, buffer, bytes);
 }

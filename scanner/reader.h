@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Getting at the bytes of present pages without changing anything on the host. */
+/* The ways to the bytes of present pages that change nothing on the host. */
 #pragma once
 
 #include "base/failure.h"
@@ -9,14 +9,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* At most this many pages are copied at once: 256 KiB, which stays in the cache until it is hashed. */
-#define READER_CHUNK_PAGES 64
-
 enum reader {
         READER_MAPPED,     /* our own mapping of the RAM file */
         READER_PREAD,      /* pread(2) of the RAM file */
-        READER_PROC_MEM,   /* /proc/PID/mem; huge pages by process_vm_readv(2) */
-        READER_PROCESS_VM, /* process_vm_readv(2) */
+        READER_PROCESS_VM, /* process_vm_readv(2); what KSM merged by /proc/PID/mem */
+        READER_PROC_MEM,   /* /proc/PID/mem */
         READER_MAX_,
 };
 
@@ -47,18 +44,3 @@ void reader_populate(const struct guest_region *region, uint64_t page, size_t n_
 
 /* Takes our mapping away again; harmless when there is none. */
 void reader_unmap(struct guest_region *region);
-
-/**
- * reader_get() - the bytes of present pages
- * @page: first page, counted from the mapping's start
- * @n_pages: at most READER_CHUNK_PAGES
- * @huge: QEMU has these pages mapped by a huge page
- * @buffer: room for @n_pages pages
- * @ret_pages: receives where the bytes are: @buffer, or our mapping. Reading the mapping can raise SIGBUS
- * (scanner/sigbus.h).
- *
- * Return: 0; -ESRCH when the process is gone; -EIO for a poisoned page; -ENODATA when the file was truncated;
- * another negative errno.
- */
-int reader_get(const struct guest_ram *ram, const struct guest_region *region, uint64_t page, size_t n_pages,
-               bool huge, void *buffer, const void **ret_pages);

@@ -11,12 +11,13 @@
  * scheduled for a while.
  *
  * Bytes of page tables and hash values are all that remain of guest memory; page contents pass through a
- * buffer of 256 KiB per worker, wiped at the end.
+ * buffer of 2 MiB per worker, wiped at the end.
  */
 #include "scanner/scan.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "scanner/copy.h"
 #include "scanner/frames.h"
 #include "scanner/page.h"
 #include "scanner/pagemap.h"
@@ -66,7 +67,8 @@ struct scan_guest {
 
 /* What one worker needs; nobody else touches it. */
 struct scan_worker {
-        unsigned char *buffer; /* READER_CHUNK_PAGES pages */
+        struct copy copy;
+        uint64_t words[PRESENT_RANGE_PAGES]; /* fingerprints of what was copied */
         uint64_t last_range_usec;
         struct present_run runs[PRESENT_RANGE_PAGES];
 };
@@ -155,23 +157,18 @@ static int cut_guests(struct scan *scan, struct guest_ram *const *guests)
 static int new_workers(struct scan *scan)
 {
         const unsigned int n = pool_n_threads(scan->pool);
-        const size_t bytes = READER_CHUNK_PAGES * PAGE_BYTES;
+        int r = 0;
 
         scan->workers = calloc(n, sizeof(*scan->workers));
         if (!scan->workers)
                 return -ENOMEM;
-        for (unsigned int i = 0; i < n; i++) {
-                scan->workers[i].buffer = aligned_alloc(PAGE_BYTES, bytes);
-                if (!scan->workers[i].buffer)
-                        return -ENOMEM;
-                memset(scan->workers[i].buffer, 0, bytes); /* faulted in before any pause */
-                (void)madvise(scan->workers[i].buffer, bytes, MADV_DONTDUMP);
-        }
-        return 0;
+        for (unsigned int i = 0; i < n && r == 0; i++)
+                r = copy_init(&scan->workers[i].copy);
+        return r;
 }
 
 int scan_new(struct pool *pool, const struct fingerprint_key *key, struct guest_ram *const *guests,
-             size_t n_guests, struct scan **ret)
+             size_t n_guests, int kpageflags_fd, struct scan **ret)
 {
         struct scan *scan = calloc(1, sizeof(*scan));
         int r = 0;
@@ -181,6 +178,7 @@ int scan_new(struct pool *pool, const struct fingerprint_key *key, struct guest_
         scan->pool = pool;
         scan->key = key;
         scan->n_guests = n_guests;
+        scan->kpageflags_fd = kpageflags_fd;
         scan->guests = calloc(n_guests + 1, sizeof(*scan->guests));
         scan->at_work = calloc(n_guests + 1, sizeof(struct scan_guest *));
         r = scan->guests && scan->at_work ? cut_guests(scan, guests) : -ENOMEM;
@@ -194,19 +192,12 @@ int scan_new(struct pool *pool, const struct fingerprint_key *key, struct guest_
         return 0;
 }
 
-static void free_worker(struct scan_worker *worker)
-{
-        if (worker->buffer)
-                explicit_bzero(worker->buffer, READER_CHUNK_PAGES * PAGE_BYTES);
-        free(worker->buffer);
-}
-
 struct scan *scan_free(struct scan *scan)
 {
         if (!scan)
                 return NULL;
         for (unsigned int i = 0; scan->workers && i < pool_n_threads(scan->pool); i++)
-                free_worker(&scan->workers[i]);
+                copy_deinit(&scan->workers[i].copy);
         free(scan->workers);
         free(scan->ranges);
         free(scan->todo);
@@ -304,27 +295,37 @@ struct reading {
         int error;
 };
 
-static int read_run(const struct reading *reading, const struct present_run *run)
+/* The fingerprints of pages that need not be read, or are read where they lie. */
+static void read_in_place(const struct reading *reading, const struct present_run *run)
 {
         const struct scan_range *range = reading->range;
         uint64_t *fingerprints = words_at(range, range->block->fingerprints, run->page);
 
-        if (run->state != PRESENT_STATE_DATA) {
+        if (run->state == PRESENT_STATE_DATA && range->region->reader == READER_MAPPED)
+                fingerprint_pages(reading->scan->key, range->region->window + run->page * PAGE_BYTES,
+                                  run->n_pages, fingerprints);
+        else if (run->state != PRESENT_STATE_DATA)
                 for (size_t i = 0; i < run->n_pages; i++)
                         fingerprints[i] = run->state == PRESENT_STATE_SWAPPED ? PAGE_SWAPPED : PAGE_ZERO;
-                return 0;
-        }
-        for (size_t done = 0; done < run->n_pages;) {
-                const size_t left = run->n_pages - done;
-                const size_t n = left < READER_CHUNK_PAGES ? left : READER_CHUNK_PAGES;
-                const void *pages = NULL;
-                int r = reader_get(reading->scan->guests[range->guest].ram, range->region, run->page + done,
-                                   n, run->huge, reading->worker->buffer, &pages);
+}
 
-                if (r < 0)
-                        return r;
-                fingerprint_pages(reading->scan->key, pages, n, fingerprints + done);
-                done += n;
+static int read_by_copy(const struct reading *reading, size_t n_runs)
+{
+        const struct scan_range *range = reading->range;
+        struct scan_worker *worker = reading->worker;
+        const struct present_run *runs = worker->runs;
+        const int r = copy_range(&worker->copy, reading->scan->guests[range->guest].ram, range->region,
+                                 range->page, range->n_pages, runs, n_runs, reading->scan->kpageflags_fd);
+
+        if (r < 0)
+                return r;
+        fingerprint_pages(reading->scan->key, worker->copy.buffer, worker->copy.n_slots, worker->words);
+        for (size_t i = 0; i < n_runs; i++) {
+                uint64_t *fingerprints = words_at(range, range->block->fingerprints, runs[i].page);
+                const uint16_t *slots = worker->copy.slots + (runs[i].page - range->page);
+
+                for (size_t j = 0; runs[i].state == PRESENT_STATE_DATA && j < runs[i].n_pages; j++)
+                        fingerprints[j] = worker->words[slots[j]];
         }
         return 0;
 }
@@ -333,13 +334,17 @@ static void read_range(void *argument)
 {
         struct reading *reading = argument;
         const struct scan_range *range = reading->range;
-        struct present_run *runs = reading->worker->runs;
+        const struct present_run *runs = reading->worker->runs;
         size_t n_runs = 0;
 
         reading->error = present_find(reading->scan->guests[range->guest].ram, range->region, range->page,
-                                      range->n_pages, runs, &n_runs);
-        for (size_t i = 0; i < n_runs && reading->error == 0; i++)
-                reading->error = read_run(reading, &runs[i]);
+                                      range->n_pages, reading->worker->runs, &n_runs);
+        if (reading->error < 0)
+                return;
+        for (size_t i = 0; i < n_runs; i++)
+                read_in_place(reading, &runs[i]);
+        if (n_runs > 0 && range->region->reader != READER_MAPPED)
+                reading->error = read_by_copy(reading, n_runs);
 }
 
 static void fail_guest(struct guest_ram *ram, int error)
@@ -532,11 +537,10 @@ static bool work_on_frames(void *context, unsigned int number, size_t item)
         return true;
 }
 
-void scan_read_frames(struct scan *scan, int kpageflags_fd)
+void scan_read_frames(struct scan *scan)
 {
-        if (kpageflags_fd < 0)
+        if (scan->kpageflags_fd < 0)
                 return;
-        scan->kpageflags_fd = kpageflags_fd;
         pool_start(scan->pool, scan->n_ranges, work_on_frames, scan);
         (void)pool_wait(scan->pool, USEC_INFINITY);
         for (size_t i = 0; i < scan->n_guests; i++) {

@@ -32,11 +32,13 @@ struct scan_observer {
  * scan_new() - prepare a pass
  * @pool, @key, @guests: borrowed for the life of the scan
  * @guests: @n_guests guests; the others of this API are told by their index here
+ * @kpageflags_fd: from frames_open(), borrowed for the life of the scan; negative: frames stay unknown, and private RAM
+ * that KSM may have merged is read more slowly
  *
  * Return: 0, or -ENOMEM.
  */
 int scan_new(struct pool *pool, const struct fingerprint_key *key, struct guest_ram *const *guests,
-             size_t n_guests, struct scan **ret);
+             size_t n_guests, int kpageflags_fd, struct scan **ret);
 
 struct scan *scan_free(struct scan *scan);
 
@@ -81,12 +83,11 @@ bool scan_guest_is_complete(const struct scan *scan, size_t guest);
 
 /**
  * scan_read_frames() - find the physical frames of all pages that were read
- * @kpageflags_fd: from frames_open(), or negative: frames stay unknown
  *
  * Sets frames_known of each guest. A guest whose process ended since it was read is marked as failed: its memory is
  * gone, and the others must not lose their figures with it.
  */
-void scan_read_frames(struct scan *scan, int kpageflags_fd);
+void scan_read_frames(struct scan *scan);
 
 /**
  * scan_progress() - how far the pass is

@@ -34,6 +34,7 @@ struct bench {
         struct pool *pool;
         struct fingerprint_key key;
         size_t size_bytes;
+        int kpageflags_fd;
         const unsigned char *memory; /* of the ceiling and the hash */
         uint64_t *words;
         uint64_t sums[POOL_MAX_THREADS * 16]; /* a cache line each: nobody waits for another's */
@@ -111,7 +112,7 @@ static double run_scan(struct bench *bench, const struct victim *victim)
         uint64_t begun = 0;
         uint64_t ended = 0;
 
-        if (scan_new(bench->pool, &bench->key, &ram, 1, &scan) < 0)
+        if (scan_new(bench->pool, &bench->key, &ram, 1, bench->kpageflags_fd, &scan) < 0)
                 exit(EXIT_FAILURE);
         scan_prepare(scan, 0);
         begun = clock_now_usec();
@@ -197,6 +198,7 @@ int main(int argc, char **argv)
                 (void)fputs("Usage: bench_memory MIB THREADS ROUNDS [KIND...]\n", stderr);
                 return 2;
         }
+        bench.kpageflags_fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
         bench.size_bytes = mib / 2 * 2 * MIB;
         if (sigbus_install() < 0 || fingerprint_key_init(&bench.key) < 0 ||
             pool_new((unsigned int)threads, &bench.pool) < 0)

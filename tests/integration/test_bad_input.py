@@ -379,6 +379,16 @@ class Usage(Case):
             with self.subTest(value=value):
                 self.check_usage("--threads", value, words=["threads"])
 
+    def test_cpus(self):
+        for value in ("", "x", "1-", "3-1", "node9999", "1024"):
+            with self.subTest(value=value):
+                self.check_usage("--cpus", value, words=["cpus"])
+
+    def test_cpus_that_are_not_there(self):
+        done = harness.run("scan", "--qmp", self.good.socket, "--cpus", "1023")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("--cpus", done.stderr)
+
     def test_name_given_twice(self):
         done = harness.run("scan", "--qmp", self.good.socket, "--guest", "good", "--guest", "good", "--json")
         if done.returncode == 0:

@@ -66,6 +66,19 @@ class Usage(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
 
 
+def watch_threads(process):
+    """{(CPUs it may use, scheduling policy)} of the threads that a program was seen to have, its first one apart, and those of that."""
+    workers, first = set(), set()
+    while process.poll() is None:
+        try:
+            for task in os.listdir(f"/proc/{process.pid}/task"):
+                found = frozenset(os.sched_getaffinity(int(task))), os.sched_getscheduler(int(task))
+                (first if int(task) == process.pid else workers).add(found)
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+    return workers, first
+
+
 class Reports(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -113,6 +126,38 @@ class Reports(unittest.TestCase):
         for g in report["guests"]:
             self.assertEqual((g["found_state"], g["consistency"], g["pauses"], g["via"]), ("running", "exact", 1, "qmp"))
             self.assertIsNone(g["uuid"])
+
+    def watch_scans(self, *arguments):
+        """The threads of scans, of as many as it takes to see some work: one is over in milliseconds."""
+        workers, first = set(), set()
+        for _ in range(50):
+            process = harness.start("scan", *harness.qmp_arguments(self.both), "--json", *arguments)
+            for seen, found in zip((workers, first), watch_threads(process)):
+                seen |= found
+            self.assertEqual(process.wait(), 0, process.stderr.read())
+            process.stdout.close()
+            process.stderr.close()
+            if len(workers) > 0 and (os.SCHED_IDLE in {policy for _, policy in workers} or "live" not in arguments):
+                return workers, first
+        self.fail("no scan was seen to have threads")
+
+    def test_cpus(self):
+        """Every thread that works is on the CPUs that were given, and on no other."""
+        usable = sorted(os.sched_getaffinity(0))
+        if len(usable) < 2:
+            self.skipTest("there is only one CPU")
+        workers, _ = self.watch_scans("--cpus", str(usable[-1]))
+        self.assertEqual({cpus for cpus, _ in workers}, {frozenset(usable[-1:])})
+        workers, _ = self.watch_scans()
+        self.assertEqual({cpus for cpus, _ in workers}, {frozenset(usable)})
+
+    def test_live_has_idle_priority(self):
+        """Only what nobody waits for: not the thread that talks to QEMU, and not where a guest stands still."""
+        workers, first = self.watch_scans("--mode", "live")
+        self.assertIn(os.SCHED_IDLE, {policy for _, policy in workers})
+        self.assertEqual({policy for _, policy in first}, {os.SCHED_OTHER})
+        workers, _ = self.watch_scans()
+        self.assertEqual({policy for _, policy in workers}, {os.SCHED_OTHER})
 
     def test_ksm_is_the_kernels(self):
         report = harness.scan([self.first])

@@ -34,13 +34,16 @@ class Exact(unittest.TestCase):
             g.resume()
 
     def compare(self, some_guests, *arguments):
-        """Scans paused guests and compares all with the oracle. The report and the oracle's."""
+        """Scans paused guests with every reader and compares all with the oracle. The report and the oracle's."""
         paused(some_guests)
         expected = oracle.report([oracle.look(g) for g in some_guests])
-        report = harness.scan(some_guests, *arguments)
-        self.assertEqual([g["name"] for g in report["guests"]], [g.name for g in some_guests])
-        self.assertEqual(oracle.differences(expected, report), [])
-        self.check_consistent(report, "paused")
+        for readers in ({"pread", "proc-mem"}, {"mapped", "process-vm"}):
+            careful = ["--careful"] if "pread" in readers else []
+            report = harness.scan(some_guests, *careful, *arguments)
+            self.assertLessEqual({b["reader"] for g in report["guests"] for b in g["blocks"]}, readers)
+            self.assertEqual([g["name"] for g in report["guests"]], [g.name for g in some_guests])
+            self.assertEqual(oracle.differences(expected, report), [])
+            self.check_consistent(report, "paused")
         for g in some_guests:
             self.assertEqual(g.status(), "paused")
         return report, expected

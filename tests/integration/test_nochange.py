@@ -164,6 +164,7 @@ def _add_cases():
         "snapshot": ("scan", "--json"),
         "sliced": ("scan", "--json", "--mode", "sliced", "--max-pause", "20"),
         "live": ("scan", "--json", "--mode", "live"),
+        "careful": ("scan", "--json", "--careful"),
     }
     for kind in KINDS:
         def case(self, kind=kind):

@@ -51,6 +51,12 @@ static void test_good_values(void)
         CU_ASSERT_EQUAL(settings.qmp_sockets.n, 2);
         CU_ASSERT_EQUAL(set(&settings, "threads", "3", NULL), 0);
         CU_ASSERT_EQUAL(settings.threads, 3);
+        CU_ASSERT_FALSE(settings.cpus_chosen);
+        CU_ASSERT_EQUAL(set(&settings, "cpus", "0-1,5", NULL), 0);
+        CU_ASSERT_TRUE(settings.cpus_chosen);
+        CU_ASSERT_EQUAL(CPU_COUNT(&settings.cpus), 3);
+        CU_ASSERT_EQUAL(set(&settings, "careful", NULL, NULL), 0);
+        CU_ASSERT_TRUE(settings.careful);
         CU_ASSERT_EQUAL(set(&settings, "runtime-dir", "/x", NULL), 0);
         CU_ASSERT_STRING_EQUAL(settings.runtime_dir, "/x");
         settings_deinit(&settings);
@@ -62,21 +68,14 @@ static void test_bad_values(void)
                 const char *name;
                 const char *argument;
         } cases[] = {
-                {"mode", "fast"},
-                {"mode", ""},
-                {"max-pause", "0"},
-                {"max-pause", "-1"},
-                {"max-pause", "1s"},
-                {"max-pause", "1e3"},
-                {"max-pause", "60001"},
-                {"max-pause", ""},
-                {"threads", "0"},
-                {"threads", "100000"},
-                {"timeout", "0"},
-                {"runtime-dir", ""},
-                {"qmp", ""},
-                {"ksm-dir", ""},
-                {"threads", "99999999999999999999999"},
+                {"mode", "fast"},       {"mode", ""},
+                {"max-pause", "0"},     {"max-pause", "-1"},
+                {"max-pause", "1s"},    {"max-pause", "1e3"},
+                {"max-pause", "60001"}, {"max-pause", ""},
+                {"threads", "0"},       {"threads", "100000"},
+                {"cpus", "3-1"},        {"timeout", "0"},
+                {"runtime-dir", ""},    {"qmp", ""},
+                {"ksm-dir", ""},        {"threads", "99999999999999999999999"},
         };
 
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
