@@ -39,6 +39,23 @@ struct counting {
         struct tally *tallies; /* by worker */
 };
 
+static uint32_t guest_of(const struct census *census, const struct grouping_page *page)
+{
+        return census->blocks[page->block].guest;
+}
+
+/* As count_content() would. Most contents that are there more than once are there twice. */
+static void count_pair(struct tally *tally, uint32_t a, uint32_t b)
+{
+        const bool across = a != b;
+
+        tally->guests[a].self_sharing += !across;
+        tally->guests[a].inter_sharing += across;
+        tally->guests[b].inter_sharing += across;
+        tally->total.self_sharing += !across;
+        tally->total.inter_sharing += across;
+}
+
 static void count_content(void *context, unsigned int worker, const struct grouping_page *pages,
                           size_t n_pages)
 {
@@ -46,8 +63,13 @@ static void count_content(void *context, unsigned int worker, const struct group
         struct tally *tally = &counting->tallies[worker];
         uint32_t n_holders = 0;
 
+        if (n_pages == 2) {
+                count_pair(tally, guest_of(counting->census, &pages[0]),
+                           guest_of(counting->census, &pages[1]));
+                return;
+        }
         for (size_t i = 0; i < n_pages; i++) {
-                const uint32_t guest = counting->census->blocks[pages[i].block].guest;
+                const uint32_t guest = guest_of(counting->census, &pages[i]);
 
                 if (tally->copies[guest]++ == 0)
                         tally->holders[n_holders++] = guest;

@@ -1,18 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Two steps, each bound by memory and not by what is in it:
+ * Memory is slow to jump about in, a cache is not, and a branch that nobody can foretell costs as much as a cache miss.
  *
  *   1. Partition. The arrays of fingerprints are cut into segments. For each segment the pages are counted by the
  *      leading bits of their fingerprints; that gives each segment a place of its own in every partition, into
- *      which it then writes its pages. No two threads write to the same place.
- *   2. Group. A partition is small enough for a core's cache. There a hash table leads from each fingerprint to the
- *      pages that have it.
+ *      which it then writes its pages. No two threads write to the same place. What is written is gathered in a
+ *      line of each partition first, and whole lines go past the cache to memory, which need not be read for it.
+ *   2. Sort. A partition is small enough for a core's cache. There its pages are counted and placed by as many further
+ *      bits as leave about one page to each value; what is still out of order are neighbours.
+ *   3. Group. Equal pages are neighbours now. Contents that are present once are passed over.
  *
- * Fingerprints are keyed hashes, uniform in every bit, so partitions are of nearly equal size and the table hardly
- * ever collides, whatever guests write into their memory. Only equal pages can make a partition large.
+ * Fingerprints are keyed hashes, uniform in every bit, whatever guests write into their memory. Only equal pages can make
+ * a partition large, or bring many pages to one value.
  *
- * Contents that are present once are passed over. Groups of two and more are written back to the partition's
- * beginning, so that keeping them takes no further memory.
+ * A partition lists its pages segment by segment, so of each only the place in its segment is kept: 4 bytes beside the
+ * 8 of its fingerprint. Groups of two and more take the places of the fingerprints, which are not needed any more by
+ * then.
  */
 #include "merge/grouping.h"
 
@@ -20,17 +23,24 @@
 #include "base/clock.h"
 #include "scanner/page.h"
 
+#include <emmintrin.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-/* 512 KiB to 1 MiB of pages, and about as much to group them with: that stays in the cache of a core. */
-#define PARTITION_PAGES 32768
-/* Beyond this, the places being written to no longer fit the cache and the page table's. */
-#define PARTITION_BITS_MAX 13
-#define SEGMENT_PAGES      (UINT64_C(1) << 20)
+/* Pages of a partition while there are few. */
+#define PARTITION_PAGES 16384
+/* What is gathered for all partitions must fit the cache of a core. */
+#define PARTITION_BITS_MAX 11
+/* A page that has to move further than this to its equals is worth a better way of sorting. */
+#define MOVE_MAX      32
+#define SEGMENT_PAGES (UINT64_C(1) << 20)
+/* Pages whose fingerprints take a cache line. */
+#define LINE_PAGES 8
+#define LINE_BYTES 64
+
 struct grouping_partition {
         uint64_t first;
         uint64_t n_pages;
@@ -43,25 +53,37 @@ struct segment {
         uint64_t first_page;
         uint64_t n_pages;
         struct grouping_counts counts;
-        uint64_t *places; /* by partition: how many pages go there, then where the next one goes */
+        uint64_t *places; /* by partition: how many pages go there, then where the first one goes */
 };
 
-/* What one thread groups a partition with. */
-struct grouper {
-        struct grouping_page *scratch;
-        uint32_t *table;    /* a hash table of pages: index + 1, 0 where there is none */
-        uint32_t *earlier;  /* by page: index + 1 of the one before of equal content, 0 for the first */
-        uint32_t *repeated; /* slots of the table whose content is there more than once */
+/* What one thread gathers for a partition before it is written. */
+struct line {
+        uint64_t fingerprints[LINE_PAGES];
+        uint32_t offsets[LINE_PAGES];
+        uint64_t next; /* where the next page goes */
+        uint64_t unused[3];
+};
+
+/* A page while it is sorted. */
+struct entry {
+        uint64_t fingerprint;
+        struct grouping_page page;
+};
+
+/* What one thread works with. */
+struct worker {
+        struct line *lines;    /* by partition */
+        struct entry *entries; /* of one partition */
+        uint32_t *ends;        /* by value of the bits that it is sorted by */
         size_t capacity;
 };
 
-static void grouper_deinit(struct grouper *grouper)
+static void worker_deinit(struct worker *worker)
 {
-        free(grouper->scratch);
-        free(grouper->table);
-        free(grouper->earlier);
-        free(grouper->repeated);
-        *grouper = (struct grouper){0};
+        free(worker->lines);
+        free(worker->entries);
+        free(worker->ends);
+        *worker = (struct worker){0};
 }
 
 struct work {
@@ -70,31 +92,33 @@ struct work {
         struct segment *segments;
         size_t n_segments;
         uint64_t *places;
-        struct grouper *groupers; /* by worker */
-        unsigned int bits;        /* of the fingerprint, that tell the partition */
+        uint32_t *offsets; /* by page, in partitions: where it lies in its segment */
+        struct worker *workers;
+        unsigned int bits; /* of the fingerprint, that tell the partition */
         grouping_count_fn *count;
         void *context;
         atomic_int error;
 };
 
-static inline size_t partition_of(const struct work *work, uint64_t fingerprint)
+/* @n bits of the fingerprint behind the first @skip; n may be 0. */
+static inline size_t bits_of(uint64_t fingerprint, unsigned int skip, unsigned int n)
 {
-        return (size_t)(fingerprint >> 1 >> (63 - work->bits));
+        return (size_t)(fingerprint << skip >> 1 >> (63 - n));
 }
 
-static bool count_segment(void *context, unsigned int worker, size_t item)
+static bool count_segment(void *context, unsigned int number, size_t item)
 {
         struct work *work = context;
         struct segment *segment = &work->segments[item];
         const uint64_t *fingerprints = work->blocks[segment->block]->fingerprints + segment->first_page;
         uint64_t n_special[PAGE_FIRST_HASH] = {0};
 
-        (void)worker;
+        (void)number;
         for (uint64_t i = 0; i < segment->n_pages; i++) {
                 if (fingerprints[i] < PAGE_FIRST_HASH)
                         n_special[fingerprints[i]]++;
                 else
-                        segment->places[partition_of(work, fingerprints[i])]++;
+                        segment->places[bits_of(fingerprints[i], 0, work->bits)]++;
         }
         segment->counts = (struct grouping_counts){
                 .absent = n_special[PAGE_ABSENT],
@@ -106,23 +130,55 @@ static bool count_segment(void *context, unsigned int worker, size_t item)
         return true;
 }
 
-static bool fill_partitions(void *context, unsigned int worker, size_t item)
+/* Writes the line that ends before @end; @first is where the segment's own pages begin in this partition. */
+static inline void write_line(const struct work *work, const struct line *line, uint64_t first, uint64_t end)
+{
+        const uint64_t start = (end - 1) / LINE_PAGES * LINE_PAGES;
+        const uint64_t from = first > start ? first : start;
+        const size_t skip = (size_t)(from - start);
+        const size_t n = (size_t)(end - from);
+
+        if (n == LINE_PAGES) {
+                const __m128i *source = (const __m128i *)(const void *)line;
+                __m128i *fingerprints = (__m128i *)(void *)(work->grouping->words + start);
+                __m128i *offsets = (__m128i *)(void *)(work->offsets + start);
+
+                for (int i = 0; i < 4; i++)
+                        _mm_stream_si128(fingerprints + i, _mm_load_si128(source + i));
+                for (int i = 0; i < 2; i++)
+                        _mm_stream_si128(offsets + i, _mm_load_si128(source + 4 + i));
+                return;
+        }
+        memcpy(work->grouping->words + from, line->fingerprints + skip, n * sizeof(*line->fingerprints));
+        memcpy(work->offsets + from, line->offsets + skip, n * sizeof(*line->offsets));
+}
+
+static bool fill_partitions(void *context, unsigned int number, size_t item)
 {
         struct work *work = context;
-        struct segment *segment = &work->segments[item];
+        const struct segment *segment = &work->segments[item];
         const uint64_t *fingerprints = work->blocks[segment->block]->fingerprints + segment->first_page;
-        struct grouping_page *pages = work->grouping->pages;
+        struct line *lines = work->workers[number].lines;
 
-        (void)worker;
+        for (size_t p = 0; p < work->grouping->n_partitions; p++)
+                lines[p].next = segment->places[p];
         for (uint64_t i = 0; i < segment->n_pages; i++) {
+                size_t p = 0;
+                size_t slot = 0;
+
                 if (fingerprints[i] < PAGE_FIRST_HASH)
                         continue;
-                pages[segment->places[partition_of(work, fingerprints[i])]++] = (struct grouping_page){
-                        .fingerprint = fingerprints[i],
-                        .block = segment->block,
-                        .page = (uint32_t)(segment->first_page + i),
-                };
+                p = bits_of(fingerprints[i], 0, work->bits);
+                slot = lines[p].next++ % LINE_PAGES;
+                lines[p].fingerprints[slot] = fingerprints[i];
+                lines[p].offsets[slot] = (uint32_t)i;
+                if (slot == LINE_PAGES - 1)
+                        write_line(work, &lines[p], segment->places[p], lines[p].next);
         }
+        for (size_t p = 0; p < work->grouping->n_partitions; p++)
+                if (lines[p].next > segment->places[p] && lines[p].next % LINE_PAGES != 0)
+                        write_line(work, &lines[p], segment->places[p], lines[p].next);
+        _mm_sfence(); /* what went past the cache is there for the others */
         return true;
 }
 
@@ -145,91 +201,147 @@ static void assign_places(struct work *work)
         grouping->n_pages = next;
 }
 
-static size_t group_length(const struct grouping_page *pages, size_t n)
-{
-        size_t length = 1;
-
-        while (length < n && pages[length].fingerprint == pages[0].fingerprint)
-                length++;
-        return length;
-}
-
 static unsigned int log2_floor(uint64_t n)
 {
         return n < 2 ? 0 : 63U - (unsigned int)__builtin_clzll(n);
 }
 
-static int reserve(struct grouper *grouper, size_t n)
+static int reserve(struct worker *worker, size_t n)
 {
-        const size_t n_slots = (size_t)1 << (log2_floor(n) + 2);
-
-        if (n <= grouper->capacity)
+        if (n <= worker->capacity)
                 return 0;
-        grouper_deinit(grouper);
-        grouper->scratch = calloc(n, sizeof(*grouper->scratch));
-        grouper->earlier = calloc(n, sizeof(*grouper->earlier));
-        grouper->repeated = calloc(n, sizeof(*grouper->repeated));
-        grouper->table = calloc(n_slots, sizeof(*grouper->table));
-        if (!grouper->scratch || !grouper->earlier || !grouper->repeated || !grouper->table)
+        free(worker->entries);
+        free(worker->ends);
+        worker->capacity = 0;
+        worker->entries = calloc(n, sizeof(*worker->entries));
+        worker->ends = calloc(n, sizeof(*worker->ends));
+        if (!worker->entries || !worker->ends)
                 return -ENOMEM;
-        grouper->capacity = n;
+        worker->capacity = n;
         return 0;
 }
 
-/*
- * Chains pages of equal fingerprint: the table leads to the last one, and each to the one before it. Returns how many
- * contents are there more than once; their slots are in grouper->repeated.
- */
-static size_t chain_pages(const struct work *work, struct grouper *grouper, const struct grouping_page *pages,
-                          size_t n)
+/* Counts pages by @bits bits behind the first @skip, and turns that into where those of each value begin. */
+static void place_values(const uint64_t *fingerprints, size_t n, unsigned int skip, unsigned int bits,
+                         uint32_t *begins)
 {
-        const unsigned int bits = log2_floor(n) + 2;
-        const size_t mask = ((size_t)1 << bits) - 1;
-        const unsigned int shift = 64 - work->bits - bits;
-        uint32_t *table = grouper->table;
-        size_t n_repeated = 0;
+        uint32_t sum = 0;
 
-        memset(table, 0, (mask + 1) * sizeof(*table));
-        for (size_t i = 0; i < n; i++) {
-                const uint64_t fingerprint = pages[i].fingerprint;
-                size_t slot = fingerprint >> shift & mask;
+        memset(begins, 0, sizeof(*begins) << bits);
+        for (size_t i = 0; i < n; i++)
+                begins[bits_of(fingerprints[i], skip, bits)]++;
+        for (size_t value = 0; value < (size_t)1 << bits; value++) {
+                const uint32_t n_pages = begins[value];
 
-                while (table[slot] != 0 && pages[table[slot] - 1].fingerprint != fingerprint)
-                        slot = (slot + 1) & mask;
-                grouper->earlier[i] = table[slot];
-                if (table[slot] != 0 && grouper->earlier[table[slot] - 1] == 0)
-                        grouper->repeated[n_repeated++] = (uint32_t)slot;
-                table[slot] = (uint32_t)i + 1;
+                begins[value] = sum;
+                sum += n_pages;
         }
-        return n_repeated;
 }
 
-static bool group_partition(void *context, unsigned int worker, size_t item)
+/* Brings the pages of a partition to the worker, in the order of those bits. */
+static void place_pages(const struct work *work, struct worker *worker, size_t item, unsigned int bits)
+{
+        const struct grouping_partition *partition = &work->grouping->partitions[item];
+        const uint64_t *words = work->grouping->words;
+
+        for (size_t s = 0; s < work->n_segments; s++) {
+                const struct segment *segment = &work->segments[s];
+                const uint64_t end = s + 1 < work->n_segments ? work->segments[s + 1].places[item]
+                                                              : partition->first + partition->n_pages;
+
+                for (uint64_t i = segment->places[item]; i < end; i++)
+                        worker->entries[worker->ends[bits_of(words[i], work->bits, bits)]++] = (struct entry){
+                                .fingerprint = words[i],
+                                .page.block = segment->block,
+                                .page.page = (uint32_t)segment->first_page + work->offsets[i],
+                        };
+        }
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+        const uint64_t x = ((const struct entry *)a)->fingerprint;
+        const uint64_t y = ((const struct entry *)b)->fingerprint;
+
+        return x < y ? -1 : x > y;
+}
+
+/* Insertion, as what is out of order are neighbours; unless a content that is there very often proves otherwise. */
+static void sort_nearly_sorted(struct entry *entries, size_t n)
+{
+        for (size_t i = 1; i < n; i++) {
+                const struct entry entry = entries[i];
+                size_t at = i;
+
+                if (entries[i - 1].fingerprint <= entry.fingerprint)
+                        continue;
+                for (; at > 0 && entries[at - 1].fingerprint > entry.fingerprint; at--)
+                        entries[at] = entries[at - 1];
+                entries[at] = entry;
+                if (i - at > MOVE_MAX) {
+                        qsort(entries, n, sizeof(*entries), compare_entries);
+                        return;
+                }
+        }
+}
+
+/* Writes the pages that have an equal one to @groups, group by group; returns how many. */
+static size_t list_groups(const struct entry *entries, size_t n, struct grouping_page *groups)
+{
+        size_t n_listed = 0;
+        bool equals_last = false;
+
+        for (size_t i = 0; i < n; i++) {
+                const bool equals_next = i + 1 < n && entries[i].fingerprint == entries[i + 1].fingerprint;
+
+                groups[n_listed] = entries[i].page;
+                groups[n_listed].is_last = !equals_next;
+                n_listed += equals_last | equals_next;
+                equals_last = equals_next;
+        }
+        return n_listed;
+}
+
+/* Where the groups of a partition go: the places of its fingerprints. */
+static struct grouping_page *groups_of(const struct grouping *grouping,
+                                       const struct grouping_partition *partition)
+{
+        return (struct grouping_page *)(void *)(grouping->words + partition->first);
+}
+
+static size_t group_length(const struct grouping_page *pages)
+{
+        size_t length = 1;
+
+        while (!pages[length - 1].is_last)
+                length++;
+        return length;
+}
+
+static bool group_partition(void *context, unsigned int number, size_t item)
 {
         struct work *work = context;
         struct grouping_partition *partition = &work->grouping->partitions[item];
-        struct grouping_page *pages = work->grouping->pages + partition->first;
-        struct grouper *grouper = &work->groupers[worker];
-        size_t n_repeated = 0;
+        struct grouping_page *groups = groups_of(work->grouping, partition);
+        struct worker *worker = &work->workers[number];
+        const unsigned int bits = log2_floor(partition->n_pages);
+        size_t n = 0;
 
         if (partition->n_pages < 2)
                 return true;
-        if (partition->n_pages > UINT32_MAX - 1 || reserve(grouper, partition->n_pages) < 0) {
+        if (partition->n_pages > UINT32_MAX || reserve(worker, partition->n_pages) < 0) {
                 atomic_store(&work->error, -ENOMEM);
                 return false;
         }
-        n_repeated = chain_pages(work, grouper, pages, partition->n_pages);
-        for (size_t i = 0; i < n_repeated; i++) {
-                struct grouping_page *group = grouper->scratch + partition->n_duplicates;
-                size_t n = 0;
-
-                for (uint32_t at = grouper->table[grouper->repeated[i]]; at != 0;
-                     at = grouper->earlier[at - 1])
-                        group[n++] = pages[at - 1];
-                work->count(work->context, worker, group, n);
-                partition->n_duplicates += n;
+        place_values(work->grouping->words + partition->first, partition->n_pages, work->bits, bits,
+                     worker->ends);
+        place_pages(work, worker, item, bits);
+        sort_nearly_sorted(worker->entries, partition->n_pages);
+        partition->n_duplicates = list_groups(worker->entries, partition->n_pages, groups);
+        for (size_t i = 0; i < partition->n_duplicates; i += n) {
+                n = group_length(groups + i);
+                work->count(work->context, number, groups + i, n);
         }
-        memcpy(pages, grouper->scratch, partition->n_duplicates * sizeof(*pages));
         return true;
 }
 
@@ -277,26 +389,45 @@ static int prepare(struct work *work, size_t n_blocks, unsigned int n_workers)
         grouping->partitions = calloc(grouping->n_partitions, sizeof(*grouping->partitions));
         work->segments = calloc(work->n_segments + 1, sizeof(*work->segments));
         work->places = calloc(work->n_segments * grouping->n_partitions + 1, sizeof(*work->places));
-        work->groupers = calloc(n_workers, sizeof(*work->groupers));
-        if (!grouping->counts || !grouping->partitions || !work->segments || !work->places || !work->groupers)
+        work->workers = calloc(n_workers, sizeof(*work->workers));
+        if (!grouping->counts || !grouping->partitions || !work->segments || !work->places || !work->workers)
                 return -ENOMEM;
+        for (unsigned int i = 0; i < n_workers; i++) {
+                work->workers[i].lines =
+                        aligned_alloc(LINE_BYTES, grouping->n_partitions * sizeof(struct line));
+                if (!work->workers[i].lines)
+                        return -ENOMEM;
+        }
         cut_segments(work, n_blocks);
         return 0;
 }
 
-/* Room for all pages: huge pages where there are some, since every page of it is written to in turn. */
-static int reserve_pages(struct grouping *grouping)
+/* Memory in huge pages where there are some, since every page of it is written to in turn. */
+static void *map_memory(size_t bytes)
 {
-        void *pages = NULL;
+        void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-        grouping->pages_bytes = (grouping->n_pages + 1) * sizeof(*grouping->pages);
-        pages = mmap(NULL, grouping->pages_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (pages == MAP_FAILED)
-                return -ENOMEM;
-        (void)madvise(pages, grouping->pages_bytes, MADV_HUGEPAGE);
-        (void)madvise(pages, grouping->pages_bytes, MADV_DONTDUMP);
-        grouping->pages = pages;
-        return 0;
+        if (memory == MAP_FAILED)
+                return NULL;
+        (void)madvise(memory, bytes, MADV_HUGEPAGE);
+        (void)madvise(memory, bytes, MADV_DONTDUMP);
+        return memory;
+}
+
+static void unmap_memory(void *memory, size_t bytes)
+{
+        if (memory)
+                (void)munmap(memory, bytes);
+}
+
+static size_t words_bytes(const struct grouping *grouping)
+{
+        return (grouping->n_pages + 1) * sizeof(*grouping->words);
+}
+
+static size_t offsets_bytes(const struct work *work)
+{
+        return (work->grouping->n_pages + 1) * sizeof(*work->offsets);
 }
 
 static void run_job(struct pool *pool, size_t n_items, pool_work_fn *function, struct work *work)
@@ -328,9 +459,10 @@ static int run(struct work *work, struct pool *pool, size_t n_blocks)
         run_job(pool, work->n_segments, count_segment, work);
         add_counts(work);
         assign_places(work);
-        r = reserve_pages(work->grouping);
-        if (r < 0)
-                return r;
+        work->grouping->words = map_memory(words_bytes(work->grouping));
+        work->offsets = map_memory(offsets_bytes(work));
+        if (!work->grouping->words || !work->offsets)
+                return -ENOMEM;
         run_job(pool, work->n_segments, fill_partitions, work);
         run_job(pool, work->grouping->n_partitions, group_partition, work);
         return atomic_load(&work->error);
@@ -346,13 +478,14 @@ int grouping_new(struct pool *pool, const struct guest_block *const *blocks, siz
         if (!grouping)
                 return -ENOMEM;
         for (size_t b = 0; b < n_blocks; b++)
-                if (blocks[b]->n_pages > UINT32_MAX)
+                if (blocks[b]->n_pages > UINT32_MAX || b > GROUPING_BLOCKS_MAX)
                         r = -EFBIG;
         if (r == 0)
                 r = run(&work, pool, n_blocks);
-        for (unsigned int i = 0; work.groupers && i < pool_n_threads(pool); i++)
-                grouper_deinit(&work.groupers[i]);
-        free(work.groupers);
+        for (unsigned int i = 0; work.workers && i < pool_n_threads(pool); i++)
+                worker_deinit(&work.workers[i]);
+        unmap_memory(work.offsets, offsets_bytes(&work));
+        free(work.workers);
         free(work.segments);
         free(work.places);
         if (r < 0) {
@@ -367,8 +500,7 @@ struct grouping *grouping_free(struct grouping *grouping)
 {
         if (!grouping)
                 return NULL;
-        if (grouping->pages)
-                (void)munmap(grouping->pages, grouping->pages_bytes);
+        unmap_memory(grouping->words, words_bytes(grouping));
         free(grouping->partitions);
         free(grouping->counts);
         free(grouping);
@@ -382,11 +514,11 @@ void grouping_for_each_duplicate(const struct grouping *grouping,
 {
         for (size_t p = 0; p < grouping->n_partitions; p++) {
                 const struct grouping_partition *partition = &grouping->partitions[p];
-                const struct grouping_page *pages = grouping->pages + partition->first;
+                const struct grouping_page *pages = groups_of(grouping, partition);
                 size_t n = 0;
 
                 for (size_t i = 0; i < partition->n_duplicates; i += n) {
-                        n = group_length(pages + i, partition->n_duplicates - i);
+                        n = group_length(pages + i);
                         visit(context, pages + i, n);
                 }
         }

@@ -11,13 +11,16 @@
 /**
  * struct grouping_page - one present, non-zero page
  * @block: index of its block, in the list given to grouping_new()
+ * @is_last: it ends its group; private
  * @page: its index in the block
  */
 struct grouping_page {
-        uint64_t fingerprint;
-        uint32_t block;
+        uint32_t block : 31;
+        uint32_t is_last : 1;
         uint32_t page;
 };
+
+#define GROUPING_BLOCKS_MAX ((size_t)INT32_MAX)
 
 /* The pages of a block by what they are. */
 struct grouping_counts {
@@ -34,13 +37,13 @@ struct grouping_partition;
  * @n_pages: present non-zero pages of all blocks, alone or in a group
  * @counts: by block
  *
- * The other members are private: 16 bytes per present non-zero page, 4 MiB per GiB.
+ * The other members are private: 8 bytes per present non-zero page, 2 MiB per GiB; half as much again while they are
+ * grouped.
  */
 struct grouping {
         uint64_t n_pages;
         struct grouping_counts *counts;
-        struct grouping_page *pages;
-        size_t pages_bytes;
+        uint64_t *words;
         struct grouping_partition *partitions;
         size_t n_partitions;
 };

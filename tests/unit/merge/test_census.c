@@ -243,6 +243,44 @@ static void test_sort_by_every_byte(void)
         made_guests_free(&guests);
 }
 
+/* Two contents that are there very often, and equal in all that pages are placed by, one in turn with the other. */
+static void test_many_pages_of_one_place(void)
+{
+        const size_t n_pages = 100000;
+        struct made_guests guests = {0};
+        struct guest_block *block = made_guests_add(&guests, n_pages);
+        struct census *census = NULL;
+
+        for (size_t i = 0; i < n_pages; i++)
+                block->fingerprints[i] = UINT64_C(0x1234567800000000) + i % 2;
+        census = count(&guests);
+        CU_ASSERT_EQUAL(census->total.distinct, 2);
+        CU_ASSERT_EQUAL(census->total.self_sharing, n_pages - 2);
+        census_free(census);
+        made_guests_free(&guests);
+}
+
+struct equality {
+        const struct made_guests *guests;
+        size_t n_copies;
+        size_t n_wrong;
+};
+
+static void check_equality(void *context, const struct census_copy *copies, size_t n_copies)
+{
+        struct equality *equality = context;
+        uint64_t first = 0;
+
+        for (size_t i = 0; i < n_copies; i++) {
+                const struct guest_ram *ram = equality->guests->rams[copies[i].guest];
+                const uint64_t fingerprint = ram->blocks[copies[i].block].fingerprints[copies[i].page];
+
+                first = i == 0 ? fingerprint : first;
+                equality->n_wrong += fingerprint != first;
+        }
+        equality->n_copies += n_copies;
+}
+
 /* Enough pages for several partitions, with one content that is there very often and pairs in between. */
 static void test_many_partitions(void)
 {
@@ -250,6 +288,7 @@ static void test_many_partitions(void)
         struct made_guests guests = {0};
         struct guest_block *a = made_guests_add(&guests, n_pages);
         struct guest_block *b = made_guests_add(&guests, n_pages);
+        struct equality equality = {.guests = &guests};
         struct census *census = NULL;
 
         for (size_t i = 0; i < n_pages; i++) {
@@ -263,6 +302,9 @@ static void test_many_partitions(void)
         CU_ASSERT_EQUAL(census->total.inter_sharing, 1 + n_pages / 4);
         CU_ASSERT_EQUAL(census->guests[0].distinct, 1 + n_pages / 2);
         CU_ASSERT_EQUAL(census->guests[1].inter_sharing, 1 + n_pages / 4);
+        CU_ASSERT_EQUAL(census_for_each_duplicate(census, check_equality, &equality), 0);
+        CU_ASSERT_EQUAL(equality.n_wrong, 0);
+        CU_ASSERT_EQUAL(equality.n_copies, n_pages + n_pages / 2);
         census_free(census);
         made_guests_free(&guests);
 }
@@ -306,6 +348,7 @@ static const struct unit_test tests[] = {
         {"identity on random pages", test_identity_on_random_pages},
         {"sort by every byte", test_sort_by_every_byte},
         {"many partitions", test_many_partitions},
+        {"many pages of one place", test_many_pages_of_one_place},
         {"duplicates are visited once", test_duplicates_are_visited_once},
 };
 
