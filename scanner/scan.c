@@ -154,6 +154,14 @@ static int cut_guests(struct scan *scan, struct guest_ram *const *guests)
         return 0;
 }
 
+static bool copies_pages(const struct scan *scan)
+{
+        for (size_t i = 0; i < scan->n_ranges; i++)
+                if (scan->ranges[i].region->reader != READER_MAPPED)
+                        return true;
+        return false;
+}
+
 static int new_workers(struct scan *scan)
 {
         const unsigned int n = pool_n_threads(scan->pool);
@@ -162,7 +170,7 @@ static int new_workers(struct scan *scan)
         scan->workers = calloc(n, sizeof(*scan->workers));
         if (!scan->workers)
                 return -ENOMEM;
-        for (unsigned int i = 0; i < n && r == 0; i++)
+        for (unsigned int i = 0; i < n && r == 0 && copies_pages(scan); i++)
                 r = copy_init(&scan->workers[i].copy);
         return r;
 }

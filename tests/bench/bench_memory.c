@@ -7,9 +7,11 @@
  * Prints one JSON object. Every figure is the best of ROUNDS; those of one kind are taken in turn, so that what else
  * happens on the machine strikes all alike.
  *
+ *   idle       CPU time in seconds that a second takes in which the workers wait for work
  *   ceiling    a sum over shared memory, mapped and warm
  *   hash       fingerprints of the same memory
- *   KIND       fingerprints of another process's memory of that kind, by the reader that the program chooses
+ *   KIND       fingerprints of another process's memory of that kind, by the reader that the program chooses; and how much
+ *              memory this process has in use for it at the end of the window, page tables included
  */
 #include "base/clock.h"
 #include "base/fileio.h"
@@ -103,10 +105,28 @@ static struct guest_ram *open_victim(const struct victim *victim)
         return ram;
 }
 
+/* Bytes of this process's own, those that only page tables take included. */
+static long bytes_in_use(void)
+{
+        static const char *const lines[] = {"RssAnon:", "VmPTE:"};
+        char *text = NULL;
+        long kib = 0;
+        const int proc_fd = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        if (fileio_read_text(proc_fd, "status", &text) < 0)
+                exit(EXIT_FAILURE);
+        for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+                kib += strtol(strstr(text, lines[i]) + strlen(lines[i]), NULL, 10);
+        free(text);
+        (void)close(proc_fd);
+        return kib * 1024;
+}
+
 /* Bytes per second of the window, as a pause would see it: what is prepared before is not counted. */
-static double run_scan(struct bench *bench, const struct victim *victim)
+static double run_scan(struct bench *bench, const struct victim *victim, long *ret_bytes_in_use)
 {
         static const size_t first[] = {0};
+        const long before = bytes_in_use();
         struct guest_ram *ram = open_victim(victim);
         struct scan *scan = NULL;
         uint64_t begun = 0;
@@ -118,6 +138,7 @@ static double run_scan(struct bench *bench, const struct victim *victim)
         begun = clock_now_usec();
         scan_window(scan, first, 1, USEC_INFINITY, NULL);
         ended = clock_now_usec();
+        *ret_bytes_in_use = bytes_in_use() - before;
         (void)scan_accept(scan, 0, 0, USEC_INFINITY);
         if (atomic_load(&ram->error) < 0) {
                 (void)fprintf(stderr, "bench_memory: %s\n", ram->failure.text);
@@ -138,6 +159,7 @@ static void bench_kind(struct bench *bench, enum victim_kind kind, int rounds)
         struct victim victim = victim_start(kind, bench->size_bytes);
         double ceiling = 0;
         double best = 0;
+        long in_use = 0;
 
         if (kind == VICTIM_MERGED && isatty(STDIN_FILENO) == 0) {
                 /* The one who runs us makes KSM merge now, and answers with a line. */
@@ -149,11 +171,12 @@ static void bench_kind(struct bench *bench, enum victim_kind kind, int rounds)
         }
         for (int round = 0; round < rounds; round++) {
                 ceiling = better(ceiling, run_job(bench, sum_chunk));
-                best = better(best, run_scan(bench, &victim));
+                best = better(best, run_scan(bench, &victim, &in_use));
         }
         victim_end(&victim);
-        (void)printf("{\"kind\": \"%s\", \"ceiling\": %.0f, \"bytes_per_second\": %.0f}\n",
-                     victim_kind_to_string(kind), ceiling, best);
+        (void)printf(
+                "{\"kind\": \"%s\", \"ceiling\": %.0f, \"bytes_per_second\": %.0f, \"bytes_in_use\": %ld}\n",
+                victim_kind_to_string(kind), ceiling, best, in_use);
         (void)fflush(stdout);
 }
 
@@ -167,6 +190,23 @@ static void bench_own_memory(struct bench *bench, int rounds)
                 hash = better(hash, run_job(bench, hash_chunk));
         }
         (void)printf("{\"kind\": \"hash\", \"ceiling\": %.0f, \"bytes_per_second\": %.0f}\n", ceiling, hash);
+        (void)fflush(stdout);
+}
+
+static double cpu_seconds(void)
+{
+        struct timespec now = {0};
+
+        (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+        return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void bench_idle(void)
+{
+        const double before = cpu_seconds();
+
+        (void)sleep(1);
+        (void)printf("{\"kind\": \"idle\", \"cpu_seconds\": %.6f}\n", cpu_seconds() - before);
         (void)fflush(stdout);
 }
 
@@ -205,6 +245,7 @@ int main(int argc, char **argv)
                 return EXIT_FAILURE;
         prepare_own_memory(&bench);
         bench_own_memory(&bench, rounds);
+        bench_idle();
         for (enum victim_kind kind = 0; kind < VICTIM_MAX_; kind++)
                 for (int i = 4; i < argc; i++)
                         if (strcmp(argv[i], victim_kind_to_string(kind)) == 0)
