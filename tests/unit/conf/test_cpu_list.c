@@ -18,7 +18,7 @@ static void write_node(int node, const char *text)
 
         (void)snprintf(path, sizeof(path), "%s/node%d", folder, node);
         CU_ASSERT_EQUAL(mkdir(path, 0700), 0);
-        (void)strcat(path, "/cpulist");
+        (void)snprintf(path, sizeof(path), "%s/node%d/cpulist", folder, node);
         file = fopen(path, "we");
         CU_ASSERT_PTR_NOT_NULL_FATAL(file);
         (void)fputs(text, file);

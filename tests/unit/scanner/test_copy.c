@@ -31,6 +31,7 @@ static unsigned int n_calls;
 static size_t n_bytes;
 static void (*meanwhile)(void);
 
+/* NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): those of the C library are reserved */
 ssize_t process_vm_readv(pid_t pid, const struct iovec *local, unsigned long n_local,
                          const struct iovec *remote, unsigned long n_remote, unsigned long flags)
 {
