@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * process_vm_readv(2) copies a whole range at memory's pace, /proc/PID/mem page by page through a page of its own, at a
- * third of it. But process_vm_readv pins what it reads, and pinning a page that KSM merged silently un-merges it: the
+ * process_vm_readv(2) copies a whole range at memory's pace, /proc/PID/mem page by page through a page of its own, at
+ * less than half of it. But process_vm_readv pins what it reads, and pinning a page that KSM merged silently un-merges it: the
  * kernel first gives the process a copy of its own. So the frames are looked at first:
  *
  *   merged pages    /proc/PID/mem, and only one page for each frame. The kernel write-protects merged frames, so two

@@ -165,12 +165,13 @@ static bool copies_pages(const struct scan *scan)
 static int new_workers(struct scan *scan)
 {
         const unsigned int n = pool_n_threads(scan->pool);
+        const bool copies = copies_pages(scan);
         int r = 0;
 
         scan->workers = calloc(n, sizeof(*scan->workers));
         if (!scan->workers)
                 return -ENOMEM;
-        for (unsigned int i = 0; i < n && r == 0 && copies_pages(scan); i++)
+        for (unsigned int i = 0; copies && i < n && r == 0; i++)
                 r = copy_init(&scan->workers[i].copy);
         return r;
 }
