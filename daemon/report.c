@@ -103,6 +103,7 @@ static int describe_block(const struct inventory_guest *guest, const struct ram_
 static int describe_guest(const struct inventory_guest *from, struct report_guest *guest)
 {
         guest->name = strdup(from->name);
+        guest->via = REPORT_VIA_QMP;
         guest->pause_seconds = REPORT_UNKNOWN;
         guest->error = from->failure;
         if (!guest->name)
@@ -170,6 +171,7 @@ static void free_report_guest(struct report_guest *guest)
         free(guest->blocks);
         free(guest->name);
         free(guest->uuid);
+        free(guest->group);
 }
 
 struct report *report_free(struct report *report)

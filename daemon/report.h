@@ -18,6 +18,9 @@
 
 #define REPORT_UNKNOWN (-1)
 
+#define REPORT_VIA_QMP     "qmp"
+#define REPORT_VIA_LIBVIRT "libvirt"
+
 /* How far a guest's figures belong to one instant. */
 enum report_consistency {
         REPORT_CONSISTENCY_EXACT,  /* all read while it stood still, at once */
@@ -67,6 +70,8 @@ struct report_figures {
 /**
  * struct report_guest - one guest
  * @name: printable, whatever it was made of
+ * @group: its trust group; NULL when it has none
+ * @via: over what it was reached, "qmp" or "libvirt"
  * @scanned: it has figures; otherwise @error says why not
  * @error: a sentence; empty when all is well
  * @note: a sentence about a guest that was scanned; empty when there is nothing to say
@@ -74,6 +79,8 @@ struct report_figures {
 struct report_guest {
         char *name;
         char *uuid;
+        char *group;
+        const char *via;
         pid_t pid;
         char found_state[QMP_RUN_STATE_BYTES];
         enum report_consistency consistency;

@@ -7,8 +7,6 @@
 
 #include <stdio.h>
 
-#define VIA_QMP "qmp"
-
 static void add(struct json_object *object, const char *key, struct json_object *value)
 {
         (void)json_object_object_add(object, key, value);
@@ -108,9 +106,9 @@ static void add_identity(struct json_object *object, const struct report_guest *
 {
         add_text(object, "name", guest->name);
         add_text(object, "uuid", guest->uuid);
-        add(object, "group", NULL);
+        add_text(object, "group", guest->group);
         add(object, "pid", guest->pid > 0 ? json_object_new_int64(guest->pid) : NULL);
-        add_text(object, "via", VIA_QMP);
+        add_text(object, "via", guest->via);
         add_text(object, "found_state", guest->found_state);
 }
 

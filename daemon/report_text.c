@@ -52,7 +52,7 @@ static void print_guests(const struct report *report, FILE *out)
                 if (!guest->scanned)
                         continue;
                 table_add(&table, "%s", guest->name);
-                table_add(&table, "-");
+                table_add(&table, "%s", guest->group ? guest->group : "-");
                 table_add(&table, "%s", SIZE(guest->figures.ram_bytes));
                 table_add(&table, "%s", SIZE(guest->figures.present_bytes));
                 table_add(&table, "%s", SIZE(guest->figures.zero_bytes));
