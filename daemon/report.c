@@ -87,7 +87,7 @@ static int describe_block(const struct inventory_guest *guest, const struct ram_
         block->page_size = REPORT_UNKNOWN;
         block->shared = from->share;
         if (from->hva == 0)
-                block->reason = "not-mapped";
+                block->reason = REPORT_NOT_MAPPED;
         if (scanned) {
                 const enum gap_reason reason = reason_of_block(scanned);
 

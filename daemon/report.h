@@ -18,6 +18,12 @@
 
 #define REPORT_UNKNOWN (-1)
 
+#define REPORT_SCHEMA_SCAN   "samepage.scan.v1"
+#define REPORT_SCHEMA_GUESTS "samepage.guests.v1"
+
+/* Why KSM cannot merge a RAM block that the guest does not see. */
+#define REPORT_NOT_MAPPED "not-mapped"
+
 #define REPORT_VIA_QMP     "qmp"
 #define REPORT_VIA_LIBVIRT "libvirt"
 
@@ -36,7 +42,7 @@ const char *report_consistency_to_string(enum report_consistency consistency);
  * @present_bytes: REPORT_UNKNOWN before a scan
  * @backend: QEMU's type of the memory backend; NULL when not known
  * @reader: how its pages are read; NULL when they cannot be
- * @reason: why KSM can never merge it (gap reason, or "not-mapped"); NULL when it can
+ * @reason: why KSM can never merge it (gap reason, or REPORT_NOT_MAPPED); NULL when it can
  */
 struct report_block {
         char *id;

@@ -98,6 +98,7 @@ static struct json_object *guest_actual_to_json(const struct report_figures *fig
         add_bytes(actual, "saved_bytes", figures->actual_saved_bytes);
         add_bytes(actual, "ksm_bytes", figures->actual_ksm_bytes);
         add_bytes(actual, "self_bytes", figures->actual_self_bytes);
+        add_bytes(actual, "inter_bytes", figures->actual_inter_bytes);
         add_bytes(actual, "zero_bytes", figures->actual_zero_bytes);
         return actual;
 }
@@ -178,13 +179,18 @@ static struct json_object *reason_to_json(const struct report *report, const str
 {
         struct json_object *reason = json_object_new_object();
         struct json_object *guests = json_object_new_array();
+        struct json_object *guest_bytes = json_object_new_array();
 
         add_text(reason, "reason", gap_reason_to_string(from->reason));
         add_bytes(reason, "bytes", from->bytes);
-        for (size_t i = 0; i < report->n_guests; i++)
-                if (from->by_guest[i] > 0)
-                        (void)json_object_array_add(guests, json_object_new_string(report->guests[i].name));
+        for (size_t i = 0; i < report->n_guests; i++) {
+                if (from->by_guest[i] == 0)
+                        continue;
+                (void)json_object_array_add(guests, json_object_new_string(report->guests[i].name));
+                (void)json_object_array_add(guest_bytes, json_object_new_int64(from->by_guest[i]));
+        }
         add(reason, "guests", guests);
+        add(reason, "guest_bytes", guest_bytes);
         add_text(reason, "remedy", advice_remedy(from->reason));
         return reason;
 }
@@ -206,7 +212,7 @@ struct json_object *report_to_json(const struct report *report)
         struct json_object *root = json_object_new_object();
         struct json_object *guests = json_object_new_array();
 
-        add_text(root, "schema", "samepage.scan.v1");
+        add_text(root, "schema", REPORT_SCHEMA_SCAN);
         add(root, "scan", scan_to_json(report));
         add(root, "host", host_to_json(report));
         for (size_t i = 0; i < report->n_guests; i++)
@@ -224,7 +230,7 @@ struct json_object *report_guests_to_json(const struct report *report)
         struct json_object *root = json_object_new_object();
         struct json_object *guests = json_object_new_array();
 
-        add_text(root, "schema", "samepage.guests.v1");
+        add_text(root, "schema", REPORT_SCHEMA_GUESTS);
         for (size_t i = 0; i < report->n_guests; i++) {
                 struct json_object *guest = json_object_new_object();
 
@@ -234,5 +240,6 @@ struct json_object *report_guests_to_json(const struct report *report)
                 (void)json_object_array_add(guests, guest);
         }
         add(root, "guests", guests);
+        add(root, "ksm", ksm_to_json(&report->ksm));
         return root;
 }
