@@ -40,9 +40,9 @@ _samepage()
 	esac
 
 	case $command in
-	guests) words='--qmp --guest --threads --careful --json --timeout --runtime-dir --ksm-dir --help' ;;
+	guests) words='--qmp --guest --threads --careful --json --events --timeout --runtime-dir --ksm-dir --help' ;;
 	scan)
-		words='--qmp --guest --mode --max-pause --together --threads --cpus --careful --json --timeout --runtime-dir --ksm-dir --help'
+		words='--qmp --guest --mode --max-pause --together --threads --cpus --careful --json --events --timeout --runtime-dir --ksm-dir --help'
 		;;
 	resume) words='--stale --json --runtime-dir --help' ;;
 	esac

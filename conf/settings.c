@@ -172,6 +172,14 @@ static int set_json(struct settings *settings, const char *argument, struct fail
         return 0;
 }
 
+static int set_events(struct settings *settings, const char *argument, struct failure *failure)
+{
+        (void)argument;
+        (void)failure;
+        settings->events = true;
+        return 0;
+}
+
 static int set_stale(struct settings *settings, const char *argument, struct failure *failure)
 {
         (void)argument;
@@ -215,6 +223,8 @@ const struct settings_option settings_options[] = {
          "only what scans left paused that are dead; end no living scan", set_stale},
         {"json", NULL, FOR_ALL,
          "print JSON", set_json},
+        {"events", NULL, FOR_READING,
+         "print JSON lines for a program that waits: progress, then the report", set_events},
         {"timeout", "SECONDS", FOR_READING,
          "how long QEMU may take to answer (default 5)", set_timeout},
         {"runtime-dir", "DIR", FOR_ALL,

@@ -39,6 +39,7 @@ struct settings {
         bool careful; /* only readers that have no effect even on what changes meanwhile */
         bool together;
         bool json;
+        bool events; /* JSON lines; stronger than @json */
         bool stale;
         char *runtime_dir;
         char *ksm_dir;

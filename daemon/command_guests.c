@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/cleanup.h"
 #include "daemon/command.h"
+#include "daemon/events.h"
 #include "daemon/inventory.h"
 #include "daemon/print.h"
 #include "daemon/report.h"
@@ -33,11 +34,21 @@ static int make_report(const struct settings *settings, struct report **ret)
         return r;
 }
 
+static bool print_guests(const struct settings *settings, const struct report *report)
+{
+        if (settings->events)
+                return events_print(EVENT_REPORT, report_guests_to_json(report));
+        report_print_complaints(report, stderr);
+        if (settings->json)
+                return print_json(report_guests_to_json(report));
+        report_print_guests(report, stdout);
+        return print_finish();
+}
+
 enum exit_code command_guests(const struct settings *settings)
 {
         struct report *report = NULL;
         enum exit_code code = EXIT_CODE_DONE;
-        bool printed = true;
         int r = 0;
 
         if (!print_has_guests(settings))
@@ -47,14 +58,7 @@ enum exit_code command_guests(const struct settings *settings)
                 (void)fprintf(stderr, "samepage: cannot list the guests: %s\n", strerror(-r));
                 return EXIT_CODE_FAILED;
         }
-        report_print_complaints(report, stderr);
-        if (settings->json) {
-                printed = print_json(report_guests_to_json(report));
-        } else {
-                report_print_guests(report, stdout);
-                printed = print_finish();
-        }
-        code = printed ? judge(report) : EXIT_CODE_FAILED;
+        code = print_guests(settings, report) ? judge(report) : EXIT_CODE_FAILED;
         report_free(report);
         return code;
 }

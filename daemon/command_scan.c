@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/cleanup.h"
 #include "daemon/command.h"
+#include "daemon/events.h"
 #include "daemon/job.h"
 #include "daemon/print.h"
 #include "daemon/progress.h"
@@ -12,8 +13,29 @@ static void show_progress(void *context, uint64_t done_bytes, uint64_t total_byt
         progress_update(context, done_bytes, total_bytes);
 }
 
+static void tell_progress(void *context, uint64_t done_bytes, uint64_t total_bytes)
+{
+        (void)context;
+        events_print_progress(done_bytes, total_bytes);
+}
+
+static int run_job(const struct settings *settings, struct report **ret, struct failure *failure)
+{
+        struct progress progress = {0};
+        int r = 0;
+
+        if (settings->events)
+                return job_run(settings, &(struct job_observer){.progress = tell_progress}, ret, failure);
+        progress_init(&progress);
+        r = job_run(settings, &(struct job_observer){show_progress, &progress}, ret, failure);
+        progress_deinit(&progress);
+        return r;
+}
+
 static bool print_report(const struct settings *settings, const struct report *report)
 {
+        if (settings->events)
+                return events_print(EVENT_REPORT, report_to_json(report));
         report_print_complaints(report, stderr);
         if (settings->json)
                 return print_json(report_to_json(report));
@@ -21,29 +43,28 @@ static bool print_report(const struct settings *settings, const struct report *r
         return print_finish();
 }
 
+static enum exit_code judge(const struct report *report)
+{
+        if (report_n_scanned(report) == 0)
+                return EXIT_CODE_FAILED;
+        return report->complete ? EXIT_CODE_DONE : EXIT_CODE_PARTLY;
+}
+
 enum exit_code command_scan(const struct settings *settings)
 {
-        struct progress progress = {0};
         struct report *report = NULL;
         struct failure failure = {0};
         enum exit_code code = EXIT_CODE_DONE;
-        int r = 0;
 
         if (!print_has_guests(settings))
                 return EXIT_CODE_USAGE;
-        progress_init(&progress);
-        r = job_run(settings, &(struct job_observer){show_progress, &progress}, &report, &failure);
-        progress_deinit(&progress);
-        if (r < 0) {
+        if (run_job(settings, &report, &failure) < 0) {
                 (void)fprintf(stderr, "samepage: %s\n", failure.text);
+                if (settings->events)
+                        events_print_failure(failure.text);
                 return EXIT_CODE_FAILED;
         }
-        if (report_n_scanned(report) == 0)
-                code = EXIT_CODE_FAILED;
-        else if (!report->complete)
-                code = EXIT_CODE_PARTLY;
-        if (!print_report(settings, report))
-                code = EXIT_CODE_FAILED;
+        code = print_report(settings, report) ? judge(report) : EXIT_CODE_FAILED;
         report_free(report);
         return code;
 }

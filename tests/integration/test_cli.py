@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The contract of the command line: exit codes, the JSON's keys, what a person sees."""
+import json
 import os
 import pty
 import re
@@ -17,11 +18,11 @@ HOST_KEYS = {"name", "kernel", "memory_bytes"}
 GUEST_KEYS = {"name", "uuid", "group", "pid", "via", "found_state", "consistency", "pause_seconds", "pauses", "scan_seconds", "ram_bytes",
               "present_bytes", "absent_bytes", "swapped_bytes", "zero_bytes", "distinct_bytes", "self_sharing_bytes",
               "inter_sharing_bytes", "actual", "blocks", "error"}
-GUEST_ACTUAL_KEYS = {"saved_bytes", "ksm_bytes", "self_bytes", "zero_bytes"}
+GUEST_ACTUAL_KEYS = {"saved_bytes", "ksm_bytes", "self_bytes", "inter_bytes", "zero_bytes"}
 BLOCK_KEYS = {"id", "size_bytes", "present_bytes", "backend", "shared", "page_size", "reader", "ksm_eligible", "reason"}
 IDEAL_KEYS = {"present_bytes", "zero_bytes", "distinct_bytes", "self_sharing_bytes", "inter_sharing_bytes"}
 ACTUAL_KEYS = {"saved_bytes", "self_bytes", "inter_bytes", "zero_bytes"}
-REASON_KEYS = {"reason", "bytes", "guests", "remedy"}
+REASON_KEYS = {"reason", "bytes", "guests", "guest_bytes", "remedy"}
 REASONS = {"shared-mapping", "hugetlb", "not-mergeable", "ksm-off", "not-scanned-yet", "numa", "volatile", "huge-page", "sharing-limit",
            "pinned", "unexplained"}
 COLUMNS = ["GUEST", "GROUP", "RAM", "PRESENT", "ZERO", "SELF", "INTER", "MERGED", "PAUSE"]
@@ -126,6 +127,26 @@ class Reports(unittest.TestCase):
         for g in report["guests"]:
             self.assertEqual((g["found_state"], g["consistency"], g["pauses"], g["via"]), ("running", "exact", 1, "qmp"))
             self.assertIsNone(g["uuid"])
+
+    def test_events(self):
+        """JSON lines, the last one with the report."""
+        done = harness.run("scan", *harness.qmp_arguments(self.both), "--events")
+        self.assertEqual(done.returncode, 0)
+        lines = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual({line["event"] for line in lines[:-1]}, {"PROGRESS"})
+        for line in lines[:-1]:
+            self.assertLessEqual(line["data"]["done_bytes"], line["data"]["total_bytes"])
+        self.assertEqual(lines[-1]["event"], "REPORT")
+        self.assertEqual([g["name"] for g in lines[-1]["data"]["guests"]], ["first", "second"])
+        done = harness.run("guests", *harness.qmp_arguments(self.both), "--events")
+        (line,) = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual((line["event"], line["data"]["schema"]), ("REPORT", "samepage.guests.v1"))
+
+    def test_events_of_a_scan_that_fails(self):
+        done = harness.run("scan", *harness.qmp_arguments(self.both), "--events", "--cpus", "1000")
+        self.assertEqual(done.returncode, 1)
+        (line,) = [json.loads(line) for line in done.stdout.splitlines()]
+        self.assertEqual((line["event"], done.stderr), ("FAILED", f"samepage: {line['data']['desc']}\n"))
 
     def watch_scans(self, *arguments):
         """The threads of scans, of as many as it takes to see some work: one is over in milliseconds."""

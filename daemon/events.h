@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a command tells a program that waits for it: JSON lines in the shape of QMP's events. */
+#pragma once
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Memory is read: {"done_bytes", "total_bytes"}. */
+#define EVENT_PROGRESS "PROGRESS"
+/* The end, with the report as --json would print it. */
+#define EVENT_REPORT "REPORT"
+/* The end without a report: {"desc"}. */
+#define EVENT_FAILED "FAILED"
+
+/**
+ * events_print() - print one event as a line on standard output
+ * @data: taken, also on failure
+ *
+ * Return: whether all of it could be written.
+ */
+bool events_print(const char *event, struct json_object *data);
+
+/* Prints EVENT_PROGRESS. */
+void events_print_progress(uint64_t done_bytes, uint64_t total_bytes);
+
+/* Prints EVENT_FAILED with a sentence. */
+void events_print_failure(const char *sentence);
