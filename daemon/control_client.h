@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One connection of the control socket; private to control.c and control_client.c. */
+#pragma once
+
+#include "daemon/control.h"
+#include "daemon/peer.h"
+#include "qmp/wire.h"
+
+#include <stdbool.h>
+
+/* A request names a few guests; hundreds of them fit. */
+#define CONTROL_LINE_MAX_BYTES (256U << 10)
+/* Replies that may be owed to one client. */
+#define CONTROL_REPLIES_MAX 16
+
+struct control_client {
+        struct control *control;
+        struct peer peer;
+        struct wire wire;
+        sd_event_source *io;
+        sd_event_source *stall; /* runs while half a line has arrived */
+        bool has_ended;         /* it sends no more, but may wait for replies */
+        struct control_reply *replies[CONTROL_REPLIES_MAX];
+        size_t n_replies;
+};
+
+/**
+ * control_client_new() - serve a connection
+ * @fd: taken, also on failure
+ *
+ * Return: 0 or a negative errno.
+ */
+int control_client_new(struct control *control, sd_event *event, int fd, const struct peer *peer,
+                       struct control_client **ret);
+
+struct control_client *control_client_free(struct control_client *client);
+
+/* Sends @object (borrowed) unless the client is behind with reading. */
+void control_client_tell(struct control_client *client, struct json_object *object);
+
+/* What control.c does for its clients. */
+int control_execute(struct control *control, const char *command, struct json_object *arguments,
+                    struct control_reply *reply, struct json_object **ret_value, struct failure *failure);
+/* The connection is of no more use: frees @client. */
+void control_drop(struct control *control, struct control_client *client);

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Who is at the other end of a unix socket, by the kernel's word. */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct peer {
+        uid_t uid;
+        gid_t gid;
+        pid_t pid;
+};
+
+/* Return: 0 or a negative errno. */
+int peer_get(int fd, struct peer *ret);
+
+/**
+ * peer_is_allowed() - whether the other end may give commands
+ * @group: besides root and our own user, the members of this one; (gid_t)-1: nobody else
+ */
+bool peer_is_allowed(int fd, const struct peer *peer, gid_t group);
