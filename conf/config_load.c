@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/cleanup.h"
+#include "conf/config.h"
+#include "conf/config_file.h"
+#include "conf/config_parse.h"
+#include "conf/problems.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+static void free_config(struct config **config)
+{
+        config_free(*config);
+}
+
+/* Whether there is something, be it a link to nothing. */
+static bool is_there(int dir_fd, const char *name)
+{
+        struct stat status = {0};
+
+        return fstatat(dir_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* @path is where @name in @dir_fd is, for messages. */
+static void load_file(struct config *config, int dir_fd, const char *name, const char *path, bool must_exist,
+                      struct problems *problems)
+{
+        CLEANUP_FREE char *text = NULL;
+        struct failure reason = {0};
+        size_t length = 0;
+        int r = config_file_read(dir_fd, name, &text, &length, &reason);
+
+        if (r == -ENOENT && !must_exist && !is_there(dir_fd, name))
+                return;
+        if (r < 0)
+                problems_add(problems, r, path, 0, "%s", reason.text);
+        else
+                config_parse(config, path, text, length, problems);
+}
+
+static void load_drop_ins(struct config *config, const char *folder, struct problems *problems)
+{
+        /* O_DIRECTORY, so this waits for no FIFO. */
+        CLEANUP_CLOSE int dir_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct failure reason = {0};
+        char **names = NULL;
+        size_t n = 0;
+        int r = dir_fd < 0 ? -errno : 0;
+
+        if (r == -ENOENT && !is_there(AT_FDCWD, folder))
+                return;
+        if (dir_fd < 0)
+                r = failure_errno(&reason, r, "cannot be opened");
+        else
+                r = config_file_list(dir_fd, &names, &n, &reason);
+        if (r < 0)
+                problems_add(problems, r, folder, 0, "%s", reason.text);
+        for (size_t i = 0; i < n; i++) {
+                CLEANUP_FREE char *path = NULL;
+
+                if (asprintf(&path, "%s/%s", folder, names[i]) < 0)
+                        path = NULL;
+                if (path)
+                        load_file(config, dir_fd, names[i], path, true, problems);
+                else
+                        problems_add(problems, -ENOMEM, names[i], 0, "out of memory");
+        }
+        config_file_free_list(names, n);
+}
+
+int config_load(const char *path, bool must_exist, config_warn_fn *warn, void *context, struct config **ret,
+                struct failure *failure)
+{
+        struct problems problems = {.warn = warn, .context = context};
+        CLEANUP(free_config) struct config *config = NULL;
+        CLEANUP_FREE char *folder = NULL;
+        int r = config_new(&config);
+
+        if (r == 0 && asprintf(&folder, "%s.d", path) < 0) {
+                folder = NULL;
+                r = -ENOMEM;
+        }
+        if (r < 0)
+                return failure_errno(failure, r, "%s", path);
+        load_file(config, AT_FDCWD, path, path, must_exist, &problems);
+        load_drop_ins(config, folder, &problems);
+        /* The default of the one is longer than a short other. */
+        if (config->jitter_usec > config->interval_usec)
+                config->jitter_usec = config->interval_usec;
+        r = problems_end(&problems, failure);
+        if (r < 0)
+                return r;
+        *ret = TAKE_PTR(config);
+        return 0;
+}
