@@ -34,17 +34,17 @@ _samepage()
 		mapfile -t COMPREPLY < <(compgen -W 'snapshot sliced live' -- "$cur")
 		return
 		;;
-	--guest | --max-pause | --threads | --cpus | --timeout)
+	--guest | --include | --exclude | --max-pause | --threads | --cpus | --timeout)
 		return
 		;;
 	esac
 
 	case $command in
-	guests) words='--qmp --guest --threads --careful --json --events --timeout --runtime-dir --ksm-dir --help' ;;
+	guests) words='--qmp --guest --include --exclude --threads --careful --json --events --timeout --runtime-dir --ksm-dir --help' ;;
 	scan)
-		words='--qmp --guest --mode --max-pause --together --threads --cpus --careful --json --events --timeout --runtime-dir --ksm-dir --help'
+		words='--qmp --guest --include --exclude --mode --max-pause --together --threads --cpus --careful --json --events --timeout --runtime-dir --ksm-dir --help'
 		;;
-	resume) words='--stale --json --runtime-dir --help' ;;
+	resume) words='--stale --json --events --runtime-dir --help' ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 } &&

@@ -15,7 +15,7 @@ static int append(struct patterns *patterns, const char *word, size_t length, st
         char **larger = NULL;
 
         if (length == 0)
-                return failure_set(failure, -EINVAL, "a pattern between quotes is empty");
+                return failure_set(failure, -EINVAL, "an empty pattern");
         if (patterns->n == PATTERNS_MAX)
                 return failure_set(failure, -E2BIG, "more than %d patterns in one list", PATTERNS_MAX);
         larger = reallocarray(patterns->words, patterns->n + 1, sizeof(*larger));
@@ -60,6 +60,11 @@ static int take_plain(const char **text, struct patterns *patterns, struct failu
         if (word[length - 1] == ',')
                 return failure_set(failure, -EINVAL, "patterns stand between blanks, without commas");
         return append(patterns, word, length, failure);
+}
+
+int patterns_add(struct patterns *patterns, const char *word, struct failure *failure)
+{
+        return append(patterns, word, strlen(word), failure);
 }
 
 int patterns_parse(const char *text, struct patterns *ret, struct failure *failure)

@@ -25,6 +25,9 @@ struct patterns {
  */
 int patterns_parse(const char *text, struct patterns *ret, struct failure *failure);
 
+/* Appends one word as it is, blanks and all. Return: 0; -EINVAL, -E2BIG, -ENOMEM with a sentence. */
+int patterns_add(struct patterns *patterns, const char *word, struct failure *failure);
+
 /**
  * patterns_match() - whether one of the words matches @name or is equal to it
  *

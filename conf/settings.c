@@ -92,6 +92,16 @@ static int set_guest(struct settings *settings, const char *argument, struct fai
         return append_word(&settings->guests, argument, failure);
 }
 
+static int set_include(struct settings *settings, const char *argument, struct failure *failure)
+{
+        return patterns_add(&settings->include, argument, failure);
+}
+
+static int set_exclude(struct settings *settings, const char *argument, struct failure *failure)
+{
+        return patterns_add(&settings->exclude, argument, failure);
+}
+
 static int set_mode(struct settings *settings, const char *argument, struct failure *failure)
 {
         for (enum scan_mode mode = 0; mode < SCAN_MODE_MAX_; mode++) {
@@ -207,6 +217,10 @@ const struct settings_option settings_options[] = {
          "a guest, by its QMP socket; may be given more than once", set_qmp},
         {"guest", "NAME", FOR_READING,
          "only the guest of this name; may be given more than once", set_guest},
+        {"include", "PATTERN", FOR_READING,
+         "only guests whose name matches, like 'web*'; may be given more than once", set_include},
+        {"exclude", "PATTERN", FOR_READING,
+         "no guest whose name matches; may be given more than once", set_exclude},
         {"mode", "MODE", SETTINGS_FOR_SCAN,
          "snapshot (default), sliced, or live", set_mode},
         {"max-pause", "MS", SETTINGS_FOR_SCAN,
@@ -223,8 +237,8 @@ const struct settings_option settings_options[] = {
          "only what scans left paused that are dead; end no living scan", set_stale},
         {"json", NULL, FOR_ALL,
          "print JSON", set_json},
-        {"events", NULL, FOR_READING,
-         "print JSON lines for a program that waits: progress, then the report", set_events},
+        {"events", NULL, FOR_ALL,
+         "print JSON lines for a program that waits: progress, then the result", set_events},
         {"timeout", "SECONDS", FOR_READING,
          "how long QEMU may take to answer (default 5)", set_timeout},
         {"runtime-dir", "DIR", FOR_ALL,
@@ -257,6 +271,8 @@ void settings_deinit(struct settings *settings)
 {
         free_list(&settings->qmp_sockets);
         free_list(&settings->guests);
+        patterns_deinit(&settings->include);
+        patterns_deinit(&settings->exclude);
         free(settings->runtime_dir);
         free(settings->ksm_dir);
 }

@@ -4,6 +4,7 @@
 
 #include "base/failure.h"
 #include "conf/cpu_list.h"
+#include "conf/patterns.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,6 +31,8 @@ struct settings_list {
 struct settings {
         struct settings_list qmp_sockets;
         struct settings_list guests; /* only these; empty: all */
+        struct patterns include;     /* only names that match; empty: all */
+        struct patterns exclude;     /* none of these */
         enum scan_mode mode;
         uint64_t max_pause_usec;
         uint64_t timeout_usec; /* of each step of talking to QEMU */

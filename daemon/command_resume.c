@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/text.h"
 #include "daemon/command.h"
+#include "daemon/events.h"
 #include "daemon/print.h"
 #include "qmp/stale.h"
 
@@ -28,10 +29,20 @@ static struct json_object *results_to_json(const struct stale_results *results)
         return root;
 }
 
-static void print_results(const struct stale_results *results)
+static void print_texts(const struct stale_results *results)
 {
         for (size_t i = 0; i < results->count; i++)
                 (void)printf("guest %s: %s\n", results->results[i].guest, results->results[i].sentence.text);
+}
+
+static bool show(const struct settings *settings, const struct stale_results *results)
+{
+        if (settings->events)
+                return events_print(EVENT_REPORT, results_to_json(results));
+        if (settings->json)
+                return print_json(results_to_json(results));
+        print_texts(results);
+        return print_finish();
 }
 
 /* Failed when a guest may still be paused. */
@@ -51,21 +62,16 @@ enum exit_code command_resume(const struct settings *settings)
         struct stale_results results = {0};
         struct failure failure = {0};
         enum exit_code code = EXIT_CODE_DONE;
-        bool printed = true;
 
         if (stale_resume(settings->runtime_dir, !settings->stale, &results, &failure) < 0) {
                 (void)fprintf(stderr, "samepage: %s\n", failure.text);
+                if (settings->events)
+                        events_print_failure(failure.text);
                 return EXIT_CODE_FAILED;
         }
         for (size_t i = 0; i < results.count; i++)
                 text_make_printable(results.results[i].guest);
-        if (settings->json) {
-                printed = print_json(results_to_json(&results));
-        } else {
-                print_results(&results);
-                printed = print_finish();
-        }
-        code = printed ? judge(&results) : EXIT_CODE_FAILED;
+        code = show(settings, &results) ? judge(&results) : EXIT_CODE_FAILED;
         stale_results_deinit(&results);
         return code;
 }

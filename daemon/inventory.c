@@ -129,7 +129,12 @@ static void refuse_names_given_twice(struct inventory *inventory)
 static bool is_wanted(const struct settings *settings, const struct inventory_guest *guest)
 {
         /* A guest that was not reached may be the one that is wanted: its failure is told. */
-        if (settings->guests.n == 0 || !guest->qmp)
+        if (!guest->qmp)
+                return true;
+        if (patterns_match(&settings->exclude, guest->name) ||
+            (settings->include.n > 0 && !patterns_match(&settings->include, guest->name)))
+                return false;
+        if (settings->guests.n == 0)
                 return true;
         for (size_t i = 0; i < settings->guests.n; i++)
                 if (strcmp(settings->guests.words[i], guest->name) == 0)

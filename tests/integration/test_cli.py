@@ -260,6 +260,13 @@ class Reports(unittest.TestCase):
         report = harness.scan(self.both, "--guest", "second")
         self.assertEqual([g["name"] for g in report["guests"]], ["second"])
 
+    def test_guests_chosen_by_pattern(self):
+        for words, names in ((["--include", "f*"], ["first"]), (["--exclude", "f*"], ["second"]), (["--include", "*", "--exclude", "second"], ["first"]),
+                             (["--include", "first", "--include", "sec?nd"], ["first", "second"])):
+            with self.subTest(words=words):
+                self.assertEqual(list(harness.by_name(harness.scan(self.both, *words))), names)
+        self.assertEqual(harness.run("scan", *harness.qmp_arguments(self.both), "--include", "nobody").returncode, 1)
+
     def test_exit_3_when_one_fails(self):
         done = harness.run("scan", *harness.qmp_arguments([self.first]), "--qmp", os.path.join(guests.tmp_dir(), "none"))
         self.assertEqual(done.returncode, 3)
