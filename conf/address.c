@@ -19,13 +19,14 @@ static bool is_port(const char *text)
         return length > 0 && text[length] == '\0' && port > 0 && port <= PORT_MAX;
 }
 
-/* Takes the brackets away from an IPv6 address; false for one that lacks them. */
+/* Takes the brackets away from an IPv6 address. False for one that lacks them, and for what is neither:
+ * getaddrinfo() would take "*" for all addresses. */
 static bool strip_brackets(char **host)
 {
         const size_t length = strlen(*host);
 
         if (**host != '[')
-                return length > 0 && !strchr(*host, ':');
+                return length > 0 && strspn(*host, "0123456789.") == length;
         if ((*host)[length - 1] != ']' || !strchr(*host, ':'))
                 return false;
         (*host)[length - 1] = '\0';

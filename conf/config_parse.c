@@ -309,6 +309,8 @@ static void look_at_section(struct parser *parser, const char *text, size_t leng
                 tell(parser, -EINVAL, "a section without \"]\"");
                 return;
         }
+        (void)snprintf(name, sizeof(name), "%.*s", (int)(bracket - text - 1), text + 1);
+        parser->known_section = config_is_section(name);
         for (const char *rest = bracket + 1; rest < text + length; rest++) {
                 if (*rest == ';' || *rest == '#')
                         break;
@@ -317,8 +319,6 @@ static void look_at_section(struct parser *parser, const char *text, size_t leng
                 tell(parser, -EINVAL, "text behind \"]\"");
                 return;
         }
-        (void)snprintf(name, sizeof(name), "%.*s", (int)(bracket - text - 1), text + 1);
-        parser->known_section = config_is_section(name);
         if (parser->known_section)
                 return;
         closest = closest_section(name);

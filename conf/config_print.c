@@ -56,7 +56,7 @@ void config_print_sample(FILE *file)
         for (const struct config_option *option = config_options; option->section; option++) {
                 if (begins_section(option))
                         (void)fprintf(file, "\n[%s]\n", option->section);
-                (void)fprintf(file, "# %s\n# ", option->help);
+                (void)fprintf(file, "%s# %s\n# ", begins_section(option) ? "" : "\n", option->help);
                 print_argument(file, option);
                 print_range(file, ", ", option);
                 (void)fprintf(file, "\n#%s =%s%s\n", name_of(option), option->default_text[0] ? " " : "",
