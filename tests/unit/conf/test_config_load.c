@@ -241,14 +241,15 @@ static void test_all_errors_of_all_files(void)
 
 static void test_problems_are_limited(void)
 {
-        char text[4096] = "[scan]\n";
+        char text[4096] = "";
+        size_t length = (size_t)snprintf(text, sizeof(text), "[scan]\n");
         struct config_files files;
 
         config_files_start(&files);
         for (unsigned int i = 0; i < CONFIG_PROBLEMS_MAX + 3; i++)
-                strcat(text, "no key and no section\n");
+                length += (size_t)snprintf(text + length, sizeof(text) - length, "no key and no section\n");
         for (unsigned int i = 0; i < CONFIG_PROBLEMS_MAX + 1; i++)
-                strcat(text, "unknown_to_us = 1\n");
+                length += (size_t)snprintf(text + length, sizeof(text) - length, "unknown_to_us = 1\n");
         CU_ASSERT_EQUAL(config_files_load_text(&files, text), -EINVAL);
         CU_ASSERT_EQUAL(files.n_errors, CONFIG_PROBLEMS_MAX + 1);
         CU_ASSERT_EQUAL(files.n_warnings, CONFIG_PROBLEMS_MAX + 1);

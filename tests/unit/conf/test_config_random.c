@@ -56,6 +56,8 @@ static void parse(const char *text, size_t length)
         struct problems problems = {.warn = note, .context = &n};
 
         CU_ASSERT_PTR_NOT_NULL_FATAL(copy);
+        if (!copy)
+                return;
         memcpy(copy, text, length);
         CU_ASSERT_EQUAL_FATAL(config_new(&config), 0);
         config_parse(config, "random", copy, length, &problems);
@@ -79,37 +81,38 @@ static void test_bytes(void)
         }
 }
 
+static const char *const pieces[] = {
+        "[guests]",   "[groups]",
+        "[schedule]", "[scan]",
+        "[history]",  "[metrics]",
+        "[control]",  "[paths]",
+        "[",          "]",
+        "\n",         "\n",
+        "\n",         "\n  ",
+        " = ",        "=",
+        ":",          " ",
+        "\t",         " ;",
+        "#",          "\"",
+        ",",          "*",
+        "web?",       "[a-z]",
+        "\\",         "-",
+        "Mon-Fri",    "Sat",
+        "22:00",      "06:00",
+        "24:00",      "1h",
+        "500ms",      "0",
+        "99999999",   "never",
+        "none",       "forever",
+        "yes",        "live",
+        "0-3,8",      "node0",
+        "[::1]:9747", "1.2.3.4",
+        "/run/x",     "\xef\xbb\xbf",
+        "\r",         "\x01",
+        "\xc2\x9b",   "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+};
+
 /* Pieces that mean something, in any order, and a byte changed here and there. */
 static void test_pieces(void)
 {
-        static const char *const pieces[] = {
-                "[guests]",   "[groups]",
-                "[schedule]", "[scan]",
-                "[history]",  "[metrics]",
-                "[control]",  "[paths]",
-                "[",          "]",
-                "\n",         "\n",
-                "\n",         "\n  ",
-                " = ",        "=",
-                ":",          " ",
-                "\t",         " ;",
-                "#",          "\"",
-                ",",          "*",
-                "web?",       "[a-z]",
-                "\\",         "-",
-                "Mon-Fri",    "Sat",
-                "22:00",      "06:00",
-                "24:00",      "1h",
-                "500ms",      "0",
-                "99999999",   "never",
-                "none",       "forever",
-                "yes",        "live",
-                "0-3,8",      "node0",
-                "[::1]:9747", "1.2.3.4",
-                "/run/x",     "\xef\xbb\xbf",
-                "\r",         "\x01",
-                "\xc2\x9b",   "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
-        };
         const unsigned int n_pieces = sizeof(pieces) / sizeof(pieces[0]);
         unsigned int n_options = 0;
 

@@ -90,7 +90,7 @@ static void test_limit(void)
         struct patterns patterns = {0};
 
         for (size_t i = 0; i <= PATTERNS_MAX; i++)
-                (void)memcpy(text + 2 * i, "a ", 2);
+                (void)snprintf(text + 2 * i, 3, "a ");
         CU_ASSERT_EQUAL(patterns_parse(text, &patterns, NULL), -E2BIG);
         CU_ASSERT_EQUAL(patterns_parse(text + 2, &patterns, NULL), 0);
         CU_ASSERT_EQUAL(patterns.n, PATTERNS_MAX);

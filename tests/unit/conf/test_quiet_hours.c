@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -109,8 +110,7 @@ static void test_what_is_none(void)
                 "Mon 08:00-09:00 Tue 08:00-09:00",
                 "08:00-09:00 # night",
                 "\xff\xff",
-                "Wednesdayyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy "
-                "08:00-09:00",
+                "Wednesdayyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy 08:00-09:00",
         };
 
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -129,7 +129,7 @@ static void test_limit(void)
         struct quiet_hours hours = {0};
 
         for (size_t i = 0; i <= QUIET_HOURS_MAX; i++)
-                memcpy(text + 12 * i, "01:00-02:00 ", 12);
+                (void)snprintf(text + 12 * i, 13, "01:00-02:00 ");
         CU_ASSERT_EQUAL(quiet_hours_parse(text, &hours, NULL), -E2BIG);
         CU_ASSERT_EQUAL(quiet_hours_parse(text + 12, &hours, NULL), 0);
         CU_ASSERT_EQUAL(hours.n, QUIET_HOURS_MAX);
