@@ -67,3 +67,16 @@ int address_parse(const char *text, struct address *ret)
                 return -EINVAL;
         return resolve(host, port, ret);
 }
+
+void address_format(const struct address *address, char text[ADDRESS_TEXT_BYTES])
+{
+        char host[ADDRESS_TEXT_BYTES - 16] = "";
+        char port[8] = "";
+
+        text[0] = '\0';
+        if (address->length == 0 ||
+            getnameinfo((const struct sockaddr *)&address->sockaddr, address->length, host, sizeof(host),
+                        port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+                return;
+        (void)snprintf(text, ADDRESS_TEXT_BYTES, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+}

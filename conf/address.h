@@ -17,3 +17,9 @@ struct address {
  * Return: 0; -EINVAL when it is none; -ENOMEM.
  */
 int address_parse(const char *text, struct address *ret);
+
+/* What address_format() writes: an IPv6 address in brackets, with a scope, and a port. */
+#define ADDRESS_TEXT_BYTES 96
+
+/* The text of an address again; empty where there is none. */
+void address_format(const struct address *address, char text[ADDRESS_TEXT_BYTES]);

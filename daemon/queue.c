@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/queue.h"
+
+#include "base/clock.h"
+#include "daemon/events.h"
+#include "daemon/strv.h"
+#include "daemon/worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct queue {
+        sd_event *event;
+        struct queue_observer observer;
+        sd_event_source *turn; /* begins the next task, from the loop and not from somebody's callback */
+        struct worker *worker;
+        struct task *running;
+        struct json_object *result; /* of the running one */
+        struct task *waiting[QUEUE_MAX];
+        size_t n_waiting;
+        uint64_t last_id;
+        bool is_stopped;
+};
+
+static struct task *free_task(struct task *task)
+{
+        if (task)
+                request_deinit(&task->request);
+        free(task);
+        return NULL;
+}
+
+static void wake(struct queue *queue)
+{
+        (void)sd_event_source_set_enabled(queue->turn, SD_EVENT_ONESHOT);
+}
+
+/* Tells the owner, who may add another task meanwhile, and forgets the task. */
+static void end(struct queue *queue, struct task *task, struct json_object *result,
+                const struct failure *failure)
+{
+        queue->observer.ended(queue->observer.context, task, result, failure);
+        free_task(task);
+}
+
+static int64_t get_number(struct json_object *object, const char *key)
+{
+        struct json_object *value = NULL;
+
+        if (!json_object_is_type(object, json_type_object) || !json_object_object_get_ex(object, key, &value))
+                return 0;
+        return json_object_get_int64(value);
+}
+
+static void on_event(void *context, const char *event, struct json_object *data)
+{
+        struct queue *queue = context;
+        struct task *task = queue->running;
+
+        if (strcmp(event, EVENT_REPORT) == 0) {
+                queue->result = json_object_get(data);
+        } else if (strcmp(event, EVENT_PROGRESS) == 0) {
+                task->done_bytes = (uint64_t)get_number(data, "done_bytes");
+                task->total_bytes = (uint64_t)get_number(data, "total_bytes");
+                if (queue->observer.progress)
+                        queue->observer.progress(queue->observer.context, task);
+        }
+}
+
+static void on_end(void *context, const struct failure *failure)
+{
+        struct queue *queue = context;
+        struct task *task = queue->running;
+        struct json_object *result = queue->result;
+
+        queue->worker = worker_free(queue->worker);
+        queue->running = NULL;
+        queue->result = NULL;
+        end(queue, task, result, failure);
+        json_object_put(result);
+        wake(queue);
+}
+
+static int start(struct queue *queue, struct failure *failure)
+{
+        const struct worker_observer observer = {on_event, on_end, queue};
+        char **arguments = queue->observer.arguments(queue->observer.context, queue->running);
+        int r = 0;
+
+        if (!arguments)
+                return failure_errno(failure, -ENOMEM, "cannot begin");
+        queue->running->begun_usec = clock_now_usec();
+        r = worker_start(queue->event, arguments, &observer, &queue->worker, failure);
+        strv_free(arguments);
+        return r;
+}
+
+static int on_turn(sd_event_source *source, void *context)
+{
+        struct queue *queue = context;
+        struct failure failure = {0};
+        struct task *task = NULL;
+
+        (void)source;
+        if (queue->running || queue->n_waiting == 0)
+                return 0;
+        task = queue->waiting[0];
+        queue->n_waiting--;
+        memmove(queue->waiting, queue->waiting + 1, queue->n_waiting * sizeof(queue->waiting[0]));
+        queue->running = task;
+        if (start(queue, &failure) < 0) {
+                queue->running = NULL;
+                end(queue, task, NULL, &failure);
+                wake(queue);
+        } else if (queue->observer.begun) {
+                queue->observer.begun(queue->observer.context, task);
+        }
+        return 0;
+}
+
+int queue_new(sd_event *event, const struct queue_observer *observer, struct queue **ret)
+{
+        struct queue *queue = calloc(1, sizeof(*queue));
+        int r = 0;
+
+        if (!queue)
+                return -ENOMEM;
+        queue->observer = *observer;
+        queue->event = sd_event_ref(event);
+        r = sd_event_add_defer(event, &queue->turn, on_turn, queue);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(queue->turn, SD_EVENT_OFF);
+        if (r < 0) {
+                queue_free(queue);
+                return r;
+        }
+        *ret = queue;
+        return 0;
+}
+
+struct queue *queue_free(struct queue *queue)
+{
+        if (!queue)
+                return NULL;
+        worker_free(queue->worker);
+        json_object_put(queue->result);
+        free_task(queue->running);
+        for (size_t i = 0; i < queue->n_waiting; i++)
+                free_task(queue->waiting[i]);
+        sd_event_source_disable_unref(queue->turn);
+        sd_event_unref(queue->event);
+        free(queue);
+        return NULL;
+}
+
+int queue_add(struct queue *queue, struct request *request, void *context, uint64_t *ret_id,
+              struct failure *failure)
+{
+        struct task *task = NULL;
+        int r = 0;
+
+        if (queue->is_stopped)
+                r = failure_set(failure, -EBUSY, "the service is ending");
+        else if (queue->n_waiting == QUEUE_MAX)
+                r = failure_set(failure, -EBUSY, "%d requests are waiting already", QUEUE_MAX);
+        else if (!(task = calloc(1, sizeof(*task))))
+                r = failure_errno(failure, -ENOMEM, "cannot take the request");
+        if (r < 0) {
+                request_deinit(request);
+                return r;
+        }
+        *task = (struct task){.id = ++queue->last_id, .request = *request, .context = context};
+        *request = (struct request){0};
+        queue->waiting[queue->n_waiting++] = task;
+        if (ret_id)
+                *ret_id = task->id;
+        wake(queue);
+        return 0;
+}
+
+static void cancel_waiting(struct queue *queue, size_t index)
+{
+        const struct failure failure = {"it was cancelled"};
+        struct task *task = queue->waiting[index];
+
+        queue->n_waiting--;
+        memmove(queue->waiting + index, queue->waiting + index + 1,
+                (queue->n_waiting - index) * sizeof(queue->waiting[0]));
+        task->is_cancelled = true;
+        end(queue, task, NULL, &failure);
+}
+
+static void cancel_running(struct queue *queue)
+{
+        queue->running->is_cancelled = true;
+        worker_cancel(queue->worker);
+}
+
+int queue_cancel(struct queue *queue, uint64_t id)
+{
+        if (queue->running && queue->running->id == id) {
+                cancel_running(queue);
+                return 0;
+        }
+        for (size_t i = 0; i < queue->n_waiting; i++)
+                if (queue->waiting[i]->id == id) {
+                        cancel_waiting(queue, i);
+                        return 0;
+                }
+        return -ENOENT;
+}
+
+void queue_stop(struct queue *queue)
+{
+        queue->is_stopped = true;
+        while (queue->n_waiting > 0)
+                cancel_waiting(queue, 0);
+        if (queue->running)
+                cancel_running(queue);
+}
+
+const struct task *queue_running(const struct queue *queue)
+{
+        return queue->running;
+}
+
+size_t queue_waiting(const struct queue *queue, const struct task *ret_tasks[QUEUE_MAX])
+{
+        for (size_t i = 0; i < queue->n_waiting; i++)
+                ret_tasks[i] = queue->waiting[i];
+        return queue->n_waiting;
+}

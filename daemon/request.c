@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/request.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "daemon/strv.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <glob.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_PAUSE_SECONDS 60.0
+
+const char *request_kind_to_string(enum request_kind kind)
+{
+        static const char *const names[] = {
+                [REQUEST_SCAN] = "scan",
+                [REQUEST_GUESTS] = "guests",
+                [REQUEST_RESUME] = "resume",
+        };
+
+        static_assert(ARRAY_SIZE(names) == REQUEST_KIND_MAX_, "every kind has a name");
+        return names[kind];
+}
+
+const char *request_origin_to_string(enum request_origin origin)
+{
+        static const char *const names[] = {
+                [REQUEST_BY_SCHEDULE] = "schedule", [REQUEST_BY_CONTROL] = "control",
+                [REQUEST_BY_METADATA] = "metadata", [REQUEST_BY_SUSPEND] = "suspend",
+                [REQUEST_BY_SERVICE] = "service",
+        };
+
+        static_assert(ARRAY_SIZE(names) == REQUEST_ORIGIN_MAX_, "every origin has a name");
+        return names[origin];
+}
+
+void request_init(struct request *request, enum request_kind kind, enum request_origin origin,
+                  const struct config *config)
+{
+        *request = (struct request){
+                .kind = kind,
+                .origin = origin,
+                .mode = config->mode,
+                .max_pause_usec = config->max_pause_usec,
+                .together = config->together,
+        };
+}
+
+void request_deinit(struct request *request)
+{
+        for (size_t i = 0; i < request->guests.n; i++)
+                free(request->guests.words[i]);
+        free(request->guests.words);
+        request->guests = (struct settings_list){0};
+}
+
+int request_add_guest(struct request *request, const char *name)
+{
+        struct settings_list *guests = &request->guests;
+        char **larger = NULL;
+
+        if (guests->n == SETTINGS_MAX_GUESTS)
+                return -E2BIG;
+        larger = reallocarray(guests->words, guests->n + 1, sizeof(*larger));
+        if (!larger)
+                return -ENOMEM;
+        guests->words = larger;
+        guests->words[guests->n] = strdup(name);
+        if (!guests->words[guests->n])
+                return -ENOMEM;
+        guests->n++;
+        return 0;
+}
+
+static int read_guests(struct request *request, struct json_object *value, struct failure *failure)
+{
+        if (!json_object_is_type(value, json_type_array))
+                return failure_set(failure, -EINVAL, "\"guests\" is no list of names");
+        for (size_t i = 0; i < json_object_array_length(value); i++) {
+                struct json_object *name = json_object_array_get_idx(value, i);
+                int r = 0;
+
+                if (!json_object_is_type(name, json_type_string))
+                        return failure_set(failure, -EINVAL, "\"guests\" is no list of names");
+                r = request_add_guest(request, json_object_get_string(name));
+                if (r < 0)
+                        return failure_errno(failure, r, "cannot take the names of the guests");
+        }
+        return 0;
+}
+
+static int read_mode(struct request *request, struct json_object *value, struct failure *failure)
+{
+        for (int mode = 0; mode < SCAN_MODE_MAX_ && json_object_is_type(value, json_type_string); mode++) {
+                if (strcmp(json_object_get_string(value), scan_mode_to_string((enum scan_mode)mode)) != 0)
+                        continue;
+                request->mode = (enum scan_mode)mode;
+                return 0;
+        }
+        return failure_set(failure, -EINVAL, "\"mode\" is none of snapshot, sliced, live");
+}
+
+static int read_max_pause(struct request *request, struct json_object *value, struct failure *failure)
+{
+        const bool is_number =
+                json_object_is_type(value, json_type_double) || json_object_is_type(value, json_type_int);
+        const double seconds = is_number ? json_object_get_double(value) : 0;
+
+        /* Written so that NaN is refused. */
+        if (!(seconds >= 0.001 && seconds <= MAX_PAUSE_SECONDS))
+                return failure_set(failure, -EINVAL, "\"max_pause_seconds\" is no number from 0.001 to %.0f",
+                                   MAX_PAUSE_SECONDS);
+        request->max_pause_usec = (uint64_t)(seconds * USEC_PER_SEC + 0.5);
+        return 0;
+}
+
+static int read_together(struct request *request, struct json_object *value, struct failure *failure)
+{
+        if (!json_object_is_type(value, json_type_boolean))
+                return failure_set(failure, -EINVAL, "\"together\" is neither true nor false");
+        request->together = json_object_get_boolean(value);
+        return 0;
+}
+
+int request_read(struct request *request, struct json_object *arguments, struct failure *failure)
+{
+        static const struct {
+                const char *key;
+                int (*read)(struct request *request, struct json_object *value, struct failure *failure);
+        } keys[] = {
+                {"guests", read_guests},
+                {"mode", read_mode},
+                {"max_pause_seconds", read_max_pause},
+                {"together", read_together},
+        };
+
+        if (!arguments)
+                return 0;
+        json_object_object_foreach(arguments, key, value)
+        {
+                size_t i = 0;
+                int r = 0;
+
+                while (i < ARRAY_SIZE(keys) && strcmp(keys[i].key, key) != 0)
+                        i++;
+                if (i == ARRAY_SIZE(keys))
+                        return failure_set(failure, -EINVAL, "\"%s\" is no argument of this command", key);
+                r = keys[i].read(request, value, failure);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+/* A pattern that matches this name only. */
+static void add_literally(struct strv *strv, const char *name)
+{
+        CLEANUP_FREE char *escaped = calloc(2, strlen(name) + 1);
+        char *to = escaped;
+
+        if (!escaped) {
+                strv->error = -ENOMEM;
+                return;
+        }
+        for (; *name; name++) {
+                if (strchr("\\*?[", *name))
+                        *to++ = '\\';
+                *to++ = *name;
+        }
+        strv_add(strv, "--exclude=%s", escaped);
+}
+
+static void add_sockets(struct strv *strv, const struct config *config)
+{
+        glob_t found = {0};
+        int flags = GLOB_NOSORT;
+
+        for (size_t i = 0; i < config->qmp_sockets.n; i++) {
+                (void)glob(config->qmp_sockets.words[i], flags, NULL, &found);
+                flags |= GLOB_APPEND;
+        }
+        for (size_t i = 0; i < found.gl_pathc && i < SETTINGS_MAX_GUESTS; i++) {
+                bool is_twice = false;
+
+                for (size_t j = 0; j < i && !is_twice; j++)
+                        is_twice = strcmp(found.gl_pathv[i], found.gl_pathv[j]) == 0;
+                if (!is_twice)
+                        strv_add(strv, "--qmp=%s", found.gl_pathv[i]);
+        }
+        globfree(&found);
+}
+
+static void add_guests(struct strv *strv, const struct request *request, const struct config *config,
+                       const struct settings_list *skip)
+{
+        add_sockets(strv, config);
+        for (size_t i = 0; i < request->guests.n; i++)
+                strv_add(strv, "--guest=%s", request->guests.words[i]);
+        for (size_t i = 0; i < config->include.n; i++)
+                strv_add(strv, "--include=%s", config->include.words[i]);
+        for (size_t i = 0; i < config->exclude.n; i++)
+                strv_add(strv, "--exclude=%s", config->exclude.words[i]);
+        for (size_t i = 0; skip && i < skip->n; i++)
+                add_literally(strv, skip->words[i]);
+        strv_add(strv, "--timeout=%llu", (unsigned long long)(config->timeout_usec / USEC_PER_SEC));
+        strv_add(strv, "--ksm-dir=%s", config->ksm_dir);
+        if (config->careful)
+                strv_add(strv, "--careful");
+        if (config->threads > 0)
+                strv_add(strv, "--threads=%u", config->threads);
+}
+
+/* As --cpus takes it: numbers, one by one. */
+static void add_cpus(struct strv *strv, const cpu_set_t *cpus)
+{
+        CLEANUP_FREE char *list = NULL;
+        size_t length = 0;
+        FILE *out = open_memstream(&list, &length);
+
+        if (!out) {
+                strv->error = -ENOMEM;
+                return;
+        }
+        for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+                if (CPU_ISSET(cpu, cpus))
+                        (void)fprintf(out, "%s%d", ftell(out) > 0 ? "," : "", cpu);
+        if (fclose(out) == 0)
+                strv_add(strv, "--cpus=%s", list);
+        else
+                strv->error = -ENOMEM;
+}
+
+static void add_scan(struct strv *strv, const struct request *request, const struct config *config)
+{
+        const uint64_t msec = request->max_pause_usec / USEC_PER_MSEC;
+
+        strv_add(strv, "--mode=%s", scan_mode_to_string(request->mode));
+        strv_add(strv, "--max-pause=%llu", (unsigned long long)(msec > 0 ? msec : 1));
+        if (request->together)
+                strv_add(strv, "--together");
+        if (config->cpus.chosen)
+                add_cpus(strv, &config->cpus.set);
+}
+
+int request_arguments(const struct request *request, const struct config *config,
+                      const struct settings_list *skip, char ***ret)
+{
+        struct strv strv = {0};
+
+        strv_add(&strv, "samepage");
+        strv_add(&strv, "%s", request_kind_to_string(request->kind));
+        strv_add(&strv, "--events");
+        strv_add(&strv, "--runtime-dir=%s", config->runtime_dir);
+        if (request->kind == REQUEST_RESUME)
+                strv_add(&strv, "--stale");
+        else
+                add_guests(&strv, request, config, skip);
+        if (request->kind == REQUEST_SCAN)
+                add_scan(&strv, request, config);
+        return strv_end(&strv, ret);
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the service is asked to do, by whom, and the command line that does it. */
+#pragma once
+
+#include "base/failure.h"
+#include "conf/config.h"
+#include "conf/settings.h"
+
+#include <json-c/json.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum request_kind {
+        REQUEST_SCAN,
+        REQUEST_GUESTS, /* list them */
+        REQUEST_RESUME, /* what a dead scan left paused */
+        REQUEST_KIND_MAX_,
+};
+
+/* Who wants it. */
+enum request_origin {
+        REQUEST_BY_SCHEDULE,
+        REQUEST_BY_CONTROL,  /* somebody at the control socket */
+        REQUEST_BY_METADATA, /* libvirt metadata of a domain */
+        REQUEST_BY_SUSPEND,  /* a domain that was suspended */
+        REQUEST_BY_SERVICE,  /* the service itself */
+        REQUEST_ORIGIN_MAX_,
+};
+
+/**
+ * struct request - one thing to do; initialise with request_init()
+ * @guests: only these; empty: all that the configuration takes
+ * @mode, @max_pause_usec, @together: of a scan
+ */
+struct request {
+        enum request_kind kind;
+        enum request_origin origin;
+        struct settings_list guests;
+        enum scan_mode mode;
+        uint64_t max_pause_usec;
+        bool together;
+};
+
+const char *request_kind_to_string(enum request_kind kind);
+const char *request_origin_to_string(enum request_origin origin);
+
+/* A request about all guests, as the configuration says. */
+void request_init(struct request *request, enum request_kind kind, enum request_origin origin,
+                  const struct config *config);
+
+void request_deinit(struct request *request);
+
+/* Makes it about this guest (too). Return: 0; -E2BIG; -ENOMEM. */
+int request_add_guest(struct request *request, const char *name);
+
+/**
+ * request_read() - take over what a client of the control socket asks for
+ * @arguments: {"guests": [NAME…], "mode", "max_pause_seconds", "together"}, each optional; may be NULL
+ *
+ * Return: 0; -EINVAL for a wrong type or value, or a key that is not known, with a sentence.
+ */
+int request_read(struct request *request, struct json_object *arguments, struct failure *failure);
+
+/**
+ * request_arguments() - the command line of samepage(1) for it
+ * @skip: names that are left out; may be NULL
+ * @ret: NULL-terminated; strv_free() it
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int request_arguments(const struct request *request, const struct config *config,
+                      const struct settings_list *skip, char ***ret);

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The guests that the last scans met: when each was paused last, and whether its QEMU still lives. */
+#pragma once
+
+#include "conf/settings.h"
+#include "daemon/report.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <systemd/sd-event.h>
+
+struct roster;
+
+/**
+ * roster_new() - nobody known yet
+ * @gone: called when the process of a guest ended and the guest was struck off
+ */
+int roster_new(sd_event *event, void (*gone)(void *context, const char *name), void *context,
+               struct roster **ret);
+
+struct roster *roster_free(struct roster *roster);
+
+/* Takes over the guests of a report; with @all, those that it does not name are struck off. */
+int roster_note(struct roster *roster, const struct report *report, bool all);
+
+/**
+ * roster_paused_since() - who was paused by us less than @gap_usec ago
+ * @ret: appended to; the caller frees words and list
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int roster_paused_since(const struct roster *roster, uint64_t gap_usec, struct settings_list *ret);
+
+/* All names, borrowed until the next change: @ret has roster_n() of them. */
+const char *const *roster_names(struct roster *roster);
+size_t roster_n(const struct roster *roster);

@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * From a request to what comes of it. A scan's report arrives as JSON from the process that made it, becomes a struct
+ * report, gets the trust groups of the configuration, and goes to the roster, the metrics, the history and whoever
+ * asked for it. After a scan that ended without a report, what it may have left paused is resumed.
+ */
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "daemon/log.h"
+#include "daemon/report_json.h"
+#include "daemon/report_parse.h"
+#include "daemon/service_state.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <time.h>
+
+void service_request(struct service *service, struct request *request)
+{
+        struct failure failure = {0};
+
+        if (queue_add(service->queue, request, NULL, NULL, &failure) < 0)
+                log_say(LOG_LEVEL_WARNING, "a scan is left out: %s", failure.text);
+}
+
+void service_guest_gone(void *context, const char *name)
+{
+        struct service *service = context;
+
+        log_say(LOG_LEVEL_INFO, "guest %s is gone", name);
+        (void)metrics_keep_guests(service->metrics, roster_names(service->roster), roster_n(service->roster));
+}
+
+static void free_words(struct settings_list *list)
+{
+        for (size_t i = 0; i < list->n; i++)
+                free(list->words[i]);
+        free(list->words);
+}
+
+/* Guests that were paused a moment ago are left out, unless nobody is going to be paused. */
+static char **on_arguments(void *context, const struct task *task)
+{
+        struct service *service = context;
+        CLEANUP(free_words) struct settings_list skip = {0};
+        char **arguments = NULL;
+
+        if (task->request.kind == REQUEST_SCAN && task->request.mode != SCAN_MODE_LIVE &&
+            roster_paused_since(service->roster, service->config->min_gap_usec, &skip) < 0)
+                return NULL;
+        service->skips_some = skip.n > 0;
+        return request_arguments(&task->request, service->config, &skip, &arguments) < 0 ? NULL : arguments;
+}
+
+static void tell(struct service *service, const char *event, const struct task *task)
+{
+        if (service->control)
+                control_broadcast(service->control, event, service_task_to_json(task));
+}
+
+static void on_begun(void *context, const struct task *task)
+{
+        struct service *service = context;
+
+        service_timers_count_paused(service);
+        if (task->request.kind != REQUEST_SCAN)
+                return;
+        (void)sd_notify(0, "STATUS=Scanning");
+        tell(service, "SCAN_STARTED", task);
+}
+
+static void on_progress(void *context, const struct task *task)
+{
+        tell(context, "SCAN_PROGRESS", task);
+}
+
+static int set_groups(const struct service *service, struct report *report)
+{
+        for (size_t i = 0; i < report->n_guests; i++) {
+                struct report_guest *guest = &report->guests[i];
+                const char *group = config_group_of(service->config, guest->name);
+
+                /* A domain may bring one of its own; the configuration is stronger. */
+                if (!group)
+                        continue;
+                free(guest->group);
+                guest->group = strdup(group);
+                if (!guest->group)
+                        return -ENOMEM;
+        }
+        return 0;
+}
+
+static void keep_in_history(struct service *service, const struct report *report)
+{
+        const uint64_t now = (uint64_t)time(NULL);
+        const uint64_t retention = service->config->retention_usec / USEC_PER_SEC;
+        struct failure failure = {0};
+        int r = 0;
+
+        if (!service->history)
+                return;
+        r = history_add(service->history, report, &failure);
+        if (r != 0)
+                log_say(LOG_LEVEL_WARNING, "history: %s", failure.text);
+        if (r < 0 || service->config->retention_usec == USEC_INFINITY || retention >= now)
+                return;
+        if (history_forget(service->history, now - retention, &failure) != 0)
+                log_say(LOG_LEVEL_WARNING, "history: %s", failure.text);
+}
+
+static void keep_in_metrics(struct service *service, const struct report *report, bool all)
+{
+        int r = roster_note(service->roster, report, all);
+
+        if (r == 0)
+                r = all ? metrics_note_report(service->metrics, report)
+                        : metrics_note_chosen(service->metrics, report);
+        if (r == 0 && all)
+                r = metrics_keep_guests(service->metrics, roster_names(service->roster),
+                                        roster_n(service->roster));
+        if (r < 0)
+                log_say(LOG_LEVEL_WARNING, "metrics: out of memory");
+}
+
+static void complain(const struct report *report)
+{
+        for (size_t i = 0; i < report->n_guests; i++) {
+                const struct report_guest *guest = &report->guests[i];
+
+                if (guest->error.text[0])
+                        log_say(LOG_LEVEL_WARNING, "guest %s: %s", guest->name, guest->error.text);
+                else if (guest->note.text[0])
+                        log_say(LOG_LEVEL_NOTICE, "guest %s: %s", guest->name, guest->note.text);
+        }
+}
+
+static void summarise(const struct task *task, const struct report *report)
+{
+        const double seconds = (double)(clock_now_usec() - task->begun_usec) / USEC_PER_SEC;
+
+        log_say(LOG_LEVEL_INFO, "scan %s: %zu of %zu guests in %.1f s (%s)", report->id,
+                report_n_scanned(report), report->n_guests, seconds,
+                request_origin_to_string(task->request.origin));
+        (void)sd_notifyf(0, "STATUS=Idle; last scan: %zu of %zu guests", report_n_scanned(report),
+                         report->n_guests);
+}
+
+/* Return: the report as JSON, for whoever asked for it; NULL with a sentence. */
+static struct json_object *take_report(struct service *service, const struct task *task,
+                                       struct json_object *result, struct failure *failure)
+{
+        const bool all = task->request.guests.n == 0 && !service->skips_some;
+        struct report *report = NULL;
+        struct json_object *json = NULL;
+        int r = report_parse(result, &report, failure);
+
+        if (r < 0)
+                return NULL;
+        r = set_groups(service, report);
+        json = r < 0 ? NULL : report_to_json(report);
+        if (json) {
+                complain(report);
+                summarise(task, report);
+                keep_in_metrics(service, report, all);
+                keep_in_history(service, report);
+                json_object_put(service->last_report);
+                service->last_report = json_object_get(json);
+        } else {
+                (void)failure_errno(failure, -ENOMEM, "cannot keep the report");
+        }
+        report_free(report);
+        return json;
+}
+
+static struct json_object *take_guests(const struct service *service, struct json_object *result,
+                                       struct failure *failure)
+{
+        struct report *report = NULL;
+        struct json_object *json = NULL;
+
+        if (report_parse_guests(result, &report, failure) < 0)
+                return NULL;
+        if (set_groups(service, report) == 0)
+                json = report_guests_to_json(report);
+        if (!json)
+                (void)failure_errno(failure, -ENOMEM, "cannot keep the list");
+        report_free(report);
+        return json;
+}
+
+/* Says who was still paused. */
+static struct json_object *take_resumed(struct json_object *result)
+{
+        struct json_object *guests = NULL;
+
+        (void)json_object_object_get_ex(result, "guests", &guests);
+        for (size_t i = 0; guests && i < json_object_array_length(guests); i++) {
+                struct json_object *guest = json_object_array_get_idx(guests, i);
+                struct json_object *name = NULL;
+                struct json_object *sentence = NULL;
+
+                (void)json_object_object_get_ex(guest, "name", &name);
+                (void)json_object_object_get_ex(guest, "sentence", &sentence);
+                log_say(LOG_LEVEL_WARNING, "guest %s: %s", name ? json_object_get_string(name) : "?",
+                        sentence ? json_object_get_string(sentence) : "it was found paused");
+        }
+        return json_object_get(result);
+}
+
+static void resume_left_overs(struct service *service)
+{
+        struct request request;
+
+        if (service->is_stopping)
+                return;
+        request_init(&request, REQUEST_RESUME, REQUEST_BY_SERVICE, service->config);
+        service_request(service, &request);
+}
+
+static void scan_failed(struct service *service, const struct task *task, const struct failure *failure)
+{
+        metrics_note_scan_failed(service->metrics, task->is_cancelled ? METRICS_SCAN_RESULT_CANCELLED
+                                                                      : METRICS_SCAN_RESULT_FAILED);
+        log_say(task->is_cancelled ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERROR, "a scan (%s) has no report: %s",
+                request_origin_to_string(task->request.origin), failure->text);
+        (void)sd_notifyf(0, "STATUS=Idle; the last scan failed: %s", failure->text);
+        if (task->begun_usec > 0)
+                resume_left_overs(service);
+}
+
+static struct json_object *take_result(struct service *service, const struct task *task,
+                                       struct json_object *result, struct failure *failure)
+{
+        if (!result)
+                return NULL;
+        switch (task->request.kind) {
+        case REQUEST_SCAN:
+                return take_report(service, task, result, failure);
+        case REQUEST_GUESTS:
+                return take_guests(service, result, failure);
+        case REQUEST_RESUME:
+                return take_resumed(result);
+        case REQUEST_KIND_MAX_:
+                break;
+        }
+        return NULL;
+}
+
+static void on_ended(void *context, struct task *task, struct json_object *result,
+                     const struct failure *failure)
+{
+        struct service *service = context;
+        struct failure reason = *failure;
+        struct json_object *value = take_result(service, task, result, &reason);
+
+        if (!value && task->request.kind == REQUEST_SCAN)
+                scan_failed(service, task, &reason);
+        else if (!value)
+                log_say(LOG_LEVEL_WARNING, "%s: %s", request_kind_to_string(task->request.kind), reason.text);
+        if (task->request.kind == REQUEST_SCAN)
+                tell(service, "SCAN_ENDED", task);
+        if (task->context)
+                control_reply_send(task->context, json_object_get(value), &reason);
+        json_object_put(value);
+        service_timers_count_paused(service);
+        service_end_if_idle(service);
+}
+
+struct queue_observer service_queue_observer(struct service *service)
+{
+        return (struct queue_observer){on_arguments, on_begun, on_progress, on_ended, service};
+}

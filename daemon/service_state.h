@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * All that the service owns, which one thread does; private to the service_*.c files:
+ *
+ *      service.c            start, signals, the configuration, the end
+ *      service_timers.c     the schedule, and guests that are paused
+ *      service_requests.c   what is to be done, and what is done with its result
+ *      service_commands.c   the commands of the control socket
+ */
+#pragma once
+
+#include "conf/config.h"
+#include "daemon/control.h"
+#include "daemon/history.h"
+#include "daemon/metrics.h"
+#include "daemon/metrics_server.h"
+#include "daemon/queue.h"
+#include "daemon/report.h"
+#include "daemon/roster.h"
+
+#include <systemd/sd-event.h>
+
+struct service {
+        sd_event *event;
+        const char *config_path;
+        bool must_exist;
+        struct config *config;
+        struct queue *queue;
+        struct roster *roster;
+        struct history *history; /* NULL when none is kept */
+        struct metrics *metrics;
+        struct metrics_server *metrics_server; /* NULL when there are no metrics */
+        struct control *control;               /* NULL when there is no control socket */
+        sd_event_source *schedule;             /* the next scan */
+        sd_event_source *paused;               /* looks how many guests are paused, while some may be */
+        struct json_object *last_report;       /* of the last scan that has one, as JSON; may be NULL */
+        bool skips_some; /* the running scan leaves guests out, for the gap between pauses */
+        bool is_stopping;
+};
+
+/* service_timers.c */
+
+/* Starts both timers. */
+int service_timers_init(struct service *service);
+void service_timers_deinit(struct service *service);
+/* Has the schedule begin anew, as after a start or with another interval. */
+void service_timers_begin(struct service *service);
+/* Counts guests that are paused, now and as long as there are any. */
+void service_timers_count_paused(struct service *service);
+
+/* service_requests.c */
+
+/**
+ * service_request() - have something done for nobody in particular
+ * @request: moved
+ */
+void service_request(struct service *service, struct request *request);
+
+/* The queue's observer. */
+struct queue_observer service_queue_observer(struct service *service);
+
+/* The roster's: a guest's process ended. */
+void service_guest_gone(void *context, const char *name);
+
+/* service_commands.c */
+
+/* Who executes the commands of the control socket. */
+struct control_server service_control_server(struct service *service);
+
+/* A task as JSON. */
+struct json_object *service_task_to_json(const struct task *task);
+
+/* service.c */
+
+/* Ends the loop once nothing runs any more. */
+void service_end_if_idle(struct service *service);
