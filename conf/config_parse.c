@@ -16,13 +16,12 @@
 #include "conf/config_parse.h"
 
 #include "base/cleanup.h"
-#include "conf/spelling.h"
+#include "conf/config_suggest.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <ini.h>
 #include <stdarg.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,44 +76,9 @@ __attribute__((format(printf, 3, 4))) static void tell(struct parser *parser, in
 
 /* ---- What inih hands over ---- */
 
-static const char *closest_section(const char *name)
-{
-        const char *closest = NULL;
-        size_t least = SIZE_MAX;
-
-        for (const struct config_option *option = config_options; option->section; option++) {
-                const size_t distance = spelling_distance(option->section, name);
-
-                if (distance >= least || !spelling_is_close(distance, option->section))
-                        continue;
-                least = distance;
-                closest = option->section;
-        }
-        return closest;
-}
-
-/* The key meant by @key in @section; the same key in another section is nearer than another key. */
-static const struct config_option *closest_option(const char *section, const char *key)
-{
-        const struct config_option *closest = NULL;
-        size_t least = SIZE_MAX;
-
-        for (const struct config_option *option = config_options; option->section; option++) {
-                size_t distance = option->key ? spelling_distance(option->key, key) : SIZE_MAX;
-
-                if (distance > 0 && strcmp(option->section, section) != 0)
-                        continue;
-                if (distance >= least || !spelling_is_close(distance, option->key))
-                        continue;
-                least = distance;
-                closest = option;
-        }
-        return closest;
-}
-
 static void tell_unknown_key(struct parser *parser, const char *section, const char *key)
 {
-        const struct config_option *closest = closest_option(section, key);
+        const struct config_option *closest = config_suggest_option(section, key);
 
         if (!closest && section[0] == '\0')
                 tell(parser, 0, "%.*s: stands before the first section, and is ignored", NAME_BYTES, key);
@@ -321,7 +285,7 @@ static void look_at_section(struct parser *parser, const char *text, size_t leng
         }
         if (parser->known_section)
                 return;
-        closest = closest_section(name);
+        closest = config_suggest_section(name);
         tell(parser, 0, "[%s]: unknown section, which is ignored%s%s%s", name,
              closest ? "; did you mean [" : "", closest ? closest : "", closest ? "]?" : "");
 }

@@ -60,11 +60,12 @@ static void test_drop_ins_in_order(void)
         config_files_write(&files, "main.d/100.conf", "[scan]\nthreads = 100\ncpus = 1-2\n");
         config_files_write(&files, "main.d/Z.conf", "[guests]\ninclude = z\n");
         config_files_write(&files, "main.d/a.conf", "[guests]\ninclude = d e\n");
-        config_files_write(&files, "main.d/.hidden.conf", "[scan]\nthreads = 7\n");
+        config_files_write(&files, "main.d/.hidden.conf", "[scan]\nthreads = 7\ntogether = yes\n");
         config_files_write(&files, "main.d/zz.conf~", "[scan]\nthreads = 8\n");
         config_files_write(&files, "main.d/zzconf", "[scan]\nthreads = 9\n");
         CU_ASSERT_EQUAL_FATAL(config_files_load(&files, true), 0);
         CU_ASSERT_EQUAL(files.config->threads, 20);
+        CU_ASSERT_FALSE(files.config->together);
         CU_ASSERT_EQUAL(CPU_COUNT(&files.config->cpus.set), 2);
         CU_ASSERT_EQUAL_FATAL(files.config->include.n, 2);
         CU_ASSERT_STRING_EQUAL(files.config->include.words[0], "d");
