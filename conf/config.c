@@ -15,7 +15,7 @@
 #define HOUR (60 * MIN)
 #define DAY  (24 * HOUR)
 /* A hundred years and a bit: what is longer is a slip. */
-#define LONGEST (5250 * 7 * DAY)
+#define LONGEST (5250 * (7 * DAY))
 
 /* A guest that stands still for longer than this has lost its clients anyway. */
 #define MAX_PAUSE_MOST MIN

@@ -113,7 +113,11 @@ int config_file_list(int dir_fd, char ***ret_names, size_t *ret_n, struct failur
                 return failure_errno(failure, -errno, "cannot be listed");
         (void)TAKE_FD(fd);
         names = calloc(CONFIG_DROP_INS_MAX, sizeof(*names));
-        r = names ? collect(dir, names, &n, failure) : failure_set(failure, -ENOMEM, "out of memory");
+        if (!names) {
+                (void)closedir(dir);
+                return failure_set(failure, -ENOMEM, "out of memory");
+        }
+        r = collect(dir, names, &n, failure);
         (void)closedir(dir);
         if (r < 0) {
                 config_file_free_list(names, n);

@@ -78,12 +78,12 @@ int config_load(const char *path, bool must_exist, config_warn_fn *warn, void *c
         CLEANUP_FREE char *folder = NULL;
         int r = config_new(&config);
 
-        if (r == 0 && asprintf(&folder, "%s.d", path) < 0) {
-                folder = NULL;
-                r = -ENOMEM;
-        }
         if (r < 0)
                 return failure_errno(failure, r, "%s", path);
+        if (asprintf(&folder, "%s.d", path) < 0) {
+                folder = NULL;
+                return failure_errno(failure, -ENOMEM, "%s", path);
+        }
         load_file(config, AT_FDCWD, path, path, must_exist, &problems);
         load_drop_ins(config, folder, &problems);
         /* The default of the one is longer than a short other. */

@@ -16,8 +16,8 @@ static const struct {
         const char *name;
         uint64_t usec;
 } units[] = {
-        {"w", 7 * 24 * 3600 * USEC_PER_SEC},
-        {"d", 24 * 3600 * USEC_PER_SEC},
+        {"w", 7 * (24 * (3600 * USEC_PER_SEC))},
+        {"d", 24 * (3600 * USEC_PER_SEC)},
         {"h", 3600 * USEC_PER_SEC},
         {"min", 60 * USEC_PER_SEC},
         {"s", USEC_PER_SEC},
