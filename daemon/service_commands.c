@@ -111,11 +111,6 @@ static int check_gap(const struct service *service, const struct request *reques
                                         (unsigned long long)(service->config->min_gap_usec / USEC_PER_SEC));
                 free(recent.words[i]);
         }
-        if (r == 0 && request->guests.n == 0 && recent.n > 0 && recent.n == roster_n(service->roster))
-                r = failure_set(
-                        failure, -EAGAIN,
-                        "all guests were paused less than %llu s ago (min_gap): try later, or the mode live",
-                        (unsigned long long)(service->config->min_gap_usec / USEC_PER_SEC));
         free(recent.words);
         return r;
 }

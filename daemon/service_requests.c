@@ -51,6 +51,7 @@ static char **on_arguments(void *context, const struct task *task)
             roster_paused_since(service->roster, service->config->min_gap_usec, &skip) < 0)
                 return NULL;
         service->skips_some = skip.n > 0;
+        service->skips_all = false;
         return request_arguments(&task->request, service->config, &skip, &arguments) < 0 ? NULL : arguments;
 }
 
@@ -159,6 +160,13 @@ static struct json_object *take_report(struct service *service, const struct tas
 
         if (r < 0)
                 return NULL;
+        service->skips_all = service->skips_some && report->n_guests == 0;
+        if (service->skips_all) {
+                report_free(report);
+                (void)failure_set(failure, 0, "all guests were paused less than %llu s ago (min_gap)",
+                                  (unsigned long long)(service->config->min_gap_usec / USEC_PER_SEC));
+                return NULL;
+        }
         r = set_groups(service, report);
         json = r < 0 ? NULL : report_to_json(report);
         if (json) {
@@ -256,9 +264,9 @@ static void on_ended(void *context, struct task *task, struct json_object *resul
         struct failure reason = *failure;
         struct json_object *value = take_result(service, task, result, &reason);
 
-        if (!value && task->request.kind == REQUEST_SCAN)
+        if (!value && task->request.kind == REQUEST_SCAN && !service->skips_all)
                 scan_failed(service, task, &reason);
-        else if (!value)
+        else if (!value && task->request.kind != REQUEST_SCAN)
                 log_say(LOG_LEVEL_WARNING, "%s: %s", request_kind_to_string(task->request.kind), reason.text);
         if (task->request.kind == REQUEST_SCAN)
                 tell(service, "SCAN_ENDED", task);

@@ -35,6 +35,7 @@ struct service {
         sd_event_source *paused;               /* looks how many guests are paused, while some may be */
         struct json_object *last_report;       /* of the last scan that has one, as JSON; may be NULL */
         bool skips_some; /* the running scan leaves guests out, for the gap between pauses */
+        bool skips_all;  /* it turned out that nobody was left */
         bool is_stopping;
 };
 

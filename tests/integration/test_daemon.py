@@ -1,0 +1,335 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""samepaged with real guests: what it does by itself, what it is asked to, and that nothing of it leaves a guest paused."""
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import unittest
+
+import daemon
+import guests
+import harness
+from daemon import Daemon, Refused
+from guests import Guest
+
+
+class WithGuests(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        content = guests.content_file(64, equal_mib=4, zero_mib=4, seed=5)
+        cls.first = Guest("first", mib=128, linux=False, content=content)
+        cls.second = Guest("second", "memfd-shared", 128, linux=False, content=content)
+        guests.boot(cls.first, cls.second)
+        cls.both = [cls.first, cls.second]
+        cls.sockets = [g.socket for g in cls.both]
+
+    @classmethod
+    def tearDownClass(cls):
+        for g in cls.both:
+            g.kill()
+
+    def setUp(self):
+        self.daemons = []
+
+    def tearDown(self):
+        for d in self.daemons:
+            d.kill()
+        for g in self.both:
+            self.assertEqual(g.status(), "running")
+
+    def daemon(self, **sections):
+        d = Daemon(self.sockets, **sections)
+        self.daemons.append(d)
+        return d
+
+
+class Service(WithGuests):
+    def test_scan_is_the_scan_of_the_command(self):
+        """The same figures as a scan without the daemon; in the report, the history and the metrics."""
+        d = self.daemon(groups={"acme": "fir*"})
+        for g in self.both:  # so that both scans see the same memory
+            g.pause()
+            self.addCleanup(g.resume)
+        report = d.scan()
+        alone = harness.scan(self.both)
+        for g in self.both:
+            g.resume()
+        for found, expected in zip(report["guests"], alone["guests"]):
+            for key in ("name", "ram_bytes", "present_bytes", "zero_bytes", "distinct_bytes", "self_sharing_bytes", "inter_sharing_bytes", "blocks"):
+                self.assertEqual(found[key], expected[key], key)
+        self.assertEqual([g["group"] for g in report["guests"]], ["acme", None])
+        self.assertEqual(report["ideal"], alone["ideal"])
+        self.assertEqual(d("query-report"), report)
+        self.assertEqual(d("query-report", id=report["scan"]["id"]), report)
+        listed = d("query-history")["scans"]
+        self.assertEqual([s["id"] for s in listed], [report["scan"]["id"]])
+        self.assertEqual(d.figure("samepage_ideal_bytes", kind="inter"), report["ideal"]["inter_sharing_bytes"])
+        self.assertEqual(d.figure("samepage_scans_total", result="complete"), 1)
+        for g in report["guests"]:
+            labels = {"guest": g["name"], "uuid": g["uuid"] or "", "group": g["group"] or ""}
+            self.assertEqual(d.figure("samepage_guest_present_bytes", **labels), g["present_bytes"])
+        d.stop()
+        self.assertFalse(os.path.exists(d.control_path))
+
+    def test_schedule(self):
+        d = self.daemon(schedule={"interval": "1s", "jitter": "100ms"})
+        d.wait_for(lambda: (d.figure("samepage_scans_total", result="complete") or 0) >= 3)
+        self.assertGreaterEqual(len(d("query-history")["scans"]), 3)
+        d.stop()
+
+    def test_quiet_hours(self):
+        d = self.daemon(schedule={"interval": "1s", "quiet_hours": "00:00-24:00"})
+        time.sleep(3)
+        self.assertEqual(d("query-history")["scans"], [])
+        self.assertEqual(len(d.scan()["guests"]), 2)
+
+    def test_guests(self):
+        d = self.daemon()
+        found = d("query-guests")
+        self.assertEqual([g["name"] for g in found["guests"]], ["first", "second"])
+        self.assertEqual([g["blocks"][0]["shared"] for g in found["guests"]], [False, True])
+
+    def test_chosen_guests_and_exclude(self):
+        d = self.daemon()
+        self.assertEqual([g["name"] for g in d.scan(guests=["second"])["guests"]], ["second"])
+        d.configure(guests={"exclude": "sec*"})
+        d.reload()
+        self.assertEqual([g["name"] for g in d.scan()["guests"]], ["first"])
+
+    def test_min_gap(self):
+        d = self.daemon(schedule={"min_gap": "1h"})
+        self.assertEqual(len(d.scan(guests=["first"])["guests"]), 1)
+        with self.assertRaisesRegex(Refused, "first was paused less than 3600 s ago"):
+            d.scan(guests=["first"])
+        self.assertEqual([g["name"] for g in d.scan()["guests"]], ["second"])
+        with self.assertRaisesRegex(Refused, "all guests"):
+            d.scan()
+        self.assertEqual(len(d.scan(mode="live")["guests"]), 2)
+
+    def test_progress_and_queue(self):
+        d = self.daemon()
+        with d.control() as control:
+            first = control("scan")["id"]
+            second = control("scan", mode="live")["id"]
+            state = control("query-scan")
+            known = ([state["running"]] if state["running"] else []) + state["waiting"]
+            self.assertEqual([t["id"] for t in known if t["kind"] == "scan"], [first, second])
+            self.assertEqual(control.wait_event("SCAN_STARTED")["id"], first)
+            self.assertEqual(control.wait_event("SCAN_ENDED")["id"], first)
+            self.assertEqual(control.wait_event("SCAN_ENDED")["id"], second)
+            self.assertEqual(control("query-scan"), {"running": None, "waiting": []})
+
+    def test_cancel(self):
+        d = self.daemon(scan={"max_pause": "1ms"})
+        with d.control() as control, d.control() as other:
+            control.send("scan", wait=True)
+            waiting = other("scan")["id"]
+            running = other.wait_event("SCAN_STARTED")["id"]
+            other("cancel", id=waiting)
+            other("cancel", id=running)
+            with self.assertRaisesRegex(Refused, "cancelled"):
+                control.answer()
+            with self.assertRaisesRegex(Refused, "no scan of this id"):
+                other("cancel", id=running)
+        self.assertEqual(d.figure("samepage_scans_total", result="cancelled"), 2)
+        d.wait_for(lambda: d.figure("samepage_guests_paused") == 0)
+
+    def test_a_guest_that_is_gone_is_gone(self):
+        third = Guest("third", mib=64, linux=False)
+        guests.boot(third)
+        d = self.daemon(guests={"qmp_sockets": " ".join(self.sockets + [third.socket])})
+        self.assertEqual(len(d.scan()["guests"]), 3)
+        labels = {"guest": "third", "uuid": "", "group": ""}
+        self.assertIsNotNone(d.figure("samepage_guest_ram_bytes", **labels))
+        third.kill()
+        d.wait_for(lambda: d.figure("samepage_guest_ram_bytes", **labels) is None)
+        self.assertEqual(len(d.scan()["guests"]), 2 if not os.path.exists(third.socket) else 3)
+
+    def test_wrong_commands(self):
+        d = self.daemon()
+        with d.control() as control:
+            for command, arguments, sentence in (
+                    ("nonsense", {}, "no such command"),
+                    ("scan", {"guests": "first"}, "guests"), ("scan", {"guests": [1]}, "guests"), ("scan", {"mode": "fast"}, "mode"),
+                    ("scan", {"max_pause_seconds": 61}, "max_pause_seconds"), ("scan", {"max_pause_seconds": "1"}, "max_pause_seconds"),
+                    ("scan", {"together": 1}, "together"), ("scan", {"wait": "yes"}, "wait"), ("scan", {"nonsense": 1}, "nonsense"),
+                    ("cancel", {}, "id"), ("cancel", {"id": "1"}, "id"), ("cancel", {"id": 99}, "no scan"),
+                    ("query-scan", {"x": 1}, "no arguments"), ("query-report", {}, "no scan since"), ("query-report", {"id": 1}, "string"),
+                    ("query-report", {"id": "x"}, "no report"), ("query-history", {"limit": -1}, "limit"), ("query-history", {"x": 1}, "takes"),
+                    ("query-history", {"guest": 1}, "name")):
+                with self.subTest(command=command, arguments=arguments), self.assertRaisesRegex(Refused, sentence):
+                    control(command, **arguments)
+            self.assertIn("query-commands", control("query-commands"))
+            self.assertEqual(control("query-version")["version"], control.greeting["samepage"]["version"])
+
+    def test_reload_with_errors(self):
+        """A bad file keeps the running configuration and says why."""
+        d = self.daemon()
+        d.configure(scan={"max_pause": "soon"}, guests={"exclude": "*"})
+        d.reload()
+        self.assertIn("max_pause", d.log())
+        self.assertEqual(len(d.scan()["guests"]), 2)
+        d.configure(scan={"max_pause": "300ms"}, guests={"exclude": "second"})
+        d.reload()
+        self.assertEqual(len(d.scan()["guests"]), 1)
+
+    def test_reload_moves_the_sockets(self):
+        d = self.daemon()
+        old = d.control_path
+        port = daemon.free_port()
+        d.control_path = d.path("other.sock")
+        d.configure(control={"socket": d.control_path}, metrics={"address": f"[::1]:{port}"}, history={"file": "none"})
+        d.reload()
+        self.assertEqual(len(d.scan()["guests"]), 2)
+        self.assertFalse(os.path.exists(old))
+        with self.assertRaisesRegex(Refused, "no history"):
+            d("query-history")
+
+    def test_check_config(self):
+        d = Daemon(self.sockets, start=False)
+        done = subprocess.run([daemon.BINARY, "--check-config", "-c", d.path("conf")], capture_output=True, text=True, timeout=20)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        d.configure(scan={"max_pause": "soon"})
+        done = subprocess.run([daemon.BINARY, "--check-config", "-c", d.path("conf")], capture_output=True, text=True, timeout=20)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("max_pause", done.stderr)
+        done = subprocess.run([daemon.BINARY, "-c", d.path("conf")], capture_output=True, text=True, timeout=20)
+        self.assertEqual(done.returncode, 1)
+
+    def test_two_of_them(self):
+        """A second one on the same socket does not start, and leaves the first alone."""
+        d = self.daemon()
+        other = Daemon(self.sockets, start=False, control={"socket": d.control_path})
+        done = subprocess.run([daemon.BINARY, "-c", other.path("conf")], capture_output=True, text=True, timeout=20)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("another samepaged", done.stderr)
+        self.assertEqual(len(d.scan()["guests"]), 2)
+
+
+class Robust(WithGuests):
+    def slow_scan(self, d):
+        """A scan that goes on for a while, and is in a pause most of the time."""
+        control = d.control()
+        self.addCleanup(control.close)
+        control("scan")
+        control.wait_event("SCAN_STARTED")
+        return control
+
+    def wait_paused(self, d):
+        leases = os.path.join(d.runtime_dir, "leases")
+        deadline = time.monotonic() + 30
+        while not (os.path.isdir(leases) and os.listdir(leases)):
+            self.assertLess(time.monotonic(), deadline, "no guest was paused")
+
+    def wait_running(self, d, seconds):
+        deadline = time.monotonic() + seconds
+        while any(g.status() != "running" for g in self.both):
+            self.assertLess(time.monotonic(), deadline, "a guest stayed paused")
+            time.sleep(0.01)
+
+    def test_killed_in_a_pause(self):
+        """The daemon and its scan die; the guard, or else the next daemon, resumes the guests."""
+        d = self.daemon(scan={"threads": "1"})
+        for _ in range(5):
+            self.slow_scan(d)
+            self.wait_paused(d)
+            d.process.kill()
+            d.process.wait()
+            self.wait_running(d, 1)
+            d._close()
+            d.start()
+        self.assertEqual(len(d.scan()["guests"]), 2)
+
+    def test_stopped_in_a_scan(self):
+        d = self.daemon()
+        self.slow_scan(d)
+        self.wait_paused(d)
+        d.stop()
+        self.wait_running(d, 1)
+
+    def test_scan_that_dies(self):
+        """The process of a scan is killed: the service says so and goes on."""
+        d = self.daemon()
+        control = d.control()
+        self.addCleanup(control.close)
+        control.send("scan", wait=True)
+        self.wait_paused(d)
+        children = subprocess.run(["pgrep", "-P", str(d.process.pid)], capture_output=True, text=True).stdout.split()
+        for pid in children:
+            os.kill(int(pid), signal.SIGKILL)
+        with self.assertRaisesRegex(Refused, "signal 9"):
+            control.answer()
+        self.wait_running(d, 1)
+        self.assertEqual(len(d.scan()["guests"]), 2)
+        self.assertEqual(d.figure("samepage_scans_total", result="failed"), 1)
+
+    def test_clients_that_vanish(self):
+        d = self.daemon()
+        for _ in range(20):
+            control = d.control()
+            control.send("scan", wait=True)
+            control.close()
+        d.wait_for(lambda: d("query-scan") == {"running": None, "waiting": []})
+        self.assertEqual(len(d.scan()["guests"]), 2)
+
+    def test_clients_that_stall(self):
+        """Half a line, no line end, and nothing read: each costs only itself."""
+        d = self.daemon()
+        half = socket.socket(socket.AF_UNIX)
+        half.connect(d.control_path)
+        half.sendall(b'{"execute":')
+        endless = socket.socket(socket.AF_UNIX)
+        endless.connect(d.control_path)
+        with self.assertRaises(OSError):
+            for _ in range(100):
+                endless.sendall(b"x" * 100000)
+        many = [socket.socket(socket.AF_UNIX) for _ in range(200)]
+        for s in many:
+            s.connect(d.control_path)
+        for s in many:
+            s.close()
+        d.wait_for(lambda: d("query-version"))
+        self.assertEqual(len(d.scan()["guests"]), 2)
+        half.settimeout(30)
+        while half.recv(4096):
+            pass
+        half.close()
+        endless.close()
+
+    def test_strangers(self):
+        """Only root and the group may give commands."""
+        d = self.daemon()
+        os.chmod(d.folder, 0o755)
+        os.chmod(guests.tmp_dir(), 0o755)
+        os.chmod(d.control_path, 0o666)
+        code = ("import os, socket, sys; os.setgid(65534); os.setgroups([]); os.setuid(65534); s = socket.socket(socket.AF_UNIX); "
+                "s.connect(sys.argv[1]); print(s.recv(4096).decode(), end='')")
+        done = subprocess.run(["python3", "-c", code, d.control_path], capture_output=True, text=True, timeout=20)
+        self.assertIn("only root", json.loads(done.stdout)["error"]["desc"])
+
+    def test_history_in_ruins(self):
+        d = self.daemon()
+        d.scan()
+        with open(d.history, "r+b") as f:
+            f.write(b"garbage" * 1000)
+        for suffix in ("-wal", "-shm"):
+            if os.path.exists(d.history + suffix):
+                os.unlink(d.history + suffix)
+        self.assertEqual(len(d.scan()["guests"]), 2)
+        self.assertEqual(len(d.scan()["guests"]), 2)
+        self.assertGreaterEqual(len(d("query-history")["scans"]), 1)
+        self.assertIn("history:", d.log())
+
+    def test_idle_costs_next_to_nothing(self):
+        d = self.daemon()
+        d.scan()
+        before, began = d.cpu_seconds(), time.monotonic()
+        time.sleep(5)
+        self.assertLess((d.cpu_seconds() - before) / (time.monotonic() - began), 0.01)
+        self.assertLess(d.rss_bytes(), 15 << 20)
+
+
+if __name__ == "__main__":
+    harness.main()
