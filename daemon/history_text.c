@@ -81,7 +81,7 @@ static const char *format_pause(struct json_object *object, const char *key, cha
         /* Written so that what is no number is not known either; longer ones than a year are none. */
         if (!(pause >= 0 && pause < 366.0 * 86400))
                 return "-";
-        if (pause < 10)
+        if (pause < 1)
                 (void)snprintf(ret, PAUSE_TEXT_BYTES, "%.1f ms", pause * 1000);
         else
                 (void)snprintf(ret, PAUSE_TEXT_BYTES, "%.1f s", pause);
