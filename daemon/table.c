@@ -7,15 +7,26 @@
 #include <stdarg.h>
 #include <stdbool.h>
 
+/* Doubles the room whenever the cells have filled it, which they have at 0, 1, 2, 4, 8 and so on. */
+static bool has_room(struct table *table)
+{
+        const size_t n = table->n_cells;
+        char(*larger)[TABLE_CELL_BYTES] = NULL;
+
+        if ((n & (n - 1)) != 0)
+                return true;
+        larger = reallocarray(table->cells, n ? 2 * n : 1, sizeof(*table->cells));
+        if (larger)
+                table->cells = larger;
+        return larger;
+}
+
 void table_add(struct table *table, const char *format, ...)
 {
-        char(*larger)[TABLE_CELL_BYTES] =
-                reallocarray(table->cells, table->n_cells + 1, sizeof(*table->cells));
         va_list arguments;
 
-        if (!larger)
+        if (!has_room(table))
                 return;
-        table->cells = larger;
         va_start(arguments, format);
         (void)vsnprintf(table->cells[table->n_cells], TABLE_CELL_BYTES, format, arguments);
         va_end(arguments);
