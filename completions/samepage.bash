@@ -15,12 +15,12 @@ _samepage()
 	fi
 
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W 'guests scan resume --help --version' -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W 'guests scan history watch resume --help --version' -- "$cur")
 		return
 	fi
 
 	case $prev in
-	--qmp)
+	--qmp | --control | --file)
 		compopt -o filenames
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
@@ -34,16 +34,18 @@ _samepage()
 		mapfile -t COMPREPLY < <(compgen -W 'snapshot sliced live' -- "$cur")
 		return
 		;;
-	--guest | --include | --exclude | --max-pause | --threads | --cpus | --timeout)
+	--guest | --include | --exclude | --max-pause | --threads | --cpus | --timeout | --since | --until | --limit | --id | --interval)
 		return
 		;;
 	esac
 
 	case $command in
-	guests) words='--qmp --guest --include --exclude --threads --careful --json --events --timeout --runtime-dir --ksm-dir --help' ;;
+	guests) words='--qmp --guest --include --exclude --threads --careful --json --events --timeout --runtime-dir --ksm-dir --control --help' ;;
 	scan)
-		words='--qmp --guest --include --exclude --mode --max-pause --together --threads --cpus --careful --json --events --timeout --runtime-dir --ksm-dir --help'
+		words='--qmp --guest --include --exclude --mode --max-pause --together --threads --cpus --careful --json --events --timeout --runtime-dir --ksm-dir --control --help'
 		;;
+	history) words='--guest --json --since --until --limit --id --file --control --help' ;;
+	watch) words='--interval --control --help' ;;
 	resume) words='--stale --json --events --runtime-dir --help' ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")

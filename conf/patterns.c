@@ -15,7 +15,7 @@ static int append(struct patterns *patterns, const char *word, size_t length, st
         char **larger = NULL;
 
         if (length == 0)
-                return failure_set(failure, -EINVAL, "an empty pattern");
+                return failure_set(failure, -EINVAL, "a pattern is empty");
         if (patterns->n == PATTERNS_MAX)
                 return failure_set(failure, -E2BIG, "more than %d patterns in one list", PATTERNS_MAX);
         larger = reallocarray(patterns->words, patterns->n + 1, sizeof(*larger));

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "conf/moment.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -13,11 +14,15 @@
 #define DEFAULT_TIMEOUT_SEC    5
 #define DEFAULT_RUNTIME_DIR    "/run/samepage"
 #define DEFAULT_KSM_DIR        "/sys/kernel/mm/ksm"
+#define DEFAULT_CONTROL_SOCKET "/run/samepage/control.sock"
+#define DEFAULT_INTERVAL_SEC   2
 
 /* A guest that stands still for longer than this has lost its clients anyway. */
 #define MAX_PAUSE_MSEC_LIMIT 60000
 #define TIMEOUT_SEC_LIMIT    3600
 #define THREADS_LIMIT        1024
+#define INTERVAL_SEC_LIMIT   86400
+#define LIMIT_LIMIT          1000
 
 const char *scan_mode_to_string(enum scan_mode mode)
 {
@@ -108,6 +113,7 @@ static int set_mode(struct settings *settings, const char *argument, struct fail
                 if (strcmp(argument, scan_mode_to_string(mode)) != 0)
                         continue;
                 settings->mode = mode;
+                settings->mode_chosen = true;
                 return 0;
         }
         return failure_set(failure, -EINVAL, "\"%s\" is no mode: snapshot, sliced or live", argument);
@@ -125,6 +131,7 @@ static int set_max_pause(struct settings *settings, const char *argument, struct
         if (r < 0)
                 return r;
         settings->max_pause_usec = msec * USEC_PER_MSEC;
+        settings->max_pause_chosen = true;
         return 0;
 }
 
@@ -208,15 +215,61 @@ static int set_ksm_dir(struct settings *settings, const char *argument, struct f
         return set_string(&settings->ksm_dir, argument, failure);
 }
 
-#define FOR_READING (SETTINGS_FOR_GUESTS | SETTINGS_FOR_SCAN)
-#define FOR_ALL     (FOR_READING | SETTINGS_FOR_RESUME)
+static int set_control(struct settings *settings, const char *argument, struct failure *failure)
+{
+        return set_string(&settings->control_socket, argument, failure);
+}
+
+static int set_file(struct settings *settings, const char *argument, struct failure *failure)
+{
+        return set_string(&settings->history_file, argument, failure);
+}
+
+static int set_since(struct settings *settings, const char *argument, struct failure *failure)
+{
+        return moment_parse(argument, &settings->since, failure);
+}
+
+static int set_until(struct settings *settings, const char *argument, struct failure *failure)
+{
+        return moment_parse(argument, &settings->until, failure);
+}
+
+static int set_limit(struct settings *settings, const char *argument, struct failure *failure)
+{
+        unsigned long limit = 0;
+        int r = parse_number(argument, 1, LIMIT_LIMIT, &limit, failure);
+
+        settings->limit = r < 0 ? settings->limit : (unsigned int)limit;
+        return r;
+}
+
+static int set_id(struct settings *settings, const char *argument, struct failure *failure)
+{
+        return set_string(&settings->scan_id, argument, failure);
+}
+
+static int set_interval(struct settings *settings, const char *argument, struct failure *failure)
+{
+        unsigned long seconds = 0;
+        int r = parse_number(argument, 1, INTERVAL_SEC_LIMIT, &seconds, failure);
+
+        settings->interval_usec = r < 0 ? settings->interval_usec : seconds * USEC_PER_SEC;
+        return r;
+}
+
+#define FOR_READING  (SETTINGS_FOR_GUESTS | SETTINGS_FOR_SCAN)
+#define FOR_ACTING   (FOR_READING | SETTINGS_FOR_RESUME)
+#define FOR_CHOOSING (FOR_READING | SETTINGS_FOR_HISTORY)
+#define FOR_ASKING   (FOR_CHOOSING | SETTINGS_FOR_WATCH)
+#define FOR_PRINTING (FOR_ACTING | SETTINGS_FOR_HISTORY)
 
 /* clang-format off */
 const struct settings_option settings_options[] = {
         {"qmp", "SOCKET", FOR_READING,
          "a guest, by its QMP socket; may be given more than once", set_qmp},
-        {"guest", "NAME", FOR_READING,
-         "only the guest of this name; may be given more than once", set_guest},
+        {"guest", "NAME", FOR_CHOOSING,
+         "only the guest of this name; guests and scan take it more than once", set_guest},
         {"include", "PATTERN", FOR_READING,
          "only guests whose name matches, like 'web*'; may be given more than once", set_include},
         {"exclude", "PATTERN", FOR_READING,
@@ -235,13 +288,27 @@ const struct settings_option settings_options[] = {
          "read shared RAM by pread(2) and private RAM by /proc/PID/mem only: slower", set_careful},
         {"stale", NULL, SETTINGS_FOR_RESUME,
          "only what scans left paused that are dead; end no living scan", set_stale},
-        {"json", NULL, FOR_ALL,
+        {"json", NULL, FOR_PRINTING,
          "print JSON", set_json},
-        {"events", NULL, FOR_ALL,
+        {"events", NULL, FOR_ACTING,
          "print JSON lines for a program that waits: progress, then the result", set_events},
         {"timeout", "SECONDS", FOR_READING,
          "how long QEMU may take to answer (default 5)", set_timeout},
-        {"runtime-dir", "DIR", FOR_ALL,
+        {"since", "WHEN", SETTINGS_FOR_HISTORY,
+         "scans since then: 7d (ago), 2026-11-24, or '2026-11-24 17:00'", set_since},
+        {"until", "WHEN", SETTINGS_FOR_HISTORY,
+         "scans before then, likewise", set_until},
+        {"limit", "N", SETTINGS_FOR_HISTORY,
+         "list so many scans, the newest first (default 20)", set_limit},
+        {"id", "ID", SETTINGS_FOR_HISTORY,
+         "print the report of this scan", set_id},
+        {"file", "FILE", SETTINGS_FOR_HISTORY,
+         "read this history instead of asking the service", set_file},
+        {"interval", "SECONDS", SETTINGS_FOR_WATCH,
+         "time between two looks (default 2)", set_interval},
+        {"control", "SOCKET", FOR_ASKING,
+         "control socket of samepaged, or none (default " DEFAULT_CONTROL_SOCKET ")", set_control},
+        {"runtime-dir", "DIR", FOR_ACTING,
          "where leases are kept (default " DEFAULT_RUNTIME_DIR ")", set_runtime_dir},
         {"ksm-dir", "DIR", FOR_READING,
          "the kernel's KSM folder (default " DEFAULT_KSM_DIR ")", set_ksm_dir},
@@ -256,8 +323,10 @@ int settings_init(struct settings *settings)
                 .timeout_usec = DEFAULT_TIMEOUT_SEC * USEC_PER_SEC,
                 .runtime_dir = strdup(DEFAULT_RUNTIME_DIR),
                 .ksm_dir = strdup(DEFAULT_KSM_DIR),
+                .control_socket = strdup(DEFAULT_CONTROL_SOCKET),
+                .interval_usec = DEFAULT_INTERVAL_SEC * USEC_PER_SEC,
         };
-        return settings->runtime_dir && settings->ksm_dir ? 0 : -ENOMEM;
+        return settings->runtime_dir && settings->ksm_dir && settings->control_socket ? 0 : -ENOMEM;
 }
 
 static void free_list(struct settings_list *list)
@@ -275,4 +344,7 @@ void settings_deinit(struct settings *settings)
         patterns_deinit(&settings->exclude);
         free(settings->runtime_dir);
         free(settings->ksm_dir);
+        free(settings->control_socket);
+        free(settings->history_file);
+        free(settings->scan_id);
 }

@@ -34,7 +34,9 @@ struct settings {
         struct patterns include;     /* only names that match; empty: all */
         struct patterns exclude;     /* none of these */
         enum scan_mode mode;
+        bool mode_chosen; /* by an option: otherwise the service has one of its own */
         uint64_t max_pause_usec;
+        bool max_pause_chosen;
         uint64_t timeout_usec; /* of each step of talking to QEMU */
         unsigned int threads;  /* 0: one per CPU */
         cpu_set_t cpus;        /* of the workers, if @cpus_chosen */
@@ -46,12 +48,21 @@ struct settings {
         bool stale;
         char *runtime_dir;
         char *ksm_dir;
+        char *control_socket;
+        char *history_file; /* NULL: ask the service */
+        uint64_t since;     /* of the history, in Unix seconds; 0: open */
+        uint64_t until;
+        unsigned int limit;     /* of scans in the history; 0: the default */
+        char *scan_id;          /* of one report in the history; NULL: a list */
+        uint64_t interval_usec; /* between two looks at the service */
 };
 
 /* Which commands take an option. */
-#define SETTINGS_FOR_GUESTS (1U << 0)
-#define SETTINGS_FOR_SCAN   (1U << 1)
-#define SETTINGS_FOR_RESUME (1U << 2)
+#define SETTINGS_FOR_GUESTS  (1U << 0)
+#define SETTINGS_FOR_SCAN    (1U << 1)
+#define SETTINGS_FOR_RESUME  (1U << 2)
+#define SETTINGS_FOR_HISTORY (1U << 3)
+#define SETTINGS_FOR_WATCH   (1U << 4)
 
 /**
  * struct settings_option - one option

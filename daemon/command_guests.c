@@ -4,6 +4,7 @@
 #include "daemon/events.h"
 #include "daemon/inventory.h"
 #include "daemon/print.h"
+#include "daemon/remote.h"
 #include "daemon/report.h"
 #include "daemon/report_json.h"
 #include "daemon/report_text.h"
@@ -39,6 +40,8 @@ static bool print_guests(const struct settings *settings, const struct report *r
         if (settings->events)
                 return events_print(EVENT_REPORT, report_guests_to_json(report));
         report_print_complaints(report, stderr);
+        if (report->n_guests == 0)
+                (void)fputs("samepage: there are no guests\n", stderr);
         if (settings->json)
                 return print_json(report_guests_to_json(report));
         report_print_guests(report, stdout);
@@ -48,14 +51,18 @@ static bool print_guests(const struct settings *settings, const struct report *r
 enum exit_code command_guests(const struct settings *settings)
 {
         struct report *report = NULL;
+        struct failure failure = {0};
         enum exit_code code = EXIT_CODE_DONE;
         int r = 0;
 
-        if (!print_has_guests(settings))
-                return EXIT_CODE_USAGE;
-        r = make_report(settings, &report);
+        if (remote_is_wanted(settings))
+                r = remote_guests(settings, &report, &failure);
+        else if ((r = make_report(settings, &report)) < 0)
+                (void)failure_errno(&failure, r, "cannot list the guests");
         if (r < 0 || !report) {
-                (void)fprintf(stderr, "samepage: cannot list the guests: %s\n", strerror(-r));
+                (void)fprintf(stderr, "samepage: %s\n", failure.text);
+                if (settings->events)
+                        events_print_failure(failure.text);
                 return EXIT_CODE_FAILED;
         }
         code = print_guests(settings, report) ? judge(report) : EXIT_CODE_FAILED;

@@ -5,6 +5,7 @@
 #include "daemon/job.h"
 #include "daemon/print.h"
 #include "daemon/progress.h"
+#include "daemon/remote.h"
 #include "daemon/report_json.h"
 #include "daemon/report_text.h"
 
@@ -22,12 +23,15 @@ static void tell_progress(void *context, uint64_t done_bytes, uint64_t total_byt
 static int run_job(const struct settings *settings, struct report **ret, struct failure *failure)
 {
         struct progress progress = {0};
+        int (*const run)(const struct settings *settings, const struct job_observer *observer,
+                         struct report **ret, struct failure *failure) =
+                remote_is_wanted(settings) ? remote_scan : job_run;
         int r = 0;
 
         if (settings->events)
-                return job_run(settings, &(struct job_observer){.progress = tell_progress}, ret, failure);
+                return run(settings, &(struct job_observer){.progress = tell_progress}, ret, failure);
         progress_init(&progress);
-        r = job_run(settings, &(struct job_observer){show_progress, &progress}, ret, failure);
+        r = run(settings, &(struct job_observer){show_progress, &progress}, ret, failure);
         progress_deinit(&progress);
         return r;
 }
@@ -37,6 +41,8 @@ static bool print_report(const struct settings *settings, const struct report *r
         if (settings->events)
                 return events_print(EVENT_REPORT, report_to_json(report));
         report_print_complaints(report, stderr);
+        if (report->n_guests == 0)
+                (void)fputs("samepage: there are no guests\n", stderr);
         if (settings->json)
                 return print_json(report_to_json(report));
         report_print(report, stdout);
@@ -56,8 +62,6 @@ enum exit_code command_scan(const struct settings *settings)
         struct failure failure = {0};
         enum exit_code code = EXIT_CODE_DONE;
 
-        if (!print_has_guests(settings))
-                return EXIT_CODE_USAGE;
         if (run_job(settings, &report, &failure) < 0) {
                 (void)fprintf(stderr, "samepage: %s\n", failure.text);
                 if (settings->events)

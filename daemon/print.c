@@ -5,16 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-bool print_has_guests(const struct settings *settings)
-{
-        if (settings->qmp_sockets.n > 0)
-                return true;
-        (void)fputs("samepage: no guest given: name each by its QMP socket, --qmp SOCKET\n"
-                    "(a QEMU opens one with -qmp unix:SOCKET,server=on,wait=off)\n",
-                    stderr);
-        return false;
-}
-
 bool print_json(struct json_object *object)
 {
         if (!object)

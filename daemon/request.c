@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "daemon/remote.h"
 #include "daemon/strv.h"
 
 #include <assert.h>
@@ -253,6 +254,8 @@ int request_arguments(const struct request *request, const struct config *config
         strv_add(&strv, "samepage");
         strv_add(&strv, "%s", request_kind_to_string(request->kind));
         strv_add(&strv, "--events");
+        if (request->kind != REQUEST_RESUME)
+                strv_add(&strv, "--control=" REMOTE_NOBODY); /* which would be the service itself */
         strv_add(&strv, "--runtime-dir=%s", config->runtime_dir);
         if (request->kind == REQUEST_RESUME)
                 strv_add(&strv, "--stale");

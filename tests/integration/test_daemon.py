@@ -208,6 +208,85 @@ class Service(WithGuests):
         self.assertEqual(len(d.scan()["guests"]), 2)
 
 
+def samepage(*arguments, **popen):
+    return subprocess.run([harness.BINARY, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, **popen)
+
+
+class Command(WithGuests):
+    """samepage(1) where the daemon runs."""
+
+    def test_scan(self):
+        d = self.daemon()
+        for g in self.both:
+            g.pause()
+            self.addCleanup(g.resume)
+        remote = samepage("scan", "--control", d.control_path)
+        alone = harness.run("scan", *harness.qmp_arguments(self.both))
+        for g in self.both:
+            g.resume()
+        self.assertEqual((remote.returncode, remote.stdout), (0, alone.stdout))
+        self.assertEqual(remote.stderr, alone.stderr)
+        done = samepage("scan", "--control", d.control_path, "--json", "--guest", "first", "--mode", "live")
+        report = json.loads(done.stdout)
+        self.assertEqual(report, d("query-report"))
+        self.assertEqual([(g["name"], g["consistency"]) for g in report["guests"]], [("first", "live")])
+        done = samepage("scan", "--control", d.control_path, "--events")
+        self.assertEqual(json.loads(done.stdout.splitlines()[-1])["event"], "REPORT")
+        done = samepage("scan", "--control", d.control_path, "--guest", "nobody")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("no guest has this name", done.stderr)
+        done = samepage("scan", "--control", d.control_path, "--careful")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("--careful", done.stderr)
+
+    def test_guests(self):
+        d = self.daemon()
+        self.assertEqual(samepage("guests", "--control", d.control_path).stdout,
+                         harness.run("guests", *harness.qmp_arguments(self.both)).stdout)
+
+    def test_history(self):
+        d = self.daemon()
+        ids = [d.scan()["scan"]["id"] for _ in range(3)]
+        for words in (["--control", d.control_path], ["--file", d.history]):
+            with self.subTest(words=words):
+                listed = json.loads(samepage("history", *words, "--json", "--limit", "2").stdout)
+                self.assertEqual([s["id"] for s in listed["scans"]], ids[:0:-1])
+                self.assertEqual(listed["summary"]["scans"], 3)
+                lines = samepage("history", *words).stdout.splitlines()
+                self.assertEqual(sum(line.startswith(time.strftime("%Y-%m-%d ")) for line in lines), 3, lines)
+                done = samepage("history", *words, "--id", ids[0], "--json")
+                self.assertEqual(json.loads(done.stdout)["scan"]["id"], ids[0])
+                self.assertIn("Ideal ", samepage("history", *words, "--id", ids[0]).stdout)
+                self.assertEqual(samepage("history", *words, "--id", "nonsense").returncode, 1)
+                self.assertEqual(json.loads(samepage("history", *words, "--json", "--until", "1d").stdout)["scans"], [])
+                of_guest = json.loads(samepage("history", *words, "--json", "--guest", "first").stdout)
+                self.assertEqual(len(of_guest["scans"]), 3)
+        self.assertEqual(samepage("history", "--file", d.history, "--guest", "a", "--guest", "b").returncode, 2)
+        self.assertEqual(samepage("history", "--file", d.history, "--since", "soon").returncode, 2)
+
+    def test_watch(self):
+        d = self.daemon()
+        watch = subprocess.Popen([harness.BINARY, "watch", "--control", d.control_path, "--interval", "1"], stdout=subprocess.PIPE, text=True,
+                                 preexec_fn=guests.die_with_parent)
+        self.addCleanup(watch.stdout.close)
+        while "idle" not in watch.stdout.readline():
+            pass
+        watch.stdout.readline()
+        self.assertIn("no scan since", watch.stdout.readline())
+        d.scan()
+        while not watch.stdout.readline().startswith("Ideal "):
+            pass
+        d.stop()
+        self.assertEqual(watch.wait(timeout=20), 1)
+
+    def test_no_daemon(self):
+        for command in ("scan", "guests", "history", "watch"):
+            with self.subTest(command=command):
+                done = samepage(command, "--control", "/nonexistent/control.sock")
+                self.assertEqual(done.returncode, 1)
+                self.assertIn("/nonexistent/control.sock", done.stderr)
+
+
 class Robust(WithGuests):
     def slow_scan(self, d):
         """A scan that goes on for a while, and is in a pause most of the time."""
