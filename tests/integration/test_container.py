@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The installed service under a real systemd."""
+import os
+import re
+import stat
+import time
+import unittest
+
+import harness
+from container import Container
+
+CONF = """[guests]
+libvirt_uri = none
+qmp_sockets = /run/guests/*.qmp
+[schedule]
+interval = {interval}
+jitter = 0
+min_gap = 0
+"""
+GUEST_MIB = 1024
+
+
+class Service(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.container = Container()
+        cls.container.run("mkdir", "-p", "/run/guests")
+        cls.qmp = cls.container.start_guest("big", GUEST_MIB)
+        cls.container.write("/etc/samepaged.conf", CONF.format(interval="never"))
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.container.kill()
+
+    def setUp(self):
+        self.container.run("systemctl", "reset-failed", "samepaged", check=False)
+        self.container.run("systemctl", "start", "samepaged")
+
+    def tearDown(self):
+        self.container.run("systemctl", "stop", "samepaged")
+        self.assertEqual(self.qmp.status(), "running")
+
+    def scans(self):
+        """Ids in the history, the newest first."""
+        with self.container.control() as control:
+            return [s["id"] for s in control("query-history", limit=1000)["scans"]]
+
+    def property(self, name):
+        return self.container.run("systemctl", "show", "-P", name, "samepaged").stdout.strip()
+
+    def test_scheduled_scans(self):
+        self.container.write("/etc/samepaged.conf", CONF.format(interval="2s"))
+        self.addCleanup(self.container.write, "/etc/samepaged.conf", CONF.format(interval="never"))
+        known = len(self.scans())
+        self.container.run("systemctl", "reload", "samepaged")
+        self.container.wait_for(lambda: len(self.scans()) >= known + 2)
+        done = self.container.run("/usr/local/bin/samepage", "history")
+        self.assertGreaterEqual(len(done.stdout.splitlines()), 3)
+
+    def test_guests_are_found(self):
+        with self.container.control() as control:
+            report = control("scan", wait=True)
+        self.assertEqual([(g["name"], g["error"]) for g in report["guests"]], [("big", None)])
+        self.assertGreaterEqual(report["guests"][0]["present_bytes"], GUEST_MIB << 20)
+        self.assertIsNotNone(report["actual"]["saved_bytes"], "frames are not seen: a capability is missing")
+
+    def test_killed_in_a_pause(self):
+        """SIGKILL of all its processes, the guard too: systemd has the guest resumed and starts the service again."""
+        resumed = 0
+        with self.container.control() as control:
+            finished = control("scan", wait=True)["scan"]["id"]
+        for _ in range(5):
+            with self.container.control() as control:
+                control("scan")
+                leases = self.container.path("/run/samepage/leases")
+                deadline = time.monotonic() + 20
+                while not (os.path.isdir(leases) and any(n.endswith(".json") for n in os.listdir(leases))):
+                    self.assertLess(time.monotonic(), deadline)
+                before = self.property("MainPID")
+                self.container.run("systemctl", "kill", "-s", "KILL", "samepaged")
+            deadline = time.monotonic() + 1
+            while self.qmp.status() != "running":
+                self.assertLess(time.monotonic(), deadline, "the guest stayed paused")
+                time.sleep(0.01)
+            self.container.wait_for(lambda: self.property("ActiveState") == "active" and self.property("MainPID") not in ("0", before))
+            resumed = len(re.findall("guest big: ", self.container.journal("samepaged")))
+            if resumed:
+                break
+        self.assertGreater(resumed, 0, "no kill hit a pause")
+        self.assertIn(finished, self.scans())
+        with self.container.control() as control:
+            self.assertEqual(len(control("scan", wait=True)["guests"]), 1)
+
+    def test_watchdog(self):
+        """A service that hangs is killed and started again."""
+        os.makedirs(self.container.path("/run/systemd/system/samepaged.service.d"), exist_ok=True)
+        self.container.write("/run/systemd/system/samepaged.service.d/watchdog.conf", "[Service]\nWatchdogSec=2\n")
+        self.container.run("systemctl", "daemon-reload")
+        self.container.run("systemctl", "restart", "samepaged")
+        before = self.property("MainPID")
+        self.container.run("kill", "-STOP", before)
+        self.container.wait_for(lambda: self.property("MainPID") not in ("0", before) and self.property("ActiveState") == "active", 30)
+        os.unlink(self.container.path("/run/systemd/system/samepaged.service.d/watchdog.conf"))
+        self.container.run("systemctl", "daemon-reload")
+
+    def test_bad_configuration(self):
+        """At a reload it is said and the old one stays; at a start it is an error."""
+        self.container.write("/etc/samepaged.conf", CONF.format(interval="soon"))
+        self.addCleanup(self.container.run, "systemctl", "start", "samepaged")
+        self.addCleanup(self.container.write, "/etc/samepaged.conf", CONF.format(interval="never"))
+        self.container.run("systemctl", "reload", "samepaged")
+        self.container.wait_for(lambda: "interval" in self.container.journal("samepaged"))
+        self.assertEqual(self.property("ActiveState"), "active")
+        self.assertNotEqual(self.container.run("/usr/local/sbin/samepaged", "--check-config", check=False).returncode, 0)
+        self.assertNotEqual(self.container.run("systemctl", "restart", "samepaged", check=False).returncode, 0)
+
+    def test_control_socket(self):
+        """root:samepage 0660, the group made by sysusers."""
+        status = os.stat(self.container.path("/run/samepage/control.sock"))
+        group = self.container.run("getent", "group", "samepage").stdout.split(":")[2]
+        self.assertEqual((stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid), (0o660, 0, int(group)))
+
+    def test_exposure(self):
+        printed = self.container.run("systemd-analyze", "security", "--no-pager", "samepaged.service").stdout
+        exposure = float(re.search(r"exposure level for samepaged.service: ([0-9.]+)", printed)[1])
+        print(f"     systemd-analyze security: {exposure}")
+        self.assertLessEqual(exposure, 4.0)
+
+
+if __name__ == "__main__":
+    harness.main()
