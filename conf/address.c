@@ -16,7 +16,7 @@ static bool is_port(const char *text)
         const size_t length = strspn(text, "0123456789");
         const unsigned long port = strtoul(text, NULL, 10);
 
-        return length > 0 && text[length] == '\0' && port > 0 && port <= PORT_MAX;
+        return length > 0 && text[length] == '\0' && port <= PORT_MAX;
 }
 
 /* Takes the brackets away from an IPv6 address. False for one that lacks them, and for what is neither:

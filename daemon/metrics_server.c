@@ -15,15 +15,18 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "daemon/metrics_accept.h"
-#include "daemon/metrics_address.h"
+#include "daemon/metrics_listen.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 /* More wait in the listening socket's queue. */
@@ -37,9 +40,14 @@
 /* Nobody notices a timeout that is late by this. */
 #define TIMER_ACCURACY_USEC (10 * USEC_PER_MSEC)
 
-/* One connection; @fd is -1 in a free place. */
+/* Far above what scrapers need, and next to no load. */
+#define RATE_INTERVAL_USEC (100 * USEC_PER_MSEC)
+#define RATE_BURST         100U
+
+/* One connection; @fd is -1 in a free place, @answered that its request came whole and has its answer. */
 struct client {
         int fd;
+        bool answered;
         uint64_t deadline_usec;
 };
 
@@ -62,6 +70,16 @@ struct answer {
         size_t length;
         enum MHD_ResponseMemoryMode mode;
 };
+
+static void note_answer(struct MHD_Connection *connection)
+{
+        const union MHD_ConnectionInfo *info =
+                MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+        struct client *client = info ? info->socket_context : NULL;
+
+        if (client)
+                client->answered = true;
+}
 
 static enum MHD_Result send_answer(struct MHD_Connection *connection, const struct answer *answer)
 {
@@ -128,6 +146,7 @@ static enum MHD_Result answer_request(void *context, struct MHD_Connection *conn
         (void)upload;
         (void)upload_bytes;
         (void)request;
+        note_answer(connection);
         if (strcmp(method, MHD_HTTP_METHOD_GET) != 0 && strcmp(method, MHD_HTTP_METHOD_HEAD) != 0)
                 return send_text(connection, MHD_HTTP_METHOD_NOT_ALLOWED, no_method);
         if (has_body(connection))
@@ -150,6 +169,7 @@ static void add_client(struct metrics_server *server, struct MHD_Connection *con
                 if (client->fd >= 0)
                         continue;
                 client->fd = info->connect_fd;
+                client->answered = false;
                 client->deadline_usec = clock_now_usec() + METRICS_SERVER_TIMEOUT_SECONDS * USEC_PER_SEC;
                 server->n_clients++;
                 *place = client;
@@ -172,56 +192,90 @@ static void note_connection(void *context, struct MHD_Connection *connection, vo
         }
 }
 
-/* Ends connections that have lasted too long, and says when the next one has. */
-static uint64_t check_deadlines(struct metrics_server *server)
+/* The library sees the end of the connection, whatever it waits for, and closes it. */
+static void end_client(struct client *client)
+{
+        (void)shutdown(client->fd, SHUT_RDWR);
+        client->deadline_usec = USEC_INFINITY;
+}
+
+static void end_overdue(struct metrics_server *server)
 {
         const uint64_t now = clock_now_usec();
-        uint64_t next = USEC_INFINITY;
+
+        for (size_t i = 0; i < MAX_CLIENTS; i++)
+                if (server->clients[i].fd >= 0 && server->clients[i].deadline_usec <= now)
+                        end_client(&server->clients[i]);
+}
+
+/* Nothing more will come from the client, and the library has read all that did. */
+static bool is_read_to_its_end(const struct pollfd *polled)
+{
+        int unread = 0;
+
+        return polled->revents != 0 && ioctl(polled->fd, FIONREAD, &unread) == 0 && unread == 0;
+}
+
+/*
+ * Ends connections whose client went away in the middle of its request. The library asks epoll for changes, and if the
+ * end is there already when it reads the half, no change is left to tell it (0.9.75): the place would be taken until
+ * the deadline.
+ */
+static void end_half_requests(struct metrics_server *server)
+{
+        struct pollfd polled[MAX_CLIENTS];
 
         for (size_t i = 0; i < MAX_CLIENTS; i++) {
-                struct client *client = &server->clients[i];
+                const struct client *client = &server->clients[i];
+                const bool waiting = client->fd >= 0 && !client->answered;
 
-                if (client->fd < 0)
-                        continue;
-                if (client->deadline_usec <= now) {
-                        /* The library sees the end of the connection and closes it. */
-                        (void)shutdown(client->fd, SHUT_RDWR);
-                        client->deadline_usec = USEC_INFINITY;
-                }
-                if (client->deadline_usec < next)
-                        next = client->deadline_usec;
+                polled[i] = (struct pollfd){.fd = waiting ? client->fd : -1, .events = POLLRDHUP};
+        }
+        if (poll(polled, MAX_CLIENTS, 0) <= 0)
+                return;
+        for (size_t i = 0; i < MAX_CLIENTS; i++)
+                if (is_read_to_its_end(&polled[i]))
+                        end_client(&server->clients[i]);
+}
+
+/* When somebody has to look again even if nothing happens; USEC_INFINITY means never to sd-event too. */
+static uint64_t next_deadline_usec(const struct metrics_server *server)
+{
+        unsigned MHD_LONG_LONG msec = 0;
+        uint64_t next = USEC_INFINITY;
+
+        for (size_t i = 0; i < MAX_CLIENTS; i++)
+                if (server->clients[i].fd >= 0 && server->clients[i].deadline_usec < next)
+                        next = server->clients[i].deadline_usec;
+        if (MHD_get_timeout(server->http, &msec) == MHD_YES) {
+                const uint64_t wanted = clock_now_usec() + msec * USEC_PER_MSEC;
+
+                next = wanted < next ? wanted : next;
         }
         return next;
 }
 
-static int arm_timer(struct metrics_server *server, uint64_t deadline_usec)
+static int arm_timer(struct metrics_server *server)
 {
-        unsigned MHD_LONG_LONG msec = 0;
-        int r = 0;
+        int r = sd_event_source_set_time(server->timer, next_deadline_usec(server));
 
-        if (MHD_get_timeout(server->http, &msec) == MHD_YES) {
-                const uint64_t wanted = clock_now_usec() + msec * USEC_PER_MSEC;
-
-                deadline_usec = wanted < deadline_usec ? wanted : deadline_usec;
-        }
-        if (deadline_usec == USEC_INFINITY)
-                return sd_event_source_set_enabled(server->timer, SD_EVENT_OFF);
-        r = sd_event_source_set_time(server->timer, deadline_usec);
         return r < 0 ? r : sd_event_source_set_enabled(server->timer, SD_EVENT_ONESHOT);
 }
 
 /* Does all that can be done now. */
 static int serve(struct metrics_server *server)
 {
-        const uint64_t deadline_usec = check_deadlines(server);
         unsigned int n_before = 0;
 
+        end_overdue(server);
         /* A full house stops listening, and begins again only in the run after the one in which somebody left. */
         do {
                 n_before = server->n_clients;
                 (void)MHD_run(server->http);
         } while (server->n_clients < n_before);
-        return arm_timer(server, deadline_usec);
+        if (server->n_clients > 0)
+                end_half_requests(server);
+        return arm_timer(server);
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *context)
@@ -293,6 +347,10 @@ static int attach(struct metrics_server *server, sd_event *event)
                               server);
         if (r < 0)
                 return r;
+        /* With no descriptor left, a client that cannot be accepted makes epoll say so again and again. */
+        r = sd_event_source_set_ratelimit(server->io, RATE_INTERVAL_USEC, RATE_BURST);
+        if (r < 0)
+                return r;
         (void)sd_event_source_set_description(server->io, "metrics");
         (void)sd_event_source_set_description(server->timer, "metrics-timer");
         return serve(server);
@@ -323,11 +381,11 @@ int metrics_server_new_from_fd(int fd, sd_event *event, const struct metrics *me
         return 0;
 }
 
-int metrics_server_new(const char *address, sd_event *event, const struct metrics *metrics,
+int metrics_server_new(const struct address *address, sd_event *event, const struct metrics *metrics,
                        const char *ksm_dir, struct metrics_server **ret, struct failure *failure)
 {
         int fd = -1;
-        int r = metrics_address_listen(address, &fd, failure);
+        int r = metrics_listen(address, &fd, failure);
 
         return r < 0 ? r : metrics_server_new_from_fd(fd, event, metrics, ksm_dir, ret, failure);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/failure.h"
+#include "conf/address.h"
 #include "daemon/metrics.h"
 
 #include <stdint.h>
@@ -12,14 +13,14 @@ struct metrics_server;
 
 /**
  * metrics_server_new() - listen and answer from now on
- * @address: "127.0.0.1:9747" or "[::1]:9747"; port 0 lets the kernel choose
+ * @address: where; at port 0 the kernel chooses one
  * @event: referenced
  * @metrics: what is served, as it is at the moment of a request; borrowed until metrics_server_free()
  * @ksm_dir: KSM_DIR or a fixture; copied
  *
  * Return: 0, or a negative errno with a sentence.
  */
-int metrics_server_new(const char *address, sd_event *event, const struct metrics *metrics,
+int metrics_server_new(const struct address *address, sd_event *event, const struct metrics *metrics,
                        const char *ksm_dir, struct metrics_server **ret, struct failure *failure);
 
 /**

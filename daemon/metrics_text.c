@@ -112,13 +112,14 @@ void metrics_text_sample(struct metrics_text *text, const char *suffix)
 void metrics_text_label(struct metrics_text *text, const char *name, const char *value)
 {
         (void)fprintf(text->file, "%c%s=\"", text->n_labels++ == 0 ? '{' : ',', name);
-        for (; value && *value; value++) {
-                if (*value == '\n')
-                        (void)fputs("\\n", text->file);
-                else if (*value == '\\' || *value == '"')
-                        (void)fprintf(text->file, "\\%c", *value);
-                else
-                        (void)fputc(*value, text->file);
+        while (value && *value) {
+                const size_t plain = strcspn(value, "\n\\\"");
+
+                (void)fwrite(value, 1, plain, text->file);
+                value += plain;
+                if (*value)
+                        (void)fprintf(text->file, "\\%c", *value == '\n' ? 'n' : *value);
+                value += *value != '\0';
         }
         (void)fputc('"', text->file);
 }

@@ -56,6 +56,8 @@ void request_deinit(struct request *request)
                 free(request->guests.words[i]);
         free(request->guests.words);
         request->guests = (struct settings_list){0};
+        free(request->domain_uuid);
+        request->domain_uuid = NULL;
 }
 
 int request_add_guest(struct request *request, const char *name)
@@ -198,6 +200,10 @@ static void add_guests(struct strv *strv, const struct request *request, const s
                        const struct settings_list *skip)
 {
         add_sockets(strv, config);
+        if (config->libvirt_uri)
+                strv_add(strv, "--libvirt=%s", config->libvirt_uri);
+        if (config->libvirt_uri && config->libvirt_monitor)
+                strv_add(strv, "--libvirt-monitor");
         for (size_t i = 0; i < request->guests.n; i++)
                 strv_add(strv, "--guest=%s", request->guests.words[i]);
         for (size_t i = 0; i < config->include.n; i++)

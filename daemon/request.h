@@ -30,12 +30,14 @@ enum request_origin {
 /**
  * struct request - one thing to do; initialise with request_init()
  * @guests: only these; empty: all that the configuration takes
+ * @domain_uuid: of the domain that gets the result as metadata; NULL: none
  * @mode, @max_pause_usec, @together: of a scan
  */
 struct request {
         enum request_kind kind;
         enum request_origin origin;
         struct settings_list guests;
+        char *domain_uuid;
         enum scan_mode mode;
         uint64_t max_pause_usec;
         bool together;

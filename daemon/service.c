@@ -52,16 +52,14 @@ static int open_history(struct service *service)
 
 static int open_metrics(struct service *service)
 {
-        char text[ADDRESS_TEXT_BYTES] = "";
         struct failure failure = {0};
         int r = 0;
 
         service->metrics_server = metrics_server_free(service->metrics_server);
         if (service->config->metrics_address.length == 0)
                 return 0;
-        address_format(&service->config->metrics_address, text);
-        r = metrics_server_new(text, service->event, service->metrics, service->config->ksm_dir,
-                               &service->metrics_server, &failure);
+        r = metrics_server_new(&service->config->metrics_address, service->event, service->metrics,
+                               service->config->ksm_dir, &service->metrics_server, &failure);
         if (r < 0)
                 log_say(LOG_LEVEL_ERROR, "%s", failure.text);
         return r;
@@ -107,6 +105,8 @@ static void change(struct service *service, struct config *config)
         if (!is_same_text(old->control_socket, config->control_socket) ||
             !is_same_text(old->control_group, config->control_group))
                 (void)open_control(service);
+        if (!is_same_text(old->libvirt_uri, config->libvirt_uri))
+                (void)service_domains_open(service);
         if (old->interval_usec != config->interval_usec || old->jitter_usec != config->jitter_usec)
                 service_timers_begin(service);
         config_free(old);
@@ -198,6 +198,7 @@ static void free_parts(struct service *service)
         service_timers_deinit(service);
         control_free(service->control);
         metrics_server_free(service->metrics_server);
+        domains_free(service->domains);
         queue_free(service->queue);
         roster_free(service->roster);
         metrics_free(service->metrics);
@@ -232,6 +233,8 @@ int service_run(const char *config_path, bool must_exist)
                 r = open_metrics(&service);
         if (r >= 0)
                 r = open_control(&service);
+        if (r >= 0)
+                r = service_domains_open(&service);
         if (r >= 0) {
                 begin(&service);
                 r = sd_event_loop(service.event);

@@ -94,27 +94,6 @@ static int query_guests(struct service *service, struct json_object *arguments, 
         return r < 0 ? r : CONTROL_E_LATER;
 }
 
-/* Refuses a scan that would pause a guest again too soon, where it was asked for by name. */
-static int check_gap(const struct service *service, const struct request *request, struct failure *failure)
-{
-        struct settings_list recent = {0};
-        int r = roster_paused_since(service->roster, service->config->min_gap_usec, &recent);
-
-        for (size_t i = 0; i < recent.n; i++) {
-                for (size_t g = 0; g < request->guests.n && r == 0; g++)
-                        if (strcmp(recent.words[i], request->guests.words[g]) == 0)
-                                r = failure_set(
-                                        failure, -EAGAIN,
-                                        "guest %s was paused less than %llu s ago (min_gap): try later, or "
-                                        "the mode live",
-                                        recent.words[i],
-                                        (unsigned long long)(service->config->min_gap_usec / USEC_PER_SEC));
-                free(recent.words[i]);
-        }
-        free(recent.words);
-        return r;
-}
-
 /* Takes "wait" out of the arguments. */
 static int take_wait(struct json_object *arguments, bool *ret_wait, struct failure *failure)
 {
@@ -140,7 +119,7 @@ static int scan(struct service *service, struct json_object *arguments, struct c
         if (r == 0)
                 r = request_read(&request, arguments, failure);
         if (r == 0 && request.mode != SCAN_MODE_LIVE)
-                r = check_gap(service, &request, failure);
+                r = service_check_gap(service, &request, failure);
         if (r < 0) {
                 request_deinit(&request);
                 return r;

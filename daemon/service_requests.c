@@ -55,6 +55,26 @@ static char **on_arguments(void *context, const struct task *task)
         return request_arguments(&task->request, service->config, &skip, &arguments) < 0 ? NULL : arguments;
 }
 
+int service_check_gap(const struct service *service, const struct request *request, struct failure *failure)
+{
+        struct settings_list recent = {0};
+        int r = roster_paused_since(service->roster, service->config->min_gap_usec, &recent);
+
+        for (size_t i = 0; i < recent.n; i++) {
+                for (size_t g = 0; g < request->guests.n && r == 0; g++)
+                        if (strcmp(recent.words[i], request->guests.words[g]) == 0)
+                                r = failure_set(
+                                        failure, -EAGAIN,
+                                        "guest %s was paused less than %llu s ago (min_gap): try later, or "
+                                        "the mode live",
+                                        recent.words[i],
+                                        (unsigned long long)(service->config->min_gap_usec / USEC_PER_SEC));
+                free(recent.words[i]);
+        }
+        free(recent.words);
+        return r;
+}
+
 static void tell(struct service *service, const char *event, const struct task *task)
 {
         if (service->control)
@@ -174,6 +194,7 @@ static struct json_object *take_report(struct service *service, const struct tas
                 summarise(task, report);
                 keep_in_metrics(service, report, all);
                 keep_in_history(service, report);
+                service_domains_scanned(service, task, report);
                 json_object_put(service->last_report);
                 service->last_report = json_object_get(json);
         } else {
@@ -268,6 +289,8 @@ static void on_ended(void *context, struct task *task, struct json_object *resul
                 scan_failed(service, task, &reason);
         else if (!value && task->request.kind != REQUEST_SCAN)
                 log_say(LOG_LEVEL_WARNING, "%s: %s", request_kind_to_string(task->request.kind), reason.text);
+        if (!value)
+                service_domains_failed(service, task, &reason);
         if (task->request.kind == REQUEST_SCAN)
                 tell(service, "SCAN_ENDED", task);
         if (task->context)

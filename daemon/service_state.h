@@ -6,11 +6,13 @@
  *      service_timers.c     the schedule, and guests that are paused
  *      service_requests.c   what is to be done, and what is done with its result
  *      service_commands.c   the commands of the control socket
+ *      service_domains.c    requests of libvirt's domains, and their results
  */
 #pragma once
 
 #include "conf/config.h"
 #include "daemon/control.h"
+#include "daemon/domains.h"
 #include "daemon/history.h"
 #include "daemon/metrics.h"
 #include "daemon/metrics_server.h"
@@ -27,6 +29,7 @@ struct service {
         struct config *config;
         struct queue *queue;
         struct roster *roster;
+        struct domains *domains; /* NULL without libvirt */
         struct history *history; /* NULL when none is kept */
         struct metrics *metrics;
         struct metrics_server *metrics_server; /* NULL when there are no metrics */
@@ -62,6 +65,21 @@ struct queue_observer service_queue_observer(struct service *service);
 
 /* The roster's: a guest's process ended. */
 void service_guest_gone(void *context, const char *name);
+
+/**
+ * service_check_gap() - refuse a scan that would pause a guest again too soon, where it was asked for by name
+ *
+ * Return: 0, or -EAGAIN with a sentence.
+ */
+int service_check_gap(const struct service *service, const struct request *request, struct failure *failure);
+
+/* service_domains.c */
+
+/* Begins to watch the libvirt of the configuration, in place of another one. */
+int service_domains_open(struct service *service);
+/* Puts the end of a scan that a domain asked for into its metadata; of other scans, does nothing. */
+void service_domains_scanned(struct service *service, const struct task *task, const struct report *report);
+void service_domains_failed(struct service *service, const struct task *task, const struct failure *failure);
 
 /* service_commands.c */
 

@@ -48,17 +48,15 @@ struct worker {
 };
 
 /* Between fork and exec: only what is safe in the child of a process with threads. */
-static _Noreturn void become(char *const arguments[], int output_fd, pid_t parent)
+static _Noreturn void become(char *const arguments[], int socket_fd, pid_t parent)
 {
         sigset_t none;
-        int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        int fd = -1;
 
         (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
         if (getppid() != parent)
                 _exit(EXIT_FAILURE);
-        if (fd >= 0)
-                (void)dup2(fd, STDIN_FILENO);
-        if (dup2(output_fd, STDOUT_FILENO) < 0)
+        if (dup2(socket_fd, STDIN_FILENO) < 0 || dup2(socket_fd, STDOUT_FILENO) < 0)
                 _exit(EXIT_FAILURE);
         fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
         if (fd >= 0)
@@ -147,12 +145,31 @@ static bool take_output(struct worker *worker)
         }
 }
 
+/* Also polls for writing while something is left. */
+static int flush(struct worker *worker)
+{
+        int r = wire_flush(&worker->wire, NULL);
+
+        if (r < 0)
+                return r;
+        return sd_event_source_set_io_events(worker->output,
+                                             r == WIRE_E_NOTHING ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+int worker_send(struct worker *worker, struct json_object *line)
+{
+        int r = wire_queue(&worker->wire, line);
+
+        return r < 0 ? r : flush(worker);
+}
+
 static int on_output(sd_event_source *source, int fd, uint32_t revents, void *context)
 {
         struct worker *worker = context;
 
         (void)fd;
-        (void)revents;
+        if (revents & EPOLLOUT)
+                (void)flush(worker);
         (void)sd_event_source_set_time_relative(worker->silence, SILENCE_USEC);
         if (!take_output(worker))
                 (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A command of samepage(1) that the daemon runs in a process of its own. */
+/* What the daemon has done in a process of its own: a command of samepage(1), or watching libvirt. */
 #pragma once
 
 #include "base/failure.h"
@@ -23,7 +23,7 @@ struct worker_observer {
 /**
  * worker_start() - start a process
  * @event: whose loop calls the observer
- * @arguments: NULL-terminated; [0] is "samepage", then a command with --events; borrowed for the call
+ * @arguments: NULL-terminated; [0] says what to be, see samepaged.c; borrowed for the call
  * @ret: worker_free() it
  *
  * The process dies with this one.
@@ -32,6 +32,14 @@ struct worker_observer {
  */
 int worker_start(sd_event *event, char *const arguments[], const struct worker_observer *observer,
                  struct worker **ret, struct failure *failure);
+
+/**
+ * worker_send() - send it a line on its standard input
+ * @line: borrowed
+ *
+ * Return: 0, also when it is still to be sent; -ENOBUFS when it reads nothing; another negative errno.
+ */
+int worker_send(struct worker *worker, struct json_object *line);
 
 /* Ends it in the middle: its guard resumes what it has paused. The observer's end() says so, soon. */
 void worker_cancel(struct worker *worker);

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "daemon/request.h"
+#include "daemon/strv.h"
+#include "unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct config *make_config(void)
+{
+        struct config *config = NULL;
+
+        CU_ASSERT_EQUAL_FATAL(config_new(&config), 0);
+        return config;
+}
+
+static bool has(char **words, const char *word)
+{
+        for (size_t i = 0; words[i]; i++)
+                if (strcmp(words[i], word) == 0)
+                        return true;
+        return false;
+}
+
+static size_t count(char **words, const char *start)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; words[i]; i++)
+                n += strncmp(words[i], start, strlen(start)) == 0;
+        return n;
+}
+
+static char **arguments_of(const struct request *request, const struct config *config,
+                           const struct settings_list *skip)
+{
+        char **words = NULL;
+
+        CU_ASSERT_EQUAL_FATAL(request_arguments(request, config, skip, &words), 0);
+        return words;
+}
+
+static void test_defaults(void)
+{
+        struct config *config = make_config();
+        struct request request;
+        char **words = NULL;
+
+        request_init(&request, REQUEST_SCAN, REQUEST_BY_SCHEDULE, config);
+        words = arguments_of(&request, config, NULL);
+        CU_ASSERT_STRING_EQUAL(words[0], "samepage");
+        CU_ASSERT_STRING_EQUAL(words[1], "scan");
+        CU_ASSERT_TRUE(has(words, "--events"));
+        CU_ASSERT_TRUE(has(words, "--control=none"));
+        CU_ASSERT_TRUE(has(words, "--mode=snapshot"));
+        CU_ASSERT_TRUE(has(words, "--max-pause=500"));
+        CU_ASSERT_TRUE(has(words, "--libvirt=qemu:///system"));
+        CU_ASSERT_FALSE(has(words, "--together"));
+        CU_ASSERT_EQUAL(count(words, "--qmp"), 0);
+        CU_ASSERT_EQUAL(count(words, "--cpus"), 0);
+        strv_free(words);
+        request_init(&request, REQUEST_RESUME, REQUEST_BY_SERVICE, config);
+        words = arguments_of(&request, config, NULL);
+        CU_ASSERT_TRUE(has(words, "--stale"));
+        CU_ASSERT_EQUAL(count(words, "--guest"), 0);
+        strv_free(words);
+        config_free(config);
+}
+
+/* The configuration's options, as the command line takes them. */
+static void test_options(void)
+{
+        static const char *const options[][3] = {
+                {"guests", "libvirt_uri", "none"}, {"guests", "include", "web* \"my vm\""},
+                {"guests", "exclude", "test?"},    {"scan", "careful", "yes"},
+                {"scan", "threads", "3"},          {"scan", "cpus", "0-2,5"},
+                {"scan", "max_pause", "1ms"},      {"scan", "timeout", "7s"},
+                {"scan", "together", "yes"},       {"scan", "mode", "sliced"},
+        };
+        struct config *config = make_config();
+        struct request request;
+        char **words = NULL;
+
+        for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+                CU_ASSERT_EQUAL(config_set(config, config_find_option(options[i][0], options[i][1]),
+                                           options[i][1], options[i][2], NULL),
+                                0);
+        request_init(&request, REQUEST_SCAN, REQUEST_BY_SCHEDULE, config);
+        words = arguments_of(&request, config, NULL);
+        CU_ASSERT_TRUE(has(words, "--include=web*"));
+        CU_ASSERT_TRUE(has(words, "--include=my vm"));
+        CU_ASSERT_TRUE(has(words, "--exclude=test?"));
+        CU_ASSERT_TRUE(has(words, "--careful"));
+        CU_ASSERT_TRUE(has(words, "--threads=3"));
+        CU_ASSERT_TRUE(has(words, "--cpus=0,1,2,5"));
+        CU_ASSERT_TRUE(has(words, "--max-pause=1"));
+        CU_ASSERT_TRUE(has(words, "--timeout=7"));
+        CU_ASSERT_TRUE(has(words, "--together"));
+        CU_ASSERT_TRUE(has(words, "--mode=sliced"));
+        CU_ASSERT_EQUAL(count(words, "--libvirt"), 0);
+        strv_free(words);
+        config_free(config);
+}
+
+/* Names are words of their own, whatever is in them; one that is left out is no pattern. */
+static void test_names(void)
+{
+        char skipped[] = "a[1]*?\\";
+        char *skipped_list[] = {skipped};
+        const struct settings_list skip = {skipped_list, 1};
+        struct config *config = make_config();
+        struct request request;
+        char **words = NULL;
+
+        request_init(&request, REQUEST_SCAN, REQUEST_BY_CONTROL, config);
+        CU_ASSERT_EQUAL(request_add_guest(&request, "--json"), 0);
+        CU_ASSERT_EQUAL(request_add_guest(&request, "two words; rm"), 0);
+        words = arguments_of(&request, config, &skip);
+        CU_ASSERT_TRUE(has(words, "--guest=--json"));
+        CU_ASSERT_TRUE(has(words, "--guest=two words; rm"));
+        CU_ASSERT_TRUE(has(words, "--exclude=a\\[1]\\*\\?\\\\"));
+        strv_free(words);
+        request_deinit(&request);
+        config_free(config);
+}
+
+static void test_sockets(void)
+{
+        char folder[] = "/tmp/samepage-request-XXXXXX";
+        struct config *config = make_config();
+        struct request request;
+        char text[256] = "";
+        char **words = NULL;
+
+        CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(folder));
+        for (int i = 0; i < 3; i++) {
+                (void)snprintf(text, sizeof(text), "%s/%d.qmp", folder, i);
+                (void)close(open(text, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+        }
+        /* What two patterns find is one guest. */
+        (void)snprintf(text, sizeof(text), "%s/none-* %s/*.qmp %s/1.*", folder, folder, folder);
+        CU_ASSERT_EQUAL(
+                config_set(config, config_find_option("guests", "qmp_sockets"), "qmp_sockets", text, NULL),
+                0);
+        request_init(&request, REQUEST_GUESTS, REQUEST_BY_CONTROL, config);
+        words = arguments_of(&request, config, NULL);
+        CU_ASSERT_EQUAL(count(words, "--qmp="), 3);
+        strv_free(words);
+        for (int i = 0; i < 3; i++) {
+                (void)snprintf(text, sizeof(text), "%s/%d.qmp", folder, i);
+                (void)unlink(text);
+        }
+        (void)rmdir(folder);
+        config_free(config);
+}
+
+static int read_text(const char *text, struct request *request)
+{
+        struct json_object *json = json_tokener_parse(text);
+        struct failure failure = {0};
+        int r = request_read(request, json, &failure);
+
+        CU_ASSERT_EQUAL(r < 0, failure.text[0] != '\0');
+        json_object_put(json);
+        return r;
+}
+
+static void test_read(void)
+{
+        static const char *const wrong[] = {
+                "{\"guests\":\"a\"}",         "{\"guests\":[null]}",
+                "{\"mode\":\"x\"}",           "{\"mode\":1}",
+                "{\"max_pause_seconds\":0}",  "{\"max_pause_seconds\":-1}",
+                "{\"max_pause_seconds\":61}", "{\"max_pause_seconds\":null}",
+                "{\"together\":\"yes\"}",     "{\"other\":1}",
+        };
+        struct config *config = make_config();
+        struct request request;
+
+        request_init(&request, REQUEST_SCAN, REQUEST_BY_CONTROL, config);
+        CU_ASSERT_EQUAL(read_text("null", &request), 0);
+        CU_ASSERT_EQUAL(request.max_pause_usec, config->max_pause_usec);
+        CU_ASSERT_EQUAL(read_text("{\"guests\":[\"a\",\"b\"],\"mode\":\"live\",\"max_pause_seconds\":0.25,"
+                                  "\"together\":true}",
+                                  &request),
+                        0);
+        CU_ASSERT_EQUAL(request.guests.n, 2);
+        CU_ASSERT_EQUAL(request.mode, SCAN_MODE_LIVE);
+        CU_ASSERT_EQUAL(request.max_pause_usec, USEC_PER_SEC / 4);
+        CU_ASSERT_TRUE(request.together);
+        for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
+                CU_ASSERT_EQUAL(read_text(wrong[i], &request), -EINVAL);
+        request_deinit(&request);
+        config_free(config);
+}
+
+static const struct unit_test tests[] = {
+        {"defaults", test_defaults}, {"options", test_options}, {"names", test_names},
+        {"sockets", test_sockets},   {"read", test_read},
+};
+
+UNIT_MAIN("request", tests)
