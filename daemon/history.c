@@ -29,7 +29,8 @@
  * Readers and the writer do not wait for each other (write-ahead log). After each report the log is folded
  * into the file, so that the file alone is nearly always the whole history. A reader for whom there is no log
  * knows that nobody has the file open, and then reads it as a constant: otherwise it would leave a -wal and a
- * -shm behind that belong to whoever typed the command.
+ * -shm behind that belong to whoever typed the command. If a writer comes meanwhile, which the file's time and
+ * the log then show, what was read is thrown away, even if it was an error, and read again.
  *
  * Everything foreign (guests' names above all) reaches SQLite as a bound parameter. All SQL text is constant.
  */
@@ -38,6 +39,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "daemon/history_db.h"
+#include "daemon/history_file.h"
 #include "daemon/history_internal.h"
 
 #include <errno.h>
@@ -121,6 +123,28 @@ static int work_once(struct history *history, int (*work)(struct history *, void
         return r;
 }
 
+/* A writer that begins or ends while somebody reads does so once; more than that is not waited for. */
+#define MAX_READS 4
+
+static int read_settled(struct history *history, int (*work)(struct history *, void *, struct failure *),
+                        void *argument, struct failure *failure)
+{
+        int r = 0;
+
+        for (int i = 0; i < MAX_READS; i++) {
+                struct history_stamp before;
+                struct history_stamp after;
+
+                history_file_stamp(history->path, &before);
+                r = work_once(history, work, argument, failure);
+                history_file_stamp(history->path, &after);
+                if ((r == 0 && !history->immutable) || history_file_stamps_equal(&before, &after))
+                        return r;
+        }
+        return r == 0 ? failure_set(failure, -EBUSY, "the history %s changes all the time", history->path)
+                      : r;
+}
+
 int history_run(struct history *history, int (*work)(struct history *, void *, struct failure *),
                 void *argument, struct failure *failure)
 {
@@ -129,8 +153,12 @@ int history_run(struct history *history, int (*work)(struct history *, void *, s
         int r = 0;
 
         history->deadline_usec = clock_now_usec() + HISTORY_MAX_USEC;
+        if (history->access == HISTORY_READ_ONLY) {
+                r = read_settled(history, work, argument, &why);
+                return r < 0 ? failure_set(failure, r, "%s", why.text) : r;
+        }
         r = work_once(history, work, argument, &why);
-        if (!history->damaged || history->access == HISTORY_READ_ONLY)
+        if (!history->damaged)
                 return r < 0 ? failure_set(failure, r, "%s", why.text) : r;
         r = set_aside(history, &why, &notice);
         if (r < 0)

@@ -124,7 +124,6 @@ void history_db_close(struct history *history)
                 (void)sqlite3_db_config(history->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         (void)sqlite3_close_v2(history->db);
         history->db = NULL;
-        history->immutable = false;
 }
 
 void history_db_settle(struct history *history)

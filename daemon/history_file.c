@@ -59,6 +59,27 @@ int history_file_prepare(const char *path, bool make, struct failure *failure)
         return r < 0 ? failure_errno(failure, r, "the history %s cannot be made", path) : 0;
 }
 
+void history_file_stamp(const char *path, struct history_stamp *ret)
+{
+        struct stat status = {0};
+
+        if (stat(path, &status) < 0)
+                status = (struct stat){0};
+        *ret = (struct history_stamp){
+                .inode = status.st_ino,
+                .size = status.st_size,
+                .modified = status.st_mtim,
+                .has_log = history_file_has_log(path),
+        };
+}
+
+bool history_file_stamps_equal(const struct history_stamp *one, const struct history_stamp *other)
+{
+        return one->inode == other->inode && one->size == other->size &&
+               one->modified.tv_sec == other->modified.tv_sec &&
+               one->modified.tv_nsec == other->modified.tv_nsec && one->has_log == other->has_log;
+}
+
 bool history_file_has_log(const char *path)
 {
         CLEANUP_FREE char *log = NULL;

@@ -5,6 +5,8 @@
 #include "base/failure.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
+#include <time.h>
 
 /**
  * history_file_prepare() - make sure that @path is a file
@@ -15,6 +17,22 @@
  * Return: 0; -EINVAL when it is something else than a file; another negative errno.
  */
 int history_file_prepare(const char *path, bool make, struct failure *failure);
+
+/**
+ * struct history_stamp - what shows that a file was written or exchanged
+ * @has_log: a write-ahead log lies beside it
+ */
+struct history_stamp {
+        ino_t inode;
+        off_t size;
+        struct timespec modified;
+        bool has_log;
+};
+
+/* Takes the stamp of @path; all 0 where there is no file. */
+void history_file_stamp(const char *path, struct history_stamp *ret);
+
+bool history_file_stamps_equal(const struct history_stamp *one, const struct history_stamp *other);
 
 /* Whether a write-ahead log lies beside @path: somebody has the history open, or ended without closing it. */
 bool history_file_has_log(const char *path);

@@ -20,8 +20,7 @@ static struct json_object *parse(const char *text, int length)
                 return NULL;
         json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
         json = json_tokener_parse_ex(tokener, text, length);
-        if (json && (json_tokener_get_parse_end(tokener) != (size_t)length ||
-                     !json_object_is_type(json, json_type_object))) {
+        if (json && !json_object_is_type(json, json_type_object)) {
                 (void)json_object_put(json);
                 json = NULL;
         }
@@ -38,6 +37,9 @@ static int get(struct history *history, void *argument, struct failure *failure)
         const char *text = NULL;
         int r = history_db_prepare(history, sql, &statement, failure);
 
+        (void)json_object_put(request->report);
+        request->report = NULL;
+        request->found = false;
         if (r == 0 && sqlite3_bind_text(statement, 1, request->id, -1, SQLITE_STATIC) != SQLITE_OK)
                 r = history_db_fail(history, SQLITE_NOMEM, "read", failure);
         if (r == 0)
@@ -56,8 +58,10 @@ int history_get(struct history *history, const char *id, struct json_object **re
         struct request request = {.id = id};
         int r = history_run(history, get, &request, failure);
 
-        if (r < 0)
+        if (r < 0) {
+                (void)json_object_put(request.report);
                 return r;
+        }
         if (r == 0 && !request.found)
                 return failure_set(failure, -ENOENT, "the history has no scan \"%s\"", id);
         if (r == 0 && !request.report)

@@ -13,7 +13,7 @@
 /**
  * struct history - a handle
  * @db: the connection; NULL: the next call opens it
- * @immutable: opened as a file that nobody writes; not to be kept longer than one call
+ * @immutable: opened, most recently, as a file that nobody writes; not kept longer than one call
  * @damaged: the last failure was one of the file's content
  * @unusable: the last failure was one after which the connection is not to be trusted
  * @deadline_usec: when the call that is going on gives up
@@ -30,7 +30,8 @@ struct history {
 
 /**
  * history_run() - do one call's work on an open connection
- * @work: returns 0 or a negative errno; may be called twice, the second time on a new and empty file
+ * @work: returns 0 or a negative errno; may be called again: on a new and empty file, or when a reader
+ * met a file that changed under it. What counts is what the last call left in @argument
  *
  * Opens the connection where that is needed, ends what @work leaves of a transaction, and sets a damaged file
  * aside.

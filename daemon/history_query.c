@@ -121,11 +121,13 @@ static int ask(struct history *history, void *argument, struct failure *failure)
                 r = fill(history, query, answer, failure);
         if (r == 0)
                 r = history_db_execute(history, "COMMIT", "read", failure);
-        if (r < 0)
+        if (r < 0) {
                 (void)json_object_put(answer);
-        else
-                query->answer = answer;
-        return r;
+                return r;
+        }
+        (void)json_object_put(query->answer);
+        query->answer = answer;
+        return 0;
 }
 
 static int64_t clamp_seconds(uint64_t seconds)
@@ -145,7 +147,9 @@ int history_query(struct history *history, const struct history_filter *filter, 
         };
         int r = history_run(history, ask, &query, failure);
 
-        if (r >= 0)
+        if (r < 0)
+                (void)json_object_put(query.answer);
+        else
                 *ret = query.answer;
         return r;
 }

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The domains of libvirt, as the daemon sees them: a process watches (qmp/domain_watch.h), and is replaced when it ends. */
+#pragma once
+
+#include <json-c/json.h>
+#include <systemd/sd-event.h>
+
+struct domains;
+
+/**
+ * struct domains_observer - who wants to know
+ * @event: one of DOMAIN_WATCH_EVENT_…; @data as described there, borrowed
+ */
+struct domains_observer {
+        void (*event)(void *context, const char *event, struct json_object *data);
+        void *context;
+};
+
+/**
+ * domains_new() - begin to watch
+ * @uri: of libvirt; copied
+ *
+ * A libvirt that does not answer is tried again and again, at growing intervals.
+ *
+ * Return: 0 or a negative errno.
+ */
+int domains_new(sd_event *event, const char *uri, const struct domains_observer *observer,
+                struct domains **ret);
+
+struct domains *domains_free(struct domains *domains);
+
+/**
+ * domains_set_result() - put a result into a domain's metadata
+ * @attributes: strings by name; taken
+ *
+ * Lost when libvirt does not answer at the moment.
+ */
+void domains_set_result(struct domains *domains, const char *uuid, struct json_object *attributes);
