@@ -44,7 +44,7 @@ _samepage()
 	scan)
 		words='--qmp --guest --include --exclude --mode --max-pause --together --threads --cpus --careful --json --events --timeout --runtime-dir --ksm-dir --control --help'
 		;;
-	history) words='--guest --json --since --until --limit --id --file --control --help' ;;
+	history) words='--guest --json --events --since --until --limit --id --file --control --help' ;;
 	watch) words='--interval --control --help' ;;
 	resume) words='--stale --json --events --runtime-dir --help' ;;
 	esac

@@ -290,7 +290,7 @@ const struct settings_option settings_options[] = {
          "only what scans left paused that are dead; end no living scan", set_stale},
         {"json", NULL, FOR_PRINTING,
          "print JSON", set_json},
-        {"events", NULL, FOR_ACTING,
+        {"events", NULL, FOR_PRINTING,
          "print JSON lines for a program that waits: progress, then the result", set_events},
         {"timeout", "SECONDS", FOR_READING,
          "how long QEMU may take to answer (default 5)", set_timeout},

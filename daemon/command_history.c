@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/command.h"
+#include "daemon/events.h"
 #include "daemon/history.h"
 #include "daemon/history_text.h"
 #include "daemon/print.h"
@@ -46,6 +47,8 @@ static enum exit_code print_report(struct json_object *json)
 
 static enum exit_code print_history(const struct settings *settings, struct json_object *json)
 {
+        if (settings->events)
+                return events_print(EVENT_REPORT, json_object_get(json)) ? EXIT_CODE_DONE : EXIT_CODE_FAILED;
         if (settings->json)
                 return print_json(json_object_get(json)) ? EXIT_CODE_DONE : EXIT_CODE_FAILED;
         if (settings->scan_id)
@@ -69,6 +72,8 @@ enum exit_code command_history(const struct settings *settings)
                                    : remote_history(settings, &json, &failure);
         if (r < 0) {
                 (void)fprintf(stderr, "samepage: %s\n", failure.text);
+                if (settings->events)
+                        events_print_failure(failure.text);
                 return EXIT_CODE_FAILED;
         }
         code = print_history(settings, json);

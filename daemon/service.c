@@ -196,6 +196,7 @@ static int make_parts(struct service *service)
 static void free_parts(struct service *service)
 {
         service_timers_deinit(service);
+        service_history_deinit(service);
         control_free(service->control);
         metrics_server_free(service->metrics_server);
         domains_free(service->domains);

@@ -193,53 +193,6 @@ static int query_report(struct service *service, struct json_object *arguments, 
         return 0;
 }
 
-static int read_number(struct json_object *arguments, const char *key, uint64_t most, uint64_t *ret,
-                       struct failure *failure)
-{
-        struct json_object *value = get(arguments, key);
-        const int64_t number = value ? json_object_get_int64(value) : 0;
-
-        if (!value)
-                return 0;
-        if (!json_object_is_type(value, json_type_int) || number < 0 || (uint64_t)number > most)
-                return failure_set(failure, -EINVAL, "\"%s\" is no whole number up to %llu", key,
-                                   (unsigned long long)most);
-        *ret = (uint64_t)number;
-        return 1;
-}
-
-static int query_history(struct service *service, struct json_object *arguments, struct control_reply *reply,
-                         struct json_object **ret_value, struct failure *failure)
-{
-        struct json_object *guest = get(arguments, "guest");
-        struct history_filter filter = {0};
-        uint64_t limit = 0;
-        int n_known = 0;
-        int r[3] = {0};
-
-        (void)reply;
-        if (!service->history)
-                return failure_set(failure, -ENOENT, "no history is kept");
-        if (guest && !json_object_is_type(guest, json_type_string))
-                return failure_set(failure, -EINVAL, "\"guest\" is no name");
-        filter.guest = guest ? json_object_get_string(guest) : NULL;
-        r[0] = read_number(arguments, "since", INT64_MAX, &filter.since, failure);
-        r[1] = read_number(arguments, "until", INT64_MAX, &filter.until, failure);
-        r[2] = read_number(arguments, "limit", HISTORY_MAX_SCANS, &limit, failure);
-        for (size_t i = 0; i < ARRAY_SIZE(r); i++) {
-                if (r[i] < 0)
-                        return r[i];
-                n_known += r[i];
-        }
-        if (arguments && json_object_object_length(arguments) != n_known + (guest != NULL))
-                return failure_set(failure, -EINVAL, "query-history takes guest, since, until and limit");
-        filter.limit = (unsigned int)limit;
-        r[0] = history_query(service->history, &filter, ret_value, failure);
-        if (r[0] > 0)
-                log_say(LOG_LEVEL_WARNING, "history: %s", failure->text);
-        return r[0] < 0 ? r[0] : 0;
-}
-
 static int query_commands(struct service *service, struct json_object *arguments, struct control_reply *reply,
                           struct json_object **ret_value, struct failure *failure);
 
@@ -249,7 +202,7 @@ static const struct command commands[] = {
         {"query-guests", query_guests},
         {"query-scan", query_scan},
         {"query-report", query_report},
-        {"query-history", query_history},
+        {"query-history", service_history_query},
         {"scan", scan},
         {"cancel", cancel},
 };

@@ -7,6 +7,7 @@
  *      service_requests.c   what is to be done, and what is done with its result
  *      service_commands.c   the commands of the control socket
  *      service_domains.c    requests of libvirt's domains, and their results
+ *      service_history.c    questions to the history
  */
 #pragma once
 
@@ -22,6 +23,11 @@
 
 #include <systemd/sd-event.h>
 
+struct service_query;
+
+/* Questions to the history that are answered at the same time. */
+#define SERVICE_QUERIES_MAX 4
+
 struct service {
         sd_event *event;
         const char *config_path;
@@ -36,9 +42,11 @@ struct service {
         struct control *control;               /* NULL when there is no control socket */
         sd_event_source *schedule;             /* the next scan */
         sd_event_source *paused;               /* looks how many guests are paused, while some may be */
-        struct json_object *last_report;       /* of the last scan that has one, as JSON; may be NULL */
-        bool skips_some; /* the running scan leaves guests out, for the gap between pauses */
-        bool skips_all;  /* it turned out that nobody was left */
+        struct service_query *queries[SERVICE_QUERIES_MAX];
+        size_t n_queries;
+        struct json_object *last_report; /* of the last scan that has one, as JSON; may be NULL */
+        bool skips_some;                 /* the running scan leaves guests out, for the gap between pauses */
+        bool skips_all;                  /* it turned out that nobody was left */
         bool is_stopping;
 };
 
@@ -80,6 +88,14 @@ int service_domains_open(struct service *service);
 /* Puts the end of a scan that a domain asked for into its metadata; of other scans, does nothing. */
 void service_domains_scanned(struct service *service, const struct task *task, const struct report *report);
 void service_domains_failed(struct service *service, const struct task *task, const struct failure *failure);
+
+/* service_history.c */
+
+/* The command query-history; as control_server's execute(). */
+int service_history_query(struct service *service, struct json_object *arguments, struct control_reply *reply,
+                          struct json_object **ret_value, struct failure *failure);
+/* Answers what is still asked. */
+void service_history_deinit(struct service *service);
 
 /* service_commands.c */
 

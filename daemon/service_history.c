@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Questions to the history. Summing up months of many guests takes seconds, so that is done by samepage(1) in a process
+ * of its own, which reads the file; the loop, and whoever scrapes metrics, need not wait.
+ */
+#include "base/cleanup.h"
+#include "daemon/events.h"
+#include "daemon/service_state.h"
+#include "daemon/strv.h"
+#include "daemon/worker.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct service_query {
+        struct service *service;
+        struct worker *worker;
+        struct control_reply *reply;
+        struct json_object *result;
+};
+
+static void on_event(void *context, const char *event, struct json_object *data)
+{
+        struct service_query *query = context;
+
+        if (strcmp(event, EVENT_REPORT) == 0)
+                query->result = json_object_get(data);
+}
+
+static void free_query(struct service_query *query)
+{
+        worker_free(query->worker);
+        json_object_put(query->result);
+        free(query);
+}
+
+static void on_end(void *context, const struct failure *failure)
+{
+        struct service_query *query = context;
+        struct service *service = query->service;
+
+        for (size_t i = 0; i < service->n_queries; i++)
+                if (service->queries[i] == query) {
+                        service->queries[i] = service->queries[--service->n_queries];
+                        break;
+                }
+        control_reply_send(query->reply, json_object_get(query->result), failure);
+        free_query(query);
+}
+
+void service_history_deinit(struct service *service)
+{
+        while (service->n_queries > 0) {
+                struct service_query *query = service->queries[--service->n_queries];
+
+                control_reply_send(query->reply, NULL, &(struct failure){"the service is ending"});
+                free_query(query);
+        }
+}
+
+/* A whole number under @key, if there is one. Return: 1 when there is, 0, or -EINVAL with a sentence. */
+static int read_number(struct json_object *arguments, const char *key, int64_t most, int64_t *ret,
+                       struct failure *failure)
+{
+        struct json_object *value = NULL;
+        int64_t number = 0;
+
+        if (!json_object_object_get_ex(arguments, key, &value))
+                return 0;
+        number = json_object_get_int64(value);
+        if (!json_object_is_type(value, json_type_int) || number < 0 || number > most)
+                return failure_set(failure, -EINVAL, "\"%s\" is no whole number up to %lld", key,
+                                   (long long)most);
+        *ret = number;
+        return 1;
+}
+
+/* The last second that has a year of four digits. */
+#define TIME_MOST INT64_C(253402300799)
+
+static int add_time(struct strv *strv, struct json_object *arguments, const char *key,
+                    struct failure *failure)
+{
+        int64_t seconds = 0;
+        struct tm utc = {0};
+        char text[32] = "";
+        int r = read_number(arguments, key, TIME_MOST, &seconds, failure);
+
+        if (r <= 0)
+                return r;
+        if (gmtime_r(&(time_t){seconds}, &utc))
+                (void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
+        strv_add(strv, "--%s=%s", key, text);
+        return 1;
+}
+
+static int add_guest(struct strv *strv, struct json_object *arguments, struct failure *failure)
+{
+        struct json_object *guest = NULL;
+
+        if (!json_object_object_get_ex(arguments, "guest", &guest))
+                return 0;
+        if (!json_object_is_type(guest, json_type_string))
+                return failure_set(failure, -EINVAL, "\"guest\" is no name");
+        strv_add(strv, "--guest=%s", json_object_get_string(guest));
+        return 1;
+}
+
+static int add_limit(struct strv *strv, struct json_object *arguments, struct failure *failure)
+{
+        int64_t limit = 0;
+        int r = read_number(arguments, "limit", HISTORY_MAX_SCANS, &limit, failure);
+
+        if (r > 0 && limit > 0)
+                strv_add(strv, "--limit=%lld", (long long)limit);
+        return r;
+}
+
+/* Return: 0, or -EINVAL with a sentence. */
+static int add_arguments(struct strv *strv, struct json_object *arguments, struct failure *failure)
+{
+        const int known[] = {
+                add_guest(strv, arguments, failure),
+                add_time(strv, arguments, "since", failure),
+                add_time(strv, arguments, "until", failure),
+                add_limit(strv, arguments, failure),
+        };
+        int n = 0;
+
+        for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+                if (known[i] < 0)
+                        return known[i];
+                n += known[i];
+        }
+        if (arguments && json_object_object_length(arguments) != n)
+                return failure_set(failure, -EINVAL, "query-history takes guest, since, until and limit");
+        return 0;
+}
+
+static int start(struct service *service, char **words, struct control_reply *reply, struct failure *failure)
+{
+        struct service_query *query = calloc(1, sizeof(*query));
+        const struct worker_observer observer = {on_event, on_end, query};
+        int r = 0;
+
+        if (!query)
+                return failure_errno(failure, -ENOMEM, "cannot read the history");
+        *query = (struct service_query){.service = service, .reply = reply};
+        r = worker_start(service->event, words, &observer, &query->worker, failure);
+        if (r < 0) {
+                free_query(query);
+                return r;
+        }
+        service->queries[service->n_queries++] = query;
+        return CONTROL_E_LATER;
+}
+
+int service_history_query(struct service *service, struct json_object *arguments, struct control_reply *reply,
+                          struct json_object **ret_value, struct failure *failure)
+{
+        struct strv strv = {0};
+        char **words = NULL;
+        int r = 0;
+
+        (void)ret_value;
+        if (!service->history)
+                return failure_set(failure, -ENOENT, "no history is kept");
+        if (service->n_queries == SERVICE_QUERIES_MAX)
+                return failure_set(failure, -EBUSY, "%d questions to the history are being answered already",
+                                   SERVICE_QUERIES_MAX);
+        strv_add(&strv, "samepage");
+        strv_add(&strv, "history");
+        strv_add(&strv, "--events");
+        strv_add(&strv, "--file=%s", service->config->history_file);
+        r = add_arguments(&strv, arguments, failure);
+        if (strv_end(&strv, &words) < 0 && r == 0)
+                r = failure_errno(failure, -ENOMEM, "cannot read the history");
+        if (r == 0)
+                r = start(service, words, reply, failure);
+        strv_free(words);
+        return r;
+}
