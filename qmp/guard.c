@@ -18,22 +18,17 @@
 #include "base/cleanup.h"
 #include "qmp/guard_proto.h"
 #include "qmp/leasefile.h"
+#include "qmp/survive.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -41,47 +36,6 @@
 #define GUARD_PRIORITY 1
 /* How long guard_free() waits for the guard to resume what is left. */
 #define GUARD_EXIT_USEC (2 * USEC_PER_SEC)
-
-/* Ignores what would end or stop the guard; the mask blocks all the rest. */
-static void ignore_signals(void)
-{
-        static const int ignored[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT, SIGTSTP, SIGTTIN,
-                                      SIGTTOU, SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM, SIGCHLD};
-
-        for (size_t i = 0; i < ARRAY_SIZE(ignored); i++)
-                (void)signal(ignored[i], SIG_IGN);
-}
-
-static void detach_stdio(void)
-{
-        int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-        for (int standard = 0; fd >= 0 && standard < 3; standard++)
-                (void)dup2(fd, standard);
-}
-
-/* Closes everything above the standard descriptors but these two, which are above them too. */
-static void close_others(int a, int b)
-{
-        unsigned int low = (unsigned int)(a < b ? a : b);
-        unsigned int high = (unsigned int)(a < b ? b : a);
-
-        if (low > 3)
-                (void)close_range(3, low - 1, 0);
-        if (high > low + 1)
-                (void)close_range(low + 1, high - 1, 0);
-        (void)close_range(high + 1, UINT_MAX, 0);
-}
-
-static void avoid_oom_killer(void)
-{
-        int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-
-        if (fd < 0)
-                return;
-        (void)!write(fd, "-1000", strlen("-1000"));
-        (void)close(fd);
-}
 
 static void raise_limits(void)
 {
@@ -101,18 +55,8 @@ static _Noreturn void run_guard(int control_fd, int folder_fd, const struct proc
 {
         struct process self = {0};
 
-        (void)setsid();
-        ignore_signals();
-        (void)prctl(PR_SET_NAME, GUARD_NAME);
-        control_fd = fcntl(control_fd, F_DUPFD_CLOEXEC, 3);
-        folder_fd = fcntl(folder_fd, F_DUPFD_CLOEXEC, 3);
-        if (control_fd < 0 || folder_fd < 0)
+        if (survive_detach(GUARD_NAME, &control_fd, &folder_fd) < 0)
                 _exit(EXIT_FAILURE);
-        detach_stdio();
-        close_others(control_fd, folder_fd);
-        (void)!chdir("/");
-        (void)umask(077);
-        avoid_oom_killer();
         raise_limits();
         if (process_identify(getpid(), &self) < 0)
                 _exit(EXIT_FAILURE);
@@ -120,22 +64,13 @@ static _Noreturn void run_guard(int control_fd, int folder_fd, const struct proc
         _exit(EXIT_SUCCESS);
 }
 
-/* Forks with all signals blocked, so that none reaches the child before it ignores them. */
 static pid_t fork_guard(int control_fd, int folder_fd, const struct process *scanner)
 {
-        sigset_t all;
-        sigset_t before;
-        pid_t pid = 0;
-        int error = 0;
+        pid_t pid = survive_fork();
 
-        (void)sigfillset(&all);
-        (void)sigprocmask(SIG_SETMASK, &all, &before);
-        pid = fork();
         if (pid == 0)
                 run_guard(control_fd, folder_fd, scanner);
-        error = errno;
-        (void)sigprocmask(SIG_SETMASK, &before, NULL);
-        return pid < 0 ? -error : pid;
+        return pid;
 }
 
 /* Waits for the guard's first word, which it says when nothing can end it by accident any more. */
