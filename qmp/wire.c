@@ -25,6 +25,7 @@
 #define READ_BYTES         4096U
 #define TOKENER_FLAGS      (JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8)
 #define QUOTED_BYTES       60
+#define PARSER_RESET       0xFF
 #define OUTPUT_FIRST_BYTES 512U
 
 int wire_init(struct wire *wire, int fd, size_t line_max_bytes)
@@ -134,6 +135,17 @@ static bool is_blank(const char *line, size_t length)
         return true;
 }
 
+/* QMP's way to start anew in the middle of a line: a byte that no JSON text contains drops all before it. */
+static void drop_abandoned(const char **line, size_t *length)
+{
+        const char *reset = memrchr(*line, PARSER_RESET, *length);
+
+        if (!reset)
+                return;
+        *length -= (size_t)(reset + 1 - *line);
+        *line = reset + 1;
+}
+
 static int parse_line(struct wire *wire, const char *line, size_t length, struct json_object **ret_object,
                       struct failure *failure)
 {
@@ -172,6 +184,7 @@ static int next_buffered(struct wire *wire, struct json_object **ret_object, str
 
                 if (length > wire->line_max_bytes)
                         break;
+                drop_abandoned(&line, &length);
                 wire->resyncing = false;
                 if (is_blank(line, length))
                         continue;
