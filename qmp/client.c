@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "qmp/bridge_proto.h"
 #include "qmp/wire.h"
 
 #include <errno.h>
@@ -224,6 +225,8 @@ static int take_reply(struct json_object *object, const char *command, struct js
                                    command);
         class = get_string(value, "class");
         description = get_string(value, "desc");
+        if (class && description && strcmp(class, BRIDGE_ERROR_CLASS) == 0)
+                return failure_set(failure, -EREMOTEIO, "%s", description);
         return failure_set(failure, -EREMOTEIO, "QEMU refused %s: %s (%s)", command,
                            description ? description : "no reason given", class ? class : "no class given");
 }

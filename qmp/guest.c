@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/fileio.h"
+#include "qmp/guest_private.h"
 #include "qmp/process.h"
 #include "qmp/runstate.h"
 
@@ -148,12 +149,12 @@ static int learn_blocks_once(struct qmp_client *client, struct ram_blocks *ret_b
         return 0;
 }
 
-static int learn_blocks(struct qmp_client *client, struct ram_blocks *ret_blocks, struct failure *failure)
+int qmp_guest_ask_blocks(struct qmp_guest *guest, struct ram_blocks *ret_blocks, struct failure *failure)
 {
         int r = 0;
 
         for (int attempt = 0; attempt < BLOCKS_ATTEMPTS; attempt++) {
-                r = learn_blocks_once(client, ret_blocks, failure);
+                r = learn_blocks_once(guest->client, ret_blocks, failure);
                 /* A line that is no JSON is -EBADMSG too; asking again then fails at once. */
                 if (r != -EBADMSG)
                         return r;
@@ -178,8 +179,7 @@ static int check_maps(int proc_fd, const struct ram_blocks *blocks)
         return 0;
 }
 
-/* Makes @pid the guest's process if it maps all blocks. */
-static int try_process(struct qmp_guest *guest, pid_t pid)
+int qmp_guest_try_process(struct qmp_guest *guest, pid_t pid)
 {
         CLEANUP_CLOSE int pidfd = -1;
         CLEANUP_CLOSE int proc_fd = -1;
@@ -210,7 +210,7 @@ static int try_holders(struct qmp_guest *guest, struct failure *failure)
         if (r < 0)
                 return r;
         for (size_t i = 0; i < count; i++) {
-                r = try_process(guest, pids[i]);
+                r = qmp_guest_try_process(guest, pids[i]);
                 if (r == 0)
                         return 0;
                 if (r == -EACCES || r == -EPERM)
@@ -234,7 +234,7 @@ static int find_process(struct qmp_guest *guest, struct failure *failure)
 
         if (r < 0)
                 return failure_errno(failure, r, "cannot tell which process listens on the socket");
-        r = pid > 0 ? try_process(guest, pid) : -ESRCH;
+        r = pid > 0 ? qmp_guest_try_process(guest, pid) : -ESRCH;
         if (r == -EACCES || r == -EPERM)
                 return failure_set(failure, -EACCES,
                                    "no permission to read the memory map of its QEMU (pid %d): run as root",
@@ -244,16 +244,31 @@ static int find_process(struct qmp_guest *guest, struct failure *failure)
         return try_holders(guest, failure);
 }
 
+struct qmp_guest *qmp_guest_new(void)
+{
+        struct qmp_guest *guest = calloc(1, sizeof(*guest));
+
+        if (!guest)
+                return NULL;
+        guest->pidfd = -1;
+        guest->proc_fd = -1;
+        return guest;
+}
+
+int qmp_guest_ask_found_state(struct qmp_guest *guest, struct failure *failure)
+{
+        return ask_run_state(guest->client, guest->found_state, failure);
+}
+
 int qmp_guest_open(const char *socket_path, uint64_t timeout_usec, struct qmp_guest **ret_guest,
                    struct failure *failure)
 {
-        struct qmp_guest *guest = calloc(1, sizeof(*guest));
+        struct qmp_guest *guest = qmp_guest_new();
         int r = 0;
 
         if (!guest)
                 return failure_errno(failure, -ENOMEM, "cannot open the guest");
-        guest->pidfd = -1;
-        guest->proc_fd = -1;
+        guest->learn_blocks = qmp_guest_ask_blocks;
         r = make_absolute(socket_path, &guest->socket_path);
         if (r < 0)
                 (void)failure_errno(failure, r, "cannot tell the socket's absolute path");
@@ -262,9 +277,9 @@ int qmp_guest_open(const char *socket_path, uint64_t timeout_usec, struct qmp_gu
         if (r == 0)
                 r = learn_identity(guest, failure);
         if (r == 0)
-                r = ask_run_state(guest->client, guest->found_state, failure);
+                r = qmp_guest_ask_found_state(guest, failure);
         if (r == 0)
-                r = learn_blocks(guest->client, &guest->blocks, failure);
+                r = guest->learn_blocks(guest, &guest->blocks, failure);
         if (r == 0)
                 r = find_process(guest, failure);
         if (r < 0) {
@@ -286,6 +301,7 @@ void qmp_guest_free(struct qmp_guest *guest)
         close_fd(&guest->proc_fd);
         free(guest->name);
         free(guest->uuid);
+        free(guest->group);
         free(guest->socket_path);
         free(guest);
 }
@@ -299,7 +315,7 @@ int qmp_guest_refresh_blocks(struct qmp_guest *guest, struct failure *failure)
 {
         CLEANUP(blocks_deinit) struct ram_blocks blocks = {0};
         struct ram_blocks old = guest->blocks;
-        int r = learn_blocks(guest->client, &blocks, failure);
+        int r = guest->learn_blocks(guest, &blocks, failure);
 
         if (r < 0)
                 return r;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One guest over its QMP socket. */
+/* One guest over its QMP socket, or over libvirt. */
 #pragma once
 
 #include "base/failure.h"
@@ -16,7 +16,8 @@
 struct qmp_guest {
         char *name;           /* query-name, else the socket's file name */
         char *uuid;           /* query-uuid; NULL when it is all zero or unknown */
-        char *socket_path;    /* absolute */
+        char *group;          /* its trust group by libvirt's metadata; NULL without one */
+        char *socket_path;    /* absolute; of a domain its address, see bridge_format_address() */
         pid_t pid;            /* of the process whose memory is the guest's RAM */
         uint64_t start_ticks; /* when that process started, as in /proc/PID/stat */
         int pidfd;            /* becomes readable when the process ends */
@@ -24,6 +25,8 @@ struct qmp_guest {
         char found_state[QMP_RUN_STATE_BYTES]; /* run state when the guest was opened */
         struct ram_blocks blocks;
         struct qmp_client *client;
+        /* How the blocks are found out; private. */
+        int (*learn_blocks)(struct qmp_guest *guest, struct ram_blocks *ret_blocks, struct failure *failure);
 };
 
 /**
@@ -40,6 +43,19 @@ struct qmp_guest {
  */
 int qmp_guest_open(const char *socket_path, uint64_t timeout_usec, struct qmp_guest **ret_guest,
                    struct failure *failure);
+
+struct bridge;
+
+/**
+ * qmp_guest_open_domain() - the same for a domain of libvirt
+ * @bridge: borrowed for the call
+ * @use_monitor: ask QEMU for the RAM blocks, over the monitor; else they are found by the domain's XML and the
+ * memory map of its process
+ *
+ * Return: as qmp_guest_open(); -ENOENT and -ENOTUNIQ when the blocks cannot be found without the monitor.
+ */
+int qmp_guest_open_domain(const struct bridge *bridge, const char *uuid, bool use_monitor,
+                          uint64_t timeout_usec, struct qmp_guest **ret_guest, struct failure *failure);
 
 void qmp_guest_free(struct qmp_guest *guest);
 

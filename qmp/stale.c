@@ -5,7 +5,7 @@
  * A lease file says that a guest was about to be paused, by whom, and whom to connect to. It is acted upon
  * only when the scan and its guard are both dead: while either lives, the guest is in its care. Then the QEMU
  * of the note must still be the same process (pid and start time), it must be the one at the other end of the
- * socket, and the pause machine asks what it always asks before cont: exactly `paused`, and no migration.
+ * socket (of a domain of libvirt: say on its command line that it is that domain), and the pause machine asks what it always asks before cont: exactly `paused`, and no migration.
  *
  * What cannot be known: whether the operator resumed the guest meanwhile and then paused it himself. The
  * shorter the time between our death and this, the less likely; so it is run when the service stops or
@@ -15,7 +15,9 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "qmp/bridge.h"
 #include "qmp/client.h"
+#include "qmp/domain_process.h"
 #include "qmp/pause.h"
 
 #include <errno.h>
@@ -129,16 +131,37 @@ static bool end_pause(const struct qmp_client *client, struct stale_result *resu
         return is_done;
 }
 
+static int connect_socket(const struct leasefile *note, struct qmp_client **ret_client,
+                          struct failure *failure)
+{
+        int r = qmp_client_connect(note->socket_path, QMP_CLIENT_TIMEOUT_USEC, ret_client, failure);
+
+        return r < 0 ? r : check_peer(qmp_client_get_fd(*ret_client), &note->qemu, failure);
+}
+
+/* The same for a domain of libvirt. The note's process lives, so it is that domain's as it runs now. */
+static int connect_domain(const struct leasefile *note, struct qmp_client **ret_client,
+                          struct failure *failure)
+{
+        CLEANUP_FREE char *uuid = NULL;
+        int r = bridge_connect_address(note->socket_path, QMP_CLIENT_TIMEOUT_USEC, &uuid, ret_client,
+                                       failure);
+
+        if (r < 0 || domain_process_has_uuid(note->qemu.pid, uuid))
+                return r;
+        return failure_set(failure, -ESRCH, "not resumed: its QEMU (pid %d) is not that of the domain %s now",
+                           (int)note->qemu.pid, uuid);
+}
+
 /* Returns whether the note is done with. */
 static bool resume_guest(const struct leasefile *note, struct stale_result *result)
 {
         struct qmp_client *client = NULL;
         struct failure failure = {0};
         bool is_done = false;
-        int r = qmp_client_connect(note->socket_path, QMP_CLIENT_TIMEOUT_USEC, &client, &failure);
+        int r = bridge_is_address(note->socket_path) ? connect_domain(note, &client, &failure)
+                                                     : connect_socket(note, &client, &failure);
 
-        if (r == 0)
-                r = check_peer(qmp_client_get_fd(client), &note->qemu, &failure);
         if (r == 0)
                 is_done = end_pause(client, result);
         else

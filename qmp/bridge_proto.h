@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Between a scan and its bridge: messages on a SOCK_SEQPACKET pair, each with one descriptor, on which QMP is
+ * spoken from then on. Private to the bridge's two sides.
+ */
+#pragma once
+
+#include "base/failure.h"
+
+#include <stdbool.h>
+
+#define BRIDGE_UUID_BYTES 37 /* as text, with its end */
+
+/* What the bridge says of its own accord, once: that it is ready (no text), or why not. */
+struct bridge_greeting {
+        struct failure failure;
+};
+
+struct bridge_request {
+        char uuid[BRIDGE_UUID_BYTES]; /* of the domain that the descriptor is to speak for; empty: the host */
+};
+
+/* Commands that QEMU does not have. */
+#define BRIDGE_LIST_DOMAINS "samepage-list-domains" /* of the host's connection */
+#define BRIDGE_QUERY_DOMAIN "samepage-query-domain" /* of a domain's: see domain_memory.h */
+
+/* The class of errors that are whole sentences, about libvirt and not about what QEMU refused. */
+#define BRIDGE_ERROR_CLASS "LibvirtError"
+
+/* The bridge's code is a module of its own: only the bridge's process carries libvirt and what it brings. */
+#define BRIDGE_MODULE   "samepage-virt.so"
+#define BRIDGE_RUN_NAME "bridge_loop_run"
+
+/* What the bridge's process runs, see bridge_loop.c. Takes @control_fd. Returns when nobody is left. */
+typedef void bridge_run_fn(int control_fd, const char *uri, bool use_monitor);
+
+/* Finds it, see bridge_load.c; NULL with a sentence. */
+bridge_run_fn *bridge_load(struct failure *failure);

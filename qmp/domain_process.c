@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "qmp/domain_process.h"
+
+#include "base/cleanup.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+/* libvirt writes tens of KiB for a domain with many devices. */
+#define COMMAND_LINE_MAX_BYTES (2U << 20)
+#define PID_FILE_BYTES         32
+
+static void cleanup_closedir(DIR **folder)
+{
+        if (*folder)
+                (void)closedir(*folder);
+}
+
+/* Reads up to @size - 1 bytes, and puts a NUL behind them. */
+static ssize_t read_up_to(const char *path, char *buffer, size_t size)
+{
+        CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        size_t total = 0;
+
+        if (fd < 0)
+                return -errno;
+        while (total < size - 1) {
+                ssize_t got = read(fd, buffer + total, size - 1 - total);
+
+                if (got < 0 && errno == EINTR)
+                        continue;
+                if (got < 0)
+                        return -errno;
+                if (got == 0)
+                        break;
+                total += (size_t)got;
+        }
+        buffer[total] = '\0';
+        return (ssize_t)total;
+}
+
+bool domain_process_has_uuid(pid_t pid, const char *uuid)
+{
+        CLEANUP_FREE char *words = malloc(COMMAND_LINE_MAX_BYTES);
+        char path[32];
+        ssize_t length = 0;
+        bool is_next = false;
+
+        (void)snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
+        length = words ? read_up_to(path, words, COMMAND_LINE_MAX_BYTES) : -ENOMEM;
+        for (ssize_t at = 0; at < length; at += (ssize_t)strlen(words + at) + 1) {
+                if (is_next && strcasecmp(words + at, uuid) == 0)
+                        return true;
+                is_next = strcmp(words + at, "-uuid") == 0;
+        }
+        return false;
+}
+
+/* The pid in libvirt's file about the domain; 0 without one. */
+static pid_t read_pid_file(const char *run_dir, const char *name)
+{
+        CLEANUP_FREE char *path = NULL;
+        char text[PID_FILE_BYTES];
+        char *end = NULL;
+        long pid = 0;
+
+        if (strchr(name, '/'))
+                return 0;
+        if (asprintf(&path, "%s/%s.pid", run_dir, name) < 0) {
+                path = NULL;
+                return 0;
+        }
+        if (read_up_to(path, text, sizeof(text)) <= 0)
+                return 0;
+        pid = strtol(text, &end, 10);
+        return (*end == '\0' || *end == '\n') && pid > 0 && pid <= INT32_MAX ? (pid_t)pid : 0;
+}
+
+static size_t search(const char *uuid, pid_t pids[DOMAIN_PROCESS_MAX])
+{
+        CLEANUP(cleanup_closedir) DIR *proc = opendir("/proc");
+        const struct dirent *entry = NULL;
+        size_t count = 0;
+
+        while (proc && count < DOMAIN_PROCESS_MAX && (entry = readdir(proc))) {
+                pid_t pid = 0;
+
+                if (!isdigit((unsigned char)entry->d_name[0]))
+                        continue;
+                pid = (pid_t)strtol(entry->d_name, NULL, 10);
+                if (domain_process_has_uuid(pid, uuid))
+                        pids[count++] = pid;
+        }
+        return count;
+}
+
+int domain_process_find(const char *run_dir, const char *name, const char *uuid,
+                        pid_t ret_pids[DOMAIN_PROCESS_MAX], size_t *ret_count, struct failure *failure)
+{
+        ret_pids[0] = read_pid_file(run_dir, name);
+        if (ret_pids[0] > 0 && domain_process_has_uuid(ret_pids[0], uuid)) {
+                *ret_count = 1;
+                return 0;
+        }
+        *ret_count = search(uuid, ret_pids);
+        if (*ret_count == 0)
+                return failure_set(failure, -ESRCH,
+                                   "no process on this host says that it is the QEMU of the domain %s", uuid);
+        return 0;
+}
