@@ -34,15 +34,19 @@ _samepage()
 		mapfile -t COMPREPLY < <(compgen -W 'snapshot sliced live' -- "$cur")
 		return
 		;;
+	--libvirt)
+		mapfile -t COMPREPLY < <(compgen -W 'qemu:///system qemu:///session' -- "$cur")
+		return
+		;;
 	--guest | --include | --exclude | --max-pause | --threads | --cpus | --timeout | --since | --until | --limit | --id | --interval)
 		return
 		;;
 	esac
 
 	case $command in
-	guests) words='--qmp --guest --include --exclude --threads --careful --json --events --timeout --runtime-dir --ksm-dir --control --help' ;;
+	guests) words='--qmp --libvirt --libvirt-monitor --guest --include --exclude --threads --careful --json --events --timeout --runtime-dir --ksm-dir --control --help' ;;
 	scan)
-		words='--qmp --guest --include --exclude --mode --max-pause --together --threads --cpus --careful --json --events --timeout --runtime-dir --ksm-dir --control --help'
+		words='--qmp --libvirt --libvirt-monitor --guest --include --exclude --mode --max-pause --together --threads --cpus --careful --json --events --timeout --runtime-dir --ksm-dir --control --help'
 		;;
 	history) words='--guest --json --events --since --until --limit --id --file --control --help' ;;
 	watch) words='--interval --control --help' ;;

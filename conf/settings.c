@@ -89,6 +89,23 @@ static int set_qmp(struct settings *settings, const char *argument, struct failu
         return append_word(&settings->qmp_sockets, argument, failure);
 }
 
+static int set_libvirt(struct settings *settings, const char *argument, struct failure *failure)
+{
+        if (*argument == '\0')
+                return failure_set(failure, -EINVAL, "an empty URI; the host's own is qemu:///system");
+        if (strlen(argument) > SETTINGS_MAX_URI_BYTES)
+                return failure_set(failure, -EINVAL, "a URI longer than %d bytes", SETTINGS_MAX_URI_BYTES);
+        return set_string(&settings->libvirt_uri, argument, failure);
+}
+
+static int set_libvirt_monitor(struct settings *settings, const char *argument, struct failure *failure)
+{
+        (void)argument;
+        (void)failure;
+        settings->libvirt_monitor = true;
+        return 0;
+}
+
 static int set_guest(struct settings *settings, const char *argument, struct failure *failure)
 {
         for (size_t i = 0; i < settings->guests.n; i++)
@@ -268,6 +285,10 @@ static int set_interval(struct settings *settings, const char *argument, struct 
 const struct settings_option settings_options[] = {
         {"qmp", "SOCKET", FOR_READING,
          "a guest, by its QMP socket; may be given more than once", set_qmp},
+        {"libvirt", "URI", FOR_READING,
+         "all active domains of this libvirt, like qemu:///system", set_libvirt},
+        {"libvirt-monitor", NULL, FOR_READING,
+         "find the RAM of domains by asking their QEMU, which taints them", set_libvirt_monitor},
         {"guest", "NAME", FOR_CHOOSING,
          "only the guest of this name; guests and scan take it more than once", set_guest},
         {"include", "PATTERN", FOR_READING,
@@ -342,6 +363,7 @@ void settings_deinit(struct settings *settings)
         free_list(&settings->guests);
         patterns_deinit(&settings->include);
         patterns_deinit(&settings->exclude);
+        free(settings->libvirt_uri);
         free(settings->runtime_dir);
         free(settings->ksm_dir);
         free(settings->control_socket);

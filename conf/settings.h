@@ -11,6 +11,8 @@
 #include <stdint.h>
 
 #define SETTINGS_MAX_GUESTS 1024
+/* An address made of it must fit where paths of sockets do. */
+#define SETTINGS_MAX_URI_BYTES 2048
 
 enum scan_mode {
         SCAN_MODE_SNAPSHOT, /* one pause; goes on sliced when the longest pause runs out */
@@ -30,6 +32,8 @@ struct settings_list {
 
 struct settings {
         struct settings_list qmp_sockets;
+        char *libvirt_uri;           /* whose active domains are guests too; NULL: none */
+        bool libvirt_monitor;        /* find their RAM by their monitors */
         struct settings_list guests; /* only these; empty: all */
         struct patterns include;     /* only names that match; empty: all */
         struct patterns exclude;     /* none of these */

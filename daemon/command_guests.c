@@ -25,13 +25,16 @@ static enum exit_code judge(const struct report *report)
 static int make_report(const struct settings *settings, struct report **ret)
 {
         struct inventory *inventory = NULL;
-        int r = inventory_new(settings, &inventory);
+        struct failure failure = {0};
+        struct bridge *bridge = inventory_start_bridge(settings, &failure);
+        int r = inventory_new(settings, bridge, &failure, &inventory);
 
         if (r == 0)
                 r = report_new(settings, inventory, ret);
         if (r == 0)
                 (void)ksm_read(settings->ksm_dir, &(*ret)->ksm);
         inventory_free(inventory);
+        bridge_free(bridge);
         return r;
 }
 

@@ -16,6 +16,7 @@
 
 struct opening {
         const struct settings *settings;
+        const struct bridge *bridge;
         struct inventory *inventory;
 };
 
@@ -60,6 +61,16 @@ static int find_ram(const struct settings *settings, struct inventory_guest *gue
         return r;
 }
 
+static int connect_guest(const struct opening *opening, struct inventory_guest *guest)
+{
+        const struct settings *settings = opening->settings;
+
+        if (!guest->domain_uuid)
+                return qmp_guest_open(guest->name, settings->timeout_usec, &guest->qmp, &guest->failure);
+        return qmp_guest_open_domain(opening->bridge, guest->domain_uuid, settings->libvirt_monitor,
+                                     settings->timeout_usec, &guest->qmp, &guest->failure);
+}
+
 static bool open_guest(void *context, unsigned int worker, size_t item)
 {
         struct opening *opening = context;
@@ -69,7 +80,7 @@ static bool open_guest(void *context, unsigned int worker, size_t item)
         (void)worker;
         if (guest->error < 0)
                 return true;
-        r = qmp_guest_open(guest->name, opening->settings->timeout_usec, &guest->qmp, &guest->failure);
+        r = connect_guest(opening, guest);
         if (r >= 0) {
                 char *name = strdup(guest->qmp->name);
 
@@ -94,7 +105,7 @@ static void refuse_sockets_given_twice(struct inventory *inventory)
         for (size_t i = 0; i < inventory->n_guests; i++) {
                 struct inventory_guest *guest = &inventory->guests[i];
 
-                if (stat(guest->name, &files[i]) < 0)
+                if (guest->domain_uuid || stat(guest->name, &files[i]) < 0)
                         continue;
                 for (size_t j = 0; j < i; j++) {
                         if (files[j].st_ino != files[i].st_ino || files[j].st_dev != files[i].st_dev)
@@ -104,6 +115,27 @@ static void refuse_sockets_given_twice(struct inventory *inventory)
                 }
         }
         free(files);
+}
+
+/* A domain may have a QMP socket of its own besides libvirt's. */
+static void refuse_processes_given_twice(struct inventory *inventory)
+{
+        for (size_t i = 0; i < inventory->n_guests; i++) {
+                struct inventory_guest *guest = &inventory->guests[i];
+
+                for (size_t j = 0; j < i && guest->qmp; j++) {
+                        const struct inventory_guest *other = &inventory->guests[j];
+
+                        if (!other->qmp || other->qmp->pid != guest->qmp->pid)
+                                continue;
+                        (void)failure_set(&guest->failure, -EEXIST,
+                                          "this guest (process %d) is given twice: also by %s",
+                                          (int)guest->qmp->pid, other->qmp->socket_path);
+                        lose(guest, -EEXIST);
+                        qmp_guest_free(guest->qmp);
+                        guest->qmp = NULL;
+                }
+        }
 }
 
 static void refuse_names_given_twice(struct inventory *inventory)
@@ -126,26 +158,28 @@ static void refuse_names_given_twice(struct inventory *inventory)
         }
 }
 
+static bool is_named(const struct settings *settings, const char *name)
+{
+        if (patterns_match(&settings->exclude, name) ||
+            (settings->include.n > 0 && !patterns_match(&settings->include, name)))
+                return false;
+        for (size_t i = 0; i < settings->guests.n; i++)
+                if (strcmp(settings->guests.words[i], name) == 0)
+                        return true;
+        return settings->guests.n == 0;
+}
+
+/* A guest that was not reached may be the one that is wanted: its failure is told. */
 static bool is_wanted(const struct settings *settings, const struct inventory_guest *guest)
 {
-        /* A guest that was not reached may be the one that is wanted: its failure is told. */
-        if (!guest->qmp)
-                return true;
-        if (patterns_match(&settings->exclude, guest->name) ||
-            (settings->include.n > 0 && !patterns_match(&settings->include, guest->name)))
-                return false;
-        if (settings->guests.n == 0)
-                return true;
-        for (size_t i = 0; i < settings->guests.n; i++)
-                if (strcmp(settings->guests.words[i], guest->name) == 0)
-                        return true;
-        return false;
+        return !guest->qmp || is_named(settings, guest->name);
 }
 
 static void free_guest(struct inventory_guest *guest)
 {
         guest_ram_free(guest->ram);
         qmp_guest_free(guest->qmp);
+        free(guest->domain_uuid);
         free(guest->name);
 }
 
@@ -201,39 +235,107 @@ static int open_all(struct opening *opening)
         return 0;
 }
 
-int inventory_new(const struct settings *settings, struct inventory **ret)
+static int append(struct inventory *inventory, const char *name, const char *domain_uuid)
+{
+        struct inventory_guest *guest = &inventory->guests[inventory->n_guests++];
+
+        guest->name = strdup(name);
+        guest->domain_uuid = domain_uuid ? strdup(domain_uuid) : NULL;
+        guest->by_libvirt = domain_uuid != NULL;
+        return guest->name && (guest->domain_uuid || !domain_uuid) ? 0 : -ENOMEM;
+}
+
+/* The domains to be reached; of a libvirt that does not answer, a guest that failed. */
+static int list_domains(const struct opening *opening, const struct failure *bridge_failure,
+                        struct bridge_domains *ret_domains, struct failure *ret_failure)
+{
+        if (!opening->settings->libvirt_uri)
+                return 0;
+        if (!opening->bridge) {
+                *ret_failure = *bridge_failure;
+                return -ENOTCONN;
+        }
+        return bridge_list(opening->bridge, opening->settings->timeout_usec, ret_domains, ret_failure);
+}
+
+/* Makes a place for each guest that is named, and for those that are not found. */
+static int list_guests(const struct opening *opening, const struct bridge_domains *domains)
+{
+        const struct settings *settings = opening->settings;
+        struct inventory *inventory = opening->inventory;
+        int r = 0;
+
+        inventory->guests = calloc(settings->qmp_sockets.n + domains->count + settings->guests.n + 2,
+                                   sizeof(*inventory->guests));
+        if (!inventory->guests)
+                return -ENOMEM;
+        for (size_t i = 0; i < settings->qmp_sockets.n && r == 0; i++)
+                r = append(inventory, settings->qmp_sockets.words[i], NULL);
+        if (r == 0)
+                refuse_sockets_given_twice(inventory);
+        /* A domain that is not wanted is not even connected to. */
+        for (size_t i = 0; i < domains->count && r == 0; i++)
+                if (is_named(settings, domains->domains[i].name))
+                        r = append(inventory, domains->domains[i].name, domains->domains[i].uuid);
+        return r;
+}
+
+static int append_failed_libvirt(const struct opening *opening, int error, const struct failure *failure)
+{
+        struct inventory *inventory = opening->inventory;
+        struct inventory_guest *guest = &inventory->guests[inventory->n_guests];
+        int r = append(inventory, opening->settings->libvirt_uri, NULL);
+
+        guest->by_libvirt = true;
+        guest->error = error;
+        guest->failure = *failure;
+        return r;
+}
+
+static int fill(struct opening *opening, const struct failure *bridge_failure)
+{
+        CLEANUP(bridge_domains_deinit) struct bridge_domains domains = {0};
+        struct failure failure = {0};
+        const int error = list_domains(opening, bridge_failure, &domains, &failure);
+        int r = list_guests(opening, &domains);
+
+        if (r == 0)
+                r = open_all(opening);
+        if (r < 0)
+                return r;
+        refuse_processes_given_twice(opening->inventory);
+        refuse_names_given_twice(opening->inventory);
+        drop_unwanted(opening->settings, opening->inventory);
+        if (error < 0)
+                r = append_failed_libvirt(opening, error, &failure);
+        return r < 0 ? r : add_missing(opening->settings, opening->inventory);
+}
+
+int inventory_new(const struct settings *settings, const struct bridge *bridge,
+                  const struct failure *bridge_failure, struct inventory **ret)
 {
         struct inventory *inventory = calloc(1, sizeof(*inventory));
-        struct opening opening = {.settings = settings, .inventory = inventory};
-        int r = -ENOMEM;
+        struct opening opening = {.settings = settings, .bridge = bridge, .inventory = inventory};
+        int r = 0;
 
         if (!inventory)
                 return -ENOMEM;
-        inventory->guests =
-                calloc(settings->qmp_sockets.n + settings->guests.n + 1, sizeof(*inventory->guests));
-        if (!inventory->guests)
-                goto fail;
-        for (size_t i = 0; i < settings->qmp_sockets.n; i++) {
-                inventory->guests[i].name = strdup(settings->qmp_sockets.words[i]);
-                if (!inventory->guests[i].name)
-                        goto fail;
-                inventory->n_guests++;
+        r = fill(&opening, bridge_failure);
+        if (r < 0) {
+                inventory_free(inventory);
+                return r;
         }
-        refuse_sockets_given_twice(inventory);
-        r = open_all(&opening);
-        if (r < 0)
-                goto fail;
-        refuse_names_given_twice(inventory);
-        drop_unwanted(settings, inventory);
-        r = add_missing(settings, inventory);
-        if (r < 0)
-                goto fail;
         *ret = inventory;
         return 0;
+}
 
-fail:
-        inventory_free(inventory);
-        return r;
+struct bridge *inventory_start_bridge(const struct settings *settings, struct failure *ret_failure)
+{
+        struct bridge *bridge = NULL;
+
+        if (settings->libvirt_uri)
+                (void)bridge_start(settings->libvirt_uri, settings->libvirt_monitor, &bridge, ret_failure);
+        return bridge;
 }
 
 struct inventory *inventory_free(struct inventory *inventory)

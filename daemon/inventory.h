@@ -4,20 +4,26 @@
 
 #include "base/failure.h"
 #include "conf/settings.h"
+#include "qmp/bridge.h"
 #include "qmp/guest.h"
 #include "scanner/guest_ram.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /**
  * struct inventory_guest - one guest, or what is known of one that could not be reached
- * @name: the guest's; the socket's path while that is all we know
+ * @name: the guest's; the socket's path, or libvirt's URI, while that is all we know
+ * @domain_uuid: of a domain of libvirt; NULL of a guest that is reached over its QMP socket
+ * @by_libvirt: it is a domain, or libvirt itself
  * @qmp: NULL when it could not be reached
  * @ram: NULL when its memory could not be found
  * @error: 0, or the negative errno that lost it; @failure says why
  */
 struct inventory_guest {
         char *name;
+        char *domain_uuid;
+        bool by_libvirt;
         struct qmp_guest *qmp;
         struct guest_ram *ram;
         int error;
@@ -31,14 +37,29 @@ struct inventory {
 
 /**
  * inventory_new() - reach all guests of @settings at once and find their RAM
+ * @bridge: to libvirt; borrowed for the call; NULL without one
+ * @bridge_failure: why there is none, though @settings name a libvirt
  *
  * Starts threads for the time of the call, since each guest may take seconds to answer.
  *
  * A guest that fails stays in the inventory with its error; so does a --guest name that no guest has. A
- * second guest of the same name, or a socket given twice, fails: its figures could not be told apart.
+ * second guest of the same name, a socket given twice, or a domain that is also given by its QMP socket, fails:
+ * its figures could not be told apart, or would count twice. A libvirt that cannot be reached is a guest that
+ * failed, by the name of its URI.
  *
  * Return: 0; -ENOMEM, -EAGAIN.
  */
-int inventory_new(const struct settings *settings, struct inventory **ret);
+int inventory_new(const struct settings *settings, const struct bridge *bridge,
+                  const struct failure *bridge_failure, struct inventory **ret);
+
+/**
+ * inventory_start_bridge() - start the bridge that the settings want
+ * @ret_failure: why it could not be started
+ *
+ * To be called while the process has one thread.
+ *
+ * Return: NULL when it could not be started, or none is wanted.
+ */
+struct bridge *inventory_start_bridge(const struct settings *settings, struct failure *ret_failure);
 
 struct inventory *inventory_free(struct inventory *inventory);

@@ -2,7 +2,7 @@
 /*
  * One scan:
  *
- *      guard            forked first, while the process is small and has one thread
+ *      guard, bridge    forked first, while the process is small and has one thread
  *      inventory        guests reached, their RAM found; nothing read
  *      reading          (daemon/reading.c) the only part in which guests stand still
  *      frames           all guests in one go, so that they belong together
@@ -29,6 +29,7 @@
 /* What a scan owns; every member may be missing. */
 struct job {
         struct guard *guard;
+        struct bridge *bridge;
         struct pool *pool;
         struct inventory *inventory;
         struct report *report;
@@ -45,6 +46,7 @@ static void job_deinit(struct job *job)
         pool_free(job->pool);
         guard_free(job->guard);
         inventory_free(job->inventory);
+        bridge_free(job->bridge);
 }
 
 /* Keeps this thread, and with it the threads that it starts, on the CPUs that were chosen. */
@@ -160,13 +162,15 @@ static int run(struct job *job, const struct settings *settings, const struct jo
 {
         const uint64_t started = clock_now_usec();
         struct failure guard_failure = {0};
+        struct failure bridge_failure = {0};
         int r = sigbus_install();
 
         job->guard = start_guard(settings, &guard_failure);
+        job->bridge = inventory_start_bridge(settings, &bridge_failure);
         if (confine(settings, failure) < 0)
                 return -EINVAL;
         if (r == 0)
-                r = inventory_new(settings, &job->inventory);
+                r = inventory_new(settings, job->bridge, &bridge_failure, &job->inventory);
         if (r == 0)
                 r = report_new(settings, job->inventory, &job->report);
         if (r == 0)

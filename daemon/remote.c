@@ -23,7 +23,8 @@ static void put_object(struct json_object **object)
 
 bool remote_is_wanted(const struct settings *settings)
 {
-        return settings->qmp_sockets.n == 0 && strcmp(settings->control_socket, REMOTE_NOBODY) != 0;
+        return settings->qmp_sockets.n == 0 && !settings->libvirt_uri &&
+               strcmp(settings->control_socket, REMOTE_NOBODY) != 0;
 }
 
 static int open_call(const struct settings *settings, struct control_call **ret, struct failure *failure)
@@ -52,7 +53,7 @@ static int refuse_local_options(const struct settings *settings, struct failure 
         if (!option)
                 return 0;
         return failure_set(failure, -EINVAL,
-                           "--%s goes with --qmp only: samepaged has it in its configuration", option);
+                           "--%s goes with --qmp or --libvirt only: samepaged has it in its configuration", option);
 }
 
 static void add_guests(struct json_object *arguments, const struct settings *settings)

@@ -103,7 +103,7 @@ static int describe_block(const struct inventory_guest *guest, const struct ram_
 static int describe_guest(const struct inventory_guest *from, struct report_guest *guest)
 {
         guest->name = strdup(from->name);
-        guest->via = REPORT_VIA_QMP;
+        guest->via = from->by_libvirt ? REPORT_VIA_LIBVIRT : REPORT_VIA_QMP;
         guest->pause_seconds = REPORT_UNKNOWN;
         guest->error = from->failure;
         if (!guest->name)
@@ -113,6 +113,9 @@ static int describe_guest(const struct inventory_guest *from, struct report_gues
         if (!from->qmp)
                 return 0;
         guest->uuid = from->qmp->uuid ? strdup(from->qmp->uuid) : NULL;
+        guest->group = from->qmp->group ? strdup(from->qmp->group) : NULL;
+        if (guest->group)
+                text_make_printable(guest->group);
         guest->pid = from->qmp->pid;
         memcpy(guest->found_state, from->qmp->found_state, sizeof(guest->found_state));
         guest->blocks = calloc(from->qmp->blocks.count + 1, sizeof(*guest->blocks));

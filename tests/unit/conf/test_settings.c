@@ -68,14 +68,23 @@ static void test_bad_values(void)
                 const char *name;
                 const char *argument;
         } cases[] = {
-                {"mode", "fast"},       {"mode", ""},
-                {"max-pause", "0"},     {"max-pause", "-1"},
-                {"max-pause", "1s"},    {"max-pause", "1e3"},
-                {"max-pause", "60001"}, {"max-pause", ""},
-                {"threads", "0"},       {"threads", "100000"},
-                {"cpus", "3-1"},        {"timeout", "0"},
-                {"runtime-dir", ""},    {"qmp", ""},
-                {"ksm-dir", ""},        {"threads", "99999999999999999999999"},
+                {"mode", "fast"},
+                {"mode", ""},
+                {"max-pause", "0"},
+                {"max-pause", "-1"},
+                {"max-pause", "1s"},
+                {"max-pause", "1e3"},
+                {"max-pause", "60001"},
+                {"max-pause", ""},
+                {"threads", "0"},
+                {"threads", "100000"},
+                {"cpus", "3-1"},
+                {"timeout", "0"},
+                {"runtime-dir", ""},
+                {"qmp", ""},
+                {"libvirt", ""},
+                {"ksm-dir", ""},
+                {"threads", "99999999999999999999999"},
         };
 
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
