@@ -108,6 +108,15 @@ static void test_garbage(void)
         }
 }
 
+static void test_reset(void)
+{
+        begin();
+        say("{\"execute\":\"st\xff{\"a\":1}\n\xff\n\xff\xff{\"b\":2}\n");
+        expect("{\"a\":1}");
+        expect("{\"b\":2}");
+        end();
+}
+
 static void test_sentence_is_harmless(void)
 {
         begin();
@@ -282,6 +291,7 @@ static const struct unit_test tests[] = {
         {"lines come out as objects", test_lines},
         {"a line may come byte by byte", test_byte_by_byte},
         {"what is no JSON object is an error", test_garbage},
+        {"a reset in the middle of a line", test_reset},
         {"the sentence holds no control characters", test_sentence_is_harmless},
         {"a line cut off by the end is an error", test_cut_off_in_a_line},
         {"an endless line costs a bounded buffer", test_endless_line},
