@@ -202,7 +202,8 @@ static void test_states(void)
                                "running");
         CU_ASSERT_STRING_EQUAL(bridge_state_to_run_state(VIR_DOMAIN_PAUSED, VIR_DOMAIN_PAUSED_USER),
                                "paused");
-        for (int reason = VIR_DOMAIN_PAUSED_MIGRATION; reason < VIR_DOMAIN_PAUSED_POSTCOPY_FAILED + 4; reason++)
+        for (int reason = VIR_DOMAIN_PAUSED_MIGRATION; reason < VIR_DOMAIN_PAUSED_POSTCOPY_FAILED + 4;
+             reason++)
                 if (reason != VIR_DOMAIN_PAUSED_FROM_SNAPSHOT)
                         CU_ASSERT_STRING_NOT_EQUAL(bridge_state_to_run_state(VIR_DOMAIN_PAUSED, reason),
                                                    "paused");
