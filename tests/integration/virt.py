@@ -8,6 +8,7 @@ which comes whatever ends the test, and then kills what libvirtd started.
 import glob
 import os
 import shutil
+import signal
 import subprocess
 import time
 import unittest
@@ -155,6 +156,8 @@ class Libvirt:
                 process.kill()
             process.wait()
         self.holder.stdout.close()
+        for domain in self.domains:
+            domain.kill()
         self.remove_cgroups()
 
     def remove_cgroups(self):
@@ -242,6 +245,15 @@ class Domain:
             if self.uuid.encode() in words and b"-uuid" in words:
                 return int(path.split("/")[2])
         raise guests.GuestError(f"{self.name} has no process")
+
+    def kill(self):
+        """For what libvirtd and the holder left, if a test has hidden its pid file from them."""
+        try:
+            with open(f"/proc/{self.pid}/cmdline", "rb") as f:
+                if self.uuid.encode() in f.read().split(b"\0"):
+                    os.kill(self.pid, signal.SIGKILL)
+        except (OSError, ProcessLookupError):
+            pass
 
     def wait_ready(self):
         deadline = time.monotonic() + BOOT_SECONDS
