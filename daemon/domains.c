@@ -7,12 +7,27 @@
 #include "qmp/domain_watch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define RETRY_FIRST_USEC (1 * USEC_PER_SEC)
 #define RETRY_MOST_USEC  (60 * USEC_PER_SEC)
+
+int domains_run_program(const char *uri)
+{
+        struct failure failure = {0};
+        domain_watch_run_fn *run = (domain_watch_run_fn *)virt_load(VIRT_DOMAIN_WATCH_RUN, &failure);
+        const int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+
+        if (run && fd >= 0)
+                return run(uri, fd);
+        (void)fprintf(stderr, "samepaged: %s\n", run ? strerror(errno) : failure.text);
+        return EXIT_FAILURE;
+}
 
 struct domains {
         sd_event *event;
@@ -72,7 +87,7 @@ static void on_end(void *context, const struct failure *failure)
 
 static int start(struct domains *domains)
 {
-        char name[] = "samepaged-domains";
+        char name[] = DOMAINS_PROGRAM;
         char *const arguments[] = {name, domains->uri, NULL};
         const struct worker_observer observer = {on_event, on_end, domains};
         struct failure failure = {0};

@@ -7,6 +7,12 @@
 
 struct domains;
 
+/* As argv[0]: the process that watches; its one argument is the URI. */
+#define DOMAINS_PROGRAM "samepaged-domains"
+
+/* What that process does: speaks on its standard input. Return: its exit status. */
+int domains_run_program(const char *uri);
+
 /**
  * struct domains_observer - who wants to know
  * @event: one of DOMAIN_WATCH_EVENT_…; @data as described there, borrowed

@@ -53,7 +53,8 @@ static int refuse_local_options(const struct settings *settings, struct failure 
         if (!option)
                 return 0;
         return failure_set(failure, -EINVAL,
-                           "--%s goes with --qmp or --libvirt only: samepaged has it in its configuration", option);
+                           "--%s goes with --qmp or --libvirt only: samepaged has it in its configuration",
+                           option);
 }
 
 static void add_guests(struct json_object *arguments, const struct settings *settings)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* samepaged(8): the service. Called as "samepage" it is that program: see worker.c. */
+/* samepaged(8): the service. It starts itself under other names for what it has done in processes of their own: worker.c. */
 #include "conf/config.h"
+#include "daemon/domains.h"
 #include "daemon/program.h"
 #include "daemon/service.h"
 #include "version.h"
@@ -111,9 +112,12 @@ static int run(int argc, char **argv)
 int main(int argc, char **argv)
 {
         const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
+        const char *name = slash ? slash + 1 : argc > 0 ? argv[0] : "";
 
-        if (argc > 0 && strcmp(slash ? slash + 1 : argv[0], "samepage") == 0)
+        if (strcmp(name, "samepage") == 0)
                 return program_run(argc, argv);
         program_prepare();
+        if (strcmp(name, DOMAINS_PROGRAM) == 0 && argc == 2)
+                return domains_run_program(argv[1]);
         return run(argc, argv);
 }

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "qmp/bridge_proto.h"
 #include "qmp/survive.h"
+#include "qmp/virt_load.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -61,7 +62,7 @@ static _Noreturn void run_bridge(int control_fd, const char *uri, bool use_monit
         (void)sched_setscheduler(0, SCHED_OTHER, &(struct sched_param){0});
         /* Transports like ssh are children, whose end libvirt waits for. */
         (void)signal(SIGCHLD, SIG_DFL);
-        run = bridge_load(&greeting.failure);
+        run = (bridge_run_fn *)virt_load(VIRT_BRIDGE_RUN, &greeting.failure);
         if (send(control_fd, &greeting, sizeof(greeting), MSG_NOSIGNAL) != (ssize_t)sizeof(greeting) || !run)
                 _exit(EXIT_FAILURE);
         run(control_fd, uri, use_monitor);

@@ -9,6 +9,7 @@
 #include "qmp/bridge_link.h"
 #include "qmp/bridge_peer.h"
 #include "qmp/bridge_proto.h"
+#include "qmp/virt_load.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -179,7 +180,7 @@ static void wait_for_peers(struct loop *loop)
         (void)pthread_mutex_unlock(&loop->mutex);
 }
 
-__attribute__((visibility("default"))) void bridge_loop_run(int control_fd, const char *uri, bool use_monitor)
+VIRT_EXPORT void bridge_loop_run(int control_fd, const char *uri, bool use_monitor)
 {
         struct loop *loop = calloc(1, sizeof(*loop));
 

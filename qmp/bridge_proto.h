@@ -27,12 +27,5 @@ struct bridge_request {
 /* The class of errors that are whole sentences, about libvirt and not about what QEMU refused. */
 #define BRIDGE_ERROR_CLASS "LibvirtError"
 
-/* The bridge's code is a module of its own: only the bridge's process carries libvirt and what it brings. */
-#define BRIDGE_MODULE   "samepage-virt.so"
-#define BRIDGE_RUN_NAME "bridge_loop_run"
-
-/* What the bridge's process runs, see bridge_loop.c. Takes @control_fd. Returns when nobody is left. */
+/* What the bridge's process runs: VIRT_BRIDGE_RUN, see bridge_loop.c. Takes @control_fd. Returns when nobody is left. */
 typedef void bridge_run_fn(int control_fd, const char *uri, bool use_monitor);
-
-/* Finds it, see bridge_load.c; NULL with a sentence. */
-bridge_run_fn *bridge_load(struct failure *failure);

@@ -18,6 +18,8 @@
  */
 #pragma once
 
+#include "qmp/virt_load.h"
+
 /* The namespaces of libvirt metadata. */
 #define DOMAIN_WATCH_SCAN_URI   "urn:samepage:scan:1"
 #define DOMAIN_WATCH_RESULT_URI "urn:samepage:result:1"
@@ -40,4 +42,7 @@
  *
  * Return: the exit status; a sentence on standard error when it is not 0.
  */
-int domain_watch_run(const char *uri, int fd);
+VIRT_EXPORT int domain_watch_run(const char *uri, int fd);
+
+/* What virt_load() gives for VIRT_DOMAIN_WATCH_RUN. */
+typedef int domain_watch_run_fn(const char *uri, int fd);

@@ -84,7 +84,8 @@ class Control:
 class Daemon:
     """Options of the configuration are given as {section: {key: value}}, over the defaults of a test."""
 
-    def __init__(self, sockets=(), start=True, **sections):
+    def __init__(self, sockets=(), start=True, prefix=(), **sections):
+        self.prefix = list(prefix)  # like ["nsenter", …], for a daemon in namespaces
         self.folder = tempfile.mkdtemp(dir=guests.tmp_dir())
         self.port = free_port()
         self.control_path = self.path("control.sock")
@@ -124,7 +125,7 @@ class Daemon:
         self.listener = threading.Thread(target=self._listen, args=(self.notify, self.said), daemon=True)
         self.listener.start()
         self.log_file = open(self.path("log"), "ab")
-        self.process = subprocess.Popen([BINARY, "-c", self.path("conf")], stdin=subprocess.DEVNULL, stdout=self.log_file, stderr=self.log_file,
+        self.process = subprocess.Popen([*self.prefix, BINARY, "-c", self.path("conf")], stdin=subprocess.DEVNULL, stdout=self.log_file, stderr=self.log_file,
                                         env={**os.environ, "NOTIFY_SOCKET": self.path("notify")}, preexec_fn=guests.die_with_parent)
         self.wait_notify("READY=1")
 
