@@ -210,9 +210,8 @@ class Daemon:
             return int(re.search(r"VmRSS:\s+(\d+) kB", f.read())[1]) * 1024
 
     def cpu_seconds(self):
-        with open(f"/proc/{self.process.pid}/stat") as f:
-            fields = f.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        with open(f"/proc/{self.process.pid}/schedstat") as f:
+            return int(f.read().split()[0]) / 1e9
 
     def wait_for(self, condition, seconds=30):
         deadline = time.monotonic() + seconds
