@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/cleanup.h"
 #include "daemon/command.h"
+#include "daemon/describe.h"
 #include "daemon/events.h"
 #include "daemon/inventory.h"
 #include "daemon/print.h"
 #include "daemon/remote.h"
-#include "daemon/report.h"
-#include "daemon/report_json.h"
-#include "daemon/report_text.h"
+#include "report/report.h"
+#include "report/report_json.h"
+#include "report/report_text.h"
 
 #include <string.h>
 
@@ -30,7 +31,7 @@ static int make_report(const struct settings *settings, struct report **ret)
         int r = inventory_new(settings, bridge, &failure, &inventory);
 
         if (r == 0)
-                r = report_new(settings, inventory, ret);
+                r = describe_inventory(settings, inventory, ret);
         if (r == 0)
                 (void)ksm_read(settings->ksm_dir, &(*ret)->ksm);
         inventory_free(inventory);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/command.h"
 #include "daemon/events.h"
-#include "daemon/history.h"
-#include "daemon/history_text.h"
 #include "daemon/print.h"
 #include "daemon/remote.h"
-#include "daemon/report_parse.h"
-#include "daemon/report_text.h"
+#include "history/history.h"
+#include "history/history_text.h"
+#include "report/report_parse.h"
+#include "report/report_text.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -6,8 +6,8 @@
 #include "daemon/print.h"
 #include "daemon/progress.h"
 #include "daemon/remote.h"
-#include "daemon/report_json.h"
-#include "daemon/report_text.h"
+#include "report/report_json.h"
+#include "report/report_text.h"
 
 static void show_progress(void *context, uint64_t done_bytes, uint64_t total_bytes)
 {

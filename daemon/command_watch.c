@@ -4,9 +4,9 @@
 #include "daemon/command.h"
 #include "daemon/control_call.h"
 #include "daemon/print.h"
-#include "daemon/report_parse.h"
-#include "daemon/report_text.h"
-#include "daemon/table.h"
+#include "report/report_parse.h"
+#include "report/report_text.h"
+#include "report/table.h"
 
 #include <stdio.h>
 #include <string.h>

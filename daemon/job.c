@@ -10,6 +10,7 @@
  *      report
  */
 #include "daemon/job.h"
+#include "daemon/describe.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -172,7 +173,7 @@ static int run(struct job *job, const struct settings *settings, const struct jo
         if (r == 0)
                 r = inventory_new(settings, job->bridge, &bridge_failure, &job->inventory);
         if (r == 0)
-                r = report_new(settings, job->inventory, &job->report);
+                r = describe_inventory(settings, job->inventory, &job->report);
         if (r == 0)
                 r = start_workers(job, settings);
         if (r == 0)

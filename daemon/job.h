@@ -4,7 +4,7 @@
 
 #include "base/failure.h"
 #include "conf/settings.h"
-#include "daemon/report.h"
+#include "report/report.h"
 
 #include <stdint.h>
 

@@ -2,7 +2,7 @@
 #include "daemon/progress.h"
 
 #include "base/clock.h"
-#include "daemon/table.h"
+#include "report/table.h"
 
 #include <stdio.h>
 #include <stdlib.h>

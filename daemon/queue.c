@@ -96,6 +96,16 @@ static int start(struct queue *queue, struct failure *failure)
         return r;
 }
 
+static struct task *take_out(struct queue *queue, size_t index)
+{
+        struct task *task = queue->waiting[index];
+
+        queue->n_waiting--;
+        for (size_t i = index; i < queue->n_waiting; i++)
+                queue->waiting[i] = queue->waiting[i + 1];
+        return task;
+}
+
 static int on_turn(sd_event_source *source, void *context)
 {
         struct queue *queue = context;
@@ -105,9 +115,7 @@ static int on_turn(sd_event_source *source, void *context)
         (void)source;
         if (queue->running || queue->n_waiting == 0)
                 return 0;
-        task = queue->waiting[0];
-        queue->n_waiting--;
-        memmove(queue->waiting, queue->waiting + 1, queue->n_waiting * sizeof(queue->waiting[0]));
+        task = take_out(queue, 0);
         queue->running = task;
         if (start(queue, &failure) < 0) {
                 queue->running = NULL;
@@ -154,20 +162,26 @@ struct queue *queue_free(struct queue *queue)
         return NULL;
 }
 
+static int check_room(const struct queue *queue, struct failure *failure)
+{
+        if (queue->is_stopped)
+                return failure_set(failure, -EBUSY, "the service is ending");
+        if (queue->n_waiting == QUEUE_MAX)
+                return failure_set(failure, -EBUSY, "%d requests are waiting already", QUEUE_MAX);
+        return 0;
+}
+
 int queue_add(struct queue *queue, struct request *request, void *context, uint64_t *ret_id,
               struct failure *failure)
 {
-        struct task *task = NULL;
-        int r = 0;
+        struct task *task = calloc(1, sizeof(*task));
+        int r = check_room(queue, failure);
 
-        if (queue->is_stopped)
-                r = failure_set(failure, -EBUSY, "the service is ending");
-        else if (queue->n_waiting == QUEUE_MAX)
-                r = failure_set(failure, -EBUSY, "%d requests are waiting already", QUEUE_MAX);
-        else if (!(task = calloc(1, sizeof(*task))))
+        if (r == 0 && !task)
                 r = failure_errno(failure, -ENOMEM, "cannot take the request");
-        if (r < 0) {
+        if (r < 0 || !task) {
                 request_deinit(request);
+                free(task);
                 return r;
         }
         *task = (struct task){.id = ++queue->last_id, .request = *request, .context = context};
@@ -182,11 +196,8 @@ int queue_add(struct queue *queue, struct request *request, void *context, uint6
 static void cancel_waiting(struct queue *queue, size_t index)
 {
         const struct failure failure = {"it was cancelled"};
-        struct task *task = queue->waiting[index];
+        struct task *task = take_out(queue, index);
 
-        queue->n_waiting--;
-        memmove(queue->waiting + index, queue->waiting + index + 1,
-                (queue->n_waiting - index) * sizeof(queue->waiting[0]));
         task->is_cancelled = true;
         end(queue, task, NULL, &failure);
 }

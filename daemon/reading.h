@@ -2,6 +2,7 @@
 /* Reading the guests' memory: which guests stand still when, and which readings count. */
 #pragma once
 
+#include "daemon/inventory.h"
 #include "daemon/job.h"
 #include "qmp/guard.h"
 #include "scanner/scan.h"

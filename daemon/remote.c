@@ -3,7 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "daemon/report_parse.h"
+#include "report/report_parse.h"
 
 #include <errno.h>
 #include <string.h>

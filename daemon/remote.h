@@ -6,7 +6,7 @@
 #include "conf/settings.h"
 #include "daemon/control_call.h"
 #include "daemon/job.h"
-#include "daemon/report.h"
+#include "report/report.h"
 
 #include <json-c/json.h>
 #include <stdbool.h>

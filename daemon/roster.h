@@ -3,7 +3,7 @@
 #pragma once
 
 #include "conf/settings.h"
-#include "daemon/report.h"
+#include "report/report.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -7,9 +7,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "daemon/log.h"
-#include "daemon/report_json.h"
-#include "daemon/report_parse.h"
 #include "daemon/service_state.h"
+#include "report/report_json.h"
+#include "report/report_parse.h"
 
 #include <errno.h>
 #include <stdlib.h>

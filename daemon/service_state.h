@@ -14,12 +14,12 @@
 #include "conf/config.h"
 #include "daemon/control.h"
 #include "daemon/domains.h"
-#include "daemon/history.h"
-#include "daemon/metrics.h"
-#include "daemon/metrics_server.h"
 #include "daemon/queue.h"
-#include "daemon/report.h"
 #include "daemon/roster.h"
+#include "history/history.h"
+#include "metrics/metrics.h"
+#include "metrics/metrics_server.h"
+#include "report/report.h"
 
 #include <systemd/sd-event.h>
 

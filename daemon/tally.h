@@ -4,7 +4,7 @@
 
 #include "conf/settings.h"
 #include "daemon/inventory.h"
-#include "daemon/report.h"
+#include "report/report.h"
 #include "scanner/pool.h"
 
 /**

@@ -21,7 +21,7 @@ import guests
 import harness
 from prometheus import ALERTS, OPENMETRICS, ROOT, SYSTEMD, Prometheus, by_label, check_equals, flat, parse
 
-SERVER = os.path.join(os.path.dirname(harness.BINARY), "tests", "unit", "daemon", "serve_metrics")
+SERVER = os.path.join(os.path.dirname(harness.BINARY), "tests", "unit", "metrics", "serve_metrics")
 KSM_DIR = "/sys/kernel/mm/ksm"
 SCRAPE_SECONDS = 12
 

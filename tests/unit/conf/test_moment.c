@@ -24,8 +24,8 @@ static void test_dates(void)
         tzset();
         CU_ASSERT_EQUAL(parse("2026-11-24Z"), UINT64_C(1795478400));
         CU_ASSERT_EQUAL(parse("2026-11-24"), UINT64_C(1795478400) - 3600);
-        CU_ASSERT_EQUAL(parse("2026-11-24 17:30"), UINT64_C(1795478400) + 16 * 3600 + 1800);
-        CU_ASSERT_EQUAL(parse("2026-11-24T17:30:05Z"), UINT64_C(1795478400) + 17 * 3600 + 1805);
+        CU_ASSERT_EQUAL(parse("2026-11-24 17:30"), UINT64_C(1795478400) + 16 * UINT64_C(3600) + 1800);
+        CU_ASSERT_EQUAL(parse("2026-11-24T17:30:05Z"), UINT64_C(1795478400) + 17 * UINT64_C(3600) + 1805);
         CU_ASSERT_EQUAL(parse("2026-07-01 02:00"), parse("2026-07-01T00:00Z"));
         (void)unsetenv("TZ");
         tzset();

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The history: what every finished scan reported, in one SQLite file.
+ *
+ * Schema (version 1, in PRAGMA user_version; PRAGMA application_id tells the file from other databases):
+ *
+ *   scan    one row for each scan: when, how, and the host's figures
+ *   guest   one row for each guest of each scan: its figures, or why it has none
+ *   report  the whole report as JSON text, apart so that the other two stay small and quick to sum up
+ *
+ * Sizes are bytes, times seconds, "started" is the second since 1970 that the report names. What was not
+ * measured is NULL: it takes no part in least, average and most. The file holds what a report holds, which is
+ * neither page content nor fingerprints.
+ *
+ * What it guarantees
+ *  - A report is in the file whole or not at all.
+ *  - Nobody waits long. A lock is waited for for two seconds, a call ends after five (HISTORY_MAX_USEC), and
+ *    the check at opening is left out above a size. A disk that does not answer is beyond that: the call
+ *    stands in the kernel as long as the disk does.
+ *  - No trouble with the file is trouble for the service. Each call opens the file anew when the one before
+ *    had a failure, or when another file lies at the path (moved or removed by somebody: SQLite would go on
+ *    writing into the file that is gone). So what is mended is found mended.
+ *  - A damaged file is kept: it is renamed to PATH.corrupt-TIME, with its -wal and -shm, and a new one is
+ *    begun. That happens at most once a call, only in the process that writes, and only when SQLite says that
+ *    the content is wrong or that our tables are not in it.
+ *  - A file that a newer samepage wrote, or that is another program's, is refused and stays as it is, to the
+ *    byte: it is looked at in a way that makes no -wal and no -shm before it is opened for good.
+ *
+ * Readers and the writer do not wait for each other (write-ahead log). After each report the log is folded
+ * into the file, so that the file alone is nearly always the whole history. A reader for whom there is no log
+ * knows that nobody has the file open, and then reads it as a constant: otherwise it would leave a -wal and a
+ * -shm behind that belong to whoever typed the command. If a writer comes meanwhile, which the file's time and
+ * the log then show, what was read is thrown away, even if it was an error, and read again.
+ *
+ * Everything foreign (guests' names above all) reaches SQLite as a bound parameter. All SQL text is constant.
+ */
+#include "history/history.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "history/history_db.h"
+#include "history/history_file.h"
+#include "history/history_internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Two damaged files in one second are no accident of the disk; nine are enough. */
+#define MAX_SAME_SECOND 9
+
+/* A name for the damaged file that is not taken. */
+static char *name_aside(const char *path)
+{
+        const time_t now = time(NULL);
+        struct tm utc = {0};
+        char stamp[32] = "";
+
+        if (gmtime_r(&now, &utc))
+                (void)strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &utc);
+        for (int i = 1; i <= MAX_SAME_SECOND; i++) {
+                char suffix[16] = "";
+                char *name = NULL;
+
+                if (i > 1)
+                        (void)snprintf(suffix, sizeof(suffix), "-%d", i);
+                if (asprintf(&name, "%s.corrupt-%s%s", path, stamp, suffix) < 0)
+                        return NULL;
+                if (access(name, F_OK) != 0)
+                        return name;
+                free(name);
+        }
+        return NULL;
+}
+
+/* The log and its index belong to the damaged file: left behind they would be applied to the new one. */
+static int move_companion(const char *path, const char *aside, const char *suffix)
+{
+        CLEANUP_FREE char *from = NULL;
+        CLEANUP_FREE char *to = NULL;
+
+        if (asprintf(&from, "%s%s", path, suffix) < 0 || asprintf(&to, "%s%s", aside, suffix) < 0)
+                return -ENOMEM;
+        return rename(from, to) < 0 && errno != ENOENT ? -errno : 0;
+}
+
+static int set_aside(struct history *history, const struct failure *why, struct failure *ret_notice)
+{
+        CLEANUP_FREE char *aside = name_aside(history->path);
+        int r = 0;
+
+        if (!aside)
+                return failure_set(ret_notice, -EEXIST, "%s, and cannot be set aside: no name is free",
+                                   why->text);
+        r = move_companion(history->path, aside, "-wal");
+        if (r == 0)
+                r = move_companion(history->path, aside, "-shm");
+        if (r == 0)
+                r = move_companion(history->path, aside, "");
+        if (r < 0)
+                return failure_errno(ret_notice, r, "%s, and cannot be set aside", why->text);
+        return failure_set(ret_notice, 0, "%s: it is kept as %s, and a new history is begun", why->text,
+                           aside);
+}
+
+static int work_once(struct history *history, int (*work)(struct history *, void *, struct failure *),
+                     void *argument, struct failure *failure)
+{
+        int r = 0;
+
+        history->damaged = false;
+        history->unusable = false;
+        if (history->db && history_db_is_replaced(history))
+                history_db_close(history);
+        if (!history->db)
+                r = history_db_open(history, failure);
+        if (r == 0 && work)
+                r = work(history, argument, failure);
+        history_db_settle(history);
+        return r;
+}
+
+/* A writer that begins or ends while somebody reads does so once; more than that is not waited for. */
+#define MAX_READS 4
+
+static int read_settled(struct history *history, int (*work)(struct history *, void *, struct failure *),
+                        void *argument, struct failure *failure)
+{
+        int r = 0;
+
+        for (int i = 0; i < MAX_READS; i++) {
+                struct history_stamp before;
+                struct history_stamp after;
+
+                history_file_stamp(history->path, &before);
+                r = work_once(history, work, argument, failure);
+                history_file_stamp(history->path, &after);
+                if ((r == 0 && !history->immutable) || history_file_stamps_equal(&before, &after))
+                        return r;
+        }
+        return r == 0 ? failure_set(failure, -EBUSY, "the history %s changes all the time", history->path)
+                      : r;
+}
+
+int history_run(struct history *history, int (*work)(struct history *, void *, struct failure *),
+                void *argument, struct failure *failure)
+{
+        struct failure why = {0};
+        struct failure notice = {0};
+        int r = 0;
+
+        history->deadline_usec = clock_now_usec() + HISTORY_MAX_USEC;
+        if (history->access == HISTORY_READ_ONLY) {
+                r = read_settled(history, work, argument, &why);
+                return r < 0 ? failure_set(failure, r, "%s", why.text) : r;
+        }
+        r = work_once(history, work, argument, &why);
+        if (!history->damaged)
+                return r < 0 ? failure_set(failure, r, "%s", why.text) : r;
+        r = set_aside(history, &why, &notice);
+        if (r < 0)
+                return failure_set(failure, r, "%s", notice.text);
+        r = work_once(history, work, argument, &why);
+        if (r < 0)
+                return failure_set(failure, r, "%s; then: %s", notice.text, why.text);
+        return failure_set(failure, HISTORY_E_RENEWED, "%s", notice.text);
+}
+
+int history_open(const char *path, enum history_access access, struct history **ret, struct failure *failure)
+{
+        struct history *history = calloc(1, sizeof(*history));
+        int r = 0;
+
+        if (!history)
+                return failure_set(failure, -ENOMEM, "out of memory");
+        history->access = access;
+        history->path = strdup(path);
+        if (!history->path) {
+                history_free(history);
+                return failure_set(failure, -ENOMEM, "out of memory");
+        }
+        r = history_run(history, NULL, NULL, failure);
+        if (r < 0 && access == HISTORY_READ_ONLY) {
+                history_free(history);
+                return r;
+        }
+        *ret = history;
+        return r < 0 ? HISTORY_E_UNAVAILABLE : r;
+}
+
+struct history *history_free(struct history *history)
+{
+        if (!history)
+                return NULL;
+        history_db_close(history);
+        free(history->path);
+        free(history);
+        return NULL;
+}

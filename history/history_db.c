@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "history/history_db.h"
+
+#include "base/clock.h"
+#include "history/history_file.h"
+#include "history/history_schema.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Writers hold their lock for milliseconds; who holds it longer is stuck. */
+#define BUSY_TIMEOUT_MSEC 2000
+
+/* How many steps of SQLite's machine between two looks at the clock: below a millisecond. */
+#define PROGRESS_STEPS 10000
+
+static int is_late(void *argument)
+{
+        const struct history *history = argument;
+
+        return clock_now_usec() > history->deadline_usec;
+}
+
+static int to_errno(const struct history *history, int rc)
+{
+        switch (rc & 0xff) {
+        case SQLITE_FULL:
+                return -ENOSPC;
+        case SQLITE_READONLY:
+                return -EROFS;
+        case SQLITE_BUSY:
+        case SQLITE_LOCKED:
+                return -EBUSY;
+        case SQLITE_INTERRUPT:
+                return -ETIMEDOUT;
+        case SQLITE_CORRUPT:
+        case SQLITE_NOTADB:
+                return -EBADMSG;
+        case SQLITE_NOMEM:
+                return -ENOMEM;
+        case SQLITE_CONSTRAINT:
+                return -EEXIST;
+        case SQLITE_TOOBIG:
+                return -EFBIG;
+        case SQLITE_CANTOPEN:
+        case SQLITE_IOERR:
+                return history->db && sqlite3_system_errno(history->db) > 0
+                               ? -sqlite3_system_errno(history->db)
+                               : -EIO;
+        default:
+                return -EIO;
+        }
+}
+
+/* These say something about the call, not about the connection. */
+static bool leaves_connection_good(int rc)
+{
+        const int primary = rc & 0xff;
+
+        return primary == SQLITE_BUSY || primary == SQLITE_LOCKED || primary == SQLITE_INTERRUPT ||
+               primary == SQLITE_CONSTRAINT || primary == SQLITE_TOOBIG;
+}
+
+int history_db_fail(struct history *history, int rc, const char *verb, struct failure *failure)
+{
+        const int error = to_errno(history, rc);
+        const char *message = sqlite3_errstr(rc);
+
+        if (!leaves_connection_good(rc))
+                history->unusable = true;
+        if (error == -EBADMSG) {
+                history->damaged = true;
+                return failure_set(failure, error, "the history %s is damaged (%s)", history->path, message);
+        }
+        if (error == -ETIMEDOUT)
+                return failure_set(failure, error,
+                                   "the history %s cannot be %s in %d s: ask for a shorter period",
+                                   history->path, verb, (int)(HISTORY_MAX_USEC / USEC_PER_SEC));
+        if ((rc & 0xff) == SQLITE_CANTOPEN || (rc & 0xff) == SQLITE_IOERR)
+                return failure_errno(failure, error, "the history %s cannot be %s (%s)", history->path, verb,
+                                     message);
+        return failure_set(failure, error, "the history %s cannot be %s: %s", history->path, verb, message);
+}
+
+int history_db_execute(struct history *history, const char *sql, const char *verb, struct failure *failure)
+{
+        const int rc = sqlite3_exec(history->db, sql, NULL, NULL, NULL);
+
+        return rc == SQLITE_OK ? 0 : history_db_fail(history, rc, verb, failure);
+}
+
+int history_db_prepare(struct history *history, const char *sql, sqlite3_stmt **ret, struct failure *failure)
+{
+        int rc = sqlite3_prepare_v2(history->db, sql, -1, ret, NULL);
+
+        /* The text is constant and right: it is the tables that are wrong. */
+        if ((rc & 0xff) == SQLITE_ERROR)
+                rc = SQLITE_CORRUPT;
+        return rc == SQLITE_OK ? 0 : history_db_fail(history, rc, "read", failure);
+}
+
+int history_db_step(struct history *history, sqlite3_stmt *statement, struct failure *failure)
+{
+        const int rc = sqlite3_step(statement);
+
+        if (rc == SQLITE_ROW)
+                return 1;
+        if (rc == SQLITE_DONE)
+                return 0;
+        return history_db_fail(history, rc, sqlite3_stmt_readonly(statement) ? "read" : "written", failure);
+}
+
+bool history_db_is_replaced(const struct history *history)
+{
+        int moved = 0;
+
+        return sqlite3_file_control(history->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK &&
+               moved != 0;
+}
+
+void history_db_close(struct history *history)
+{
+        if (history->db && (history->damaged || history->unusable))
+                (void)sqlite3_db_config(history->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        (void)sqlite3_close_v2(history->db);
+        history->db = NULL;
+}
+
+void history_db_settle(struct history *history)
+{
+        if (!history->db)
+                return;
+        if (!sqlite3_get_autocommit(history->db))
+                (void)sqlite3_exec(history->db, "ROLLBACK", NULL, NULL, NULL);
+        if (history->damaged || history->unusable || history->immutable)
+                history_db_close(history);
+        else
+                (void)sqlite3_db_release_memory(history->db);
+}
+
+void history_db_checkpoint(struct history *history)
+{
+        /* A reader that stays in the way is not waited for: the next report folds its log in as well. */
+        (void)sqlite3_busy_timeout(history->db, 0);
+        (void)sqlite3_wal_checkpoint_v2(history->db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+        (void)sqlite3_busy_timeout(history->db, BUSY_TIMEOUT_MSEC);
+}
+
+/* Settings of the connection; none of them touches the file. */
+static int configure(struct history *history, struct failure *failure)
+{
+        (void)sqlite3_extended_result_codes(history->db, 1);
+        (void)sqlite3_busy_timeout(history->db, BUSY_TIMEOUT_MSEC);
+        sqlite3_progress_handler(history->db, PROGRESS_STEPS, is_late, history);
+        (void)sqlite3_limit(history->db, SQLITE_LIMIT_LENGTH, (int)HISTORY_MAX_REPORT_BYTES);
+        (void)sqlite3_db_config(history->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+        (void)sqlite3_db_config(history->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+        /* Until the file has proved to be ours. */
+        (void)sqlite3_db_config(history->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        return history_db_execute(history,
+                                  "PRAGMA mmap_size = 0; " /* a file cut short would be a SIGBUS */
+                                  "PRAGMA cache_size = -1024; "
+                                  "PRAGMA synchronous = NORMAL; " /* syncs when the log is folded in */
+                                  "PRAGMA temp_store = MEMORY;",
+                                  "opened", failure);
+}
+
+static int connect_file(struct history *history, struct failure *failure)
+{
+        CLEANUP_FREE char *uri = NULL;
+        const int flags =
+                (history->access == HISTORY_READ_WRITE ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY) |
+                SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX;
+        int rc = 0;
+
+        history->immutable = history->access == HISTORY_READ_ONLY && !history_file_has_log(history->path);
+        uri = history_file_uri(history->path, history->immutable);
+        if (!uri)
+                return failure_set(failure, -ENOMEM, "out of memory");
+        rc = sqlite3_open_v2(uri, &history->db, flags, NULL);
+        if (rc != SQLITE_OK)
+                return history_db_fail(history, rc, "opened", failure);
+        return configure(history, failure);
+}
+
+static int open_and_prepare(struct history *history, struct failure *failure)
+{
+        int r = history_file_prepare(history->path, history->access == HISTORY_READ_WRITE, failure);
+
+        if (r == 0)
+                r = history_schema_peek(history, failure);
+        if (r == 0)
+                r = connect_file(history, failure);
+        if (r == 0)
+                r = history_schema_prepare(history, failure);
+        return r;
+}
+
+int history_db_open(struct history *history, struct failure *failure)
+{
+        int r = open_and_prepare(history, failure);
+
+        if (r < 0) {
+                history->unusable = true;
+                history_db_close(history);
+                return r;
+        }
+        (void)sqlite3_db_config(history->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+        return 0;
+}

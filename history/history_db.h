@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The connection to the history's file: opening, closing, and SQLite's results as errors and sentences. */
+#pragma once
+
+#include "base/cleanup.h"
+#include "history/history_internal.h"
+
+/**
+ * history_db_open() - open the file, making or preparing it where @history may
+ *
+ * On failure there is no connection.
+ */
+int history_db_open(struct history *history, struct failure *failure);
+
+/* Closes the connection, if there is one. */
+void history_db_close(struct history *history);
+
+/* Whether the open file is not the one at the path any more. */
+bool history_db_is_replaced(const struct history *history);
+
+/* After a call: rolls back what is not committed, gives memory back, and closes what is not to be kept. */
+void history_db_settle(struct history *history);
+
+/* Folds the log into the file, as far as no reader is in the way; a failure shows in the next call. */
+void history_db_checkpoint(struct history *history);
+
+/**
+ * history_db_fail() - what a result of SQLite means
+ * @rc: SQLite's result code
+ * @verb: what could not be done to the history: "opened", "read", "written"
+ *
+ * Return: a negative errno, with a sentence in @failure, and the flags of @history set.
+ */
+int history_db_fail(struct history *history, int rc, const char *verb, struct failure *failure);
+
+/* Runs SQL whose rows, if it gives any, are of no interest. */
+int history_db_execute(struct history *history, const char *sql, const char *verb, struct failure *failure);
+
+/* SQL that cannot be compiled means that the tables are not ours: the file counts as damaged. */
+int history_db_prepare(struct history *history, const char *sql, sqlite3_stmt **ret, struct failure *failure);
+
+/* Return: 1 with a row, 0 after the last, a negative errno. */
+int history_db_step(struct history *history, sqlite3_stmt *statement, struct failure *failure);
+
+static inline void history_db_finalize(sqlite3_stmt **statement)
+{
+        (void)sqlite3_finalize(*statement);
+}
+
+#define CLEANUP_STATEMENT CLEANUP(history_db_finalize)

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/clock.h"
+#include "history/history_db.h"
+#include "history/history_values.h"
+
+#include <errno.h>
+
+/* Scans in one transaction: with 50 guests each the log grows by some 5 MiB. */
+#define SCANS_AT_ONCE 64
+
+/* Pages of 4 KiB given back in one step: 4 MiB. */
+#define VACUUM_SQL "PRAGMA incremental_vacuum(1024)"
+
+/* A part of what a call may take, so that the last step ends in time as well. */
+#define MAX_FORGET_USEC (HISTORY_MAX_USEC / 5)
+
+/* The same scans in each of the three; the rows of scan go last, since the others are found by them. */
+static const char *const forget_sql[] = {
+        "DELETE FROM report WHERE scan IN"
+        " (SELECT number FROM scan WHERE started < ?1 ORDER BY started, number LIMIT ?2)",
+        "DELETE FROM guest WHERE scan IN"
+        " (SELECT number FROM scan WHERE started < ?1 ORDER BY started, number LIMIT ?2)",
+        "DELETE FROM scan WHERE number IN"
+        " (SELECT number FROM scan WHERE started < ?1 ORDER BY started, number LIMIT ?2)",
+};
+
+static int delete_rows(struct history *history, const char *sql, int64_t older_than, struct failure *failure)
+{
+        CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
+        struct history_values values = {0};
+        int r = history_db_prepare(history, sql, &statement, failure);
+
+        if (r < 0)
+                return r;
+        values.statement = statement;
+        history_values_add_int(&values, older_than);
+        history_values_add_int(&values, SCANS_AT_ONCE);
+        return history_values_run(history, &values, failure);
+}
+
+/* Return: how many scans are gone, or a negative errno. */
+static int forget_some(struct history *history, int64_t older_than, struct failure *failure)
+{
+        int r = history_db_execute(history, "BEGIN IMMEDIATE", "written", failure);
+        int n = 0;
+
+        for (size_t i = 0; i < ARRAY_SIZE(forget_sql) && r == 0; i++)
+                r = delete_rows(history, forget_sql[i], older_than, failure);
+        n = sqlite3_changes(history->db);
+        if (r == 0)
+                r = history_db_execute(history, "COMMIT", "written", failure);
+        if (r == 0)
+                history_db_checkpoint(history);
+        return r < 0 ? r : n;
+}
+
+/* Return: how many free pages the file has, or a negative errno. */
+static int64_t count_free(struct history *history, struct failure *failure)
+{
+        CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
+        int r = history_db_prepare(history, "PRAGMA freelist_count", &statement, failure);
+
+        if (r == 0)
+                r = history_db_step(history, statement, failure);
+        return r > 0 ? sqlite3_column_int64(statement, 0) : r;
+}
+
+/* Ends as well when nothing more comes free: a file put there by somebody may not be made for it. */
+static int shrink(struct history *history, uint64_t enough_usec, struct failure *failure)
+{
+        int64_t before = INT64_MAX;
+        int64_t left = count_free(history, failure);
+
+        while (left > 0 && left < before && clock_now_usec() < enough_usec) {
+                int r = history_db_execute(history, VACUUM_SQL, "written", failure);
+
+                if (r < 0)
+                        return r;
+                history_db_checkpoint(history);
+                before = left;
+                left = count_free(history, failure);
+        }
+        return left < 0 ? (int)left : 0;
+}
+
+static int forget(struct history *history, void *argument, struct failure *failure)
+{
+        const int64_t *older_than = argument;
+        const uint64_t enough_usec = clock_now_usec() + MAX_FORGET_USEC;
+        int r = 1;
+
+        while (r > 0 && clock_now_usec() < enough_usec)
+                r = forget_some(history, *older_than, failure);
+        return r < 0 ? r : shrink(history, enough_usec, failure);
+}
+
+int history_forget(struct history *history, uint64_t older_than_unix_seconds, struct failure *failure)
+{
+        int64_t older_than =
+                older_than_unix_seconds > INT64_MAX ? INT64_MAX : (int64_t)older_than_unix_seconds;
+
+        return history_run(history, forget, &older_than, failure);
+}

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "history/history_schema.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "history/history_db.h"
+#include "history/history_file.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define SCHEMA_VERSION 1
+/* "smpg" */
+#define APPLICATION_ID 0x736d7067
+
+/* The check reads the whole file: a disk that is slow gives some 100 MiB per second. What it does with the
+ * rows after that can be ended at any time. */
+#define MAX_CHECKED_BYTES (128LL << 20)
+#define MAX_CHECK_USEC    (2 * USEC_PER_SEC)
+
+#define TO_TEXT_(value) #value
+#define TO_TEXT(value)  TO_TEXT_(value)
+
+/* The figures that a scan and a guest have in common. */
+#define FIGURE_COLUMNS                  \
+        "present_bytes INTEGER, "       \
+        "zero_bytes INTEGER, "          \
+        "self_sharing_bytes INTEGER, "  \
+        "inter_sharing_bytes INTEGER, " \
+        "saved_bytes INTEGER, "         \
+        "gap_bytes INTEGER, "           \
+        "pause_seconds REAL"
+
+static const char create_sql[] =
+        "BEGIN IMMEDIATE;"
+        "CREATE TABLE scan ("
+        " number INTEGER PRIMARY KEY,"
+        " id TEXT NOT NULL UNIQUE,"
+        " started INTEGER NOT NULL,"
+        " mode TEXT NOT NULL,"
+        " complete INTEGER NOT NULL,"
+        " duration_seconds REAL,"
+        " guests INTEGER NOT NULL,"
+        " failed INTEGER NOT NULL," FIGURE_COLUMNS ","
+        " longest_pause_seconds REAL"
+        ") STRICT;"
+        "CREATE INDEX scan_by_time ON scan (started);"
+        "CREATE TABLE guest ("
+        " scan INTEGER NOT NULL,"
+        " position INTEGER NOT NULL,"
+        " started INTEGER NOT NULL,"
+        " name TEXT NOT NULL,"
+        " uuid TEXT,"
+        " scanned INTEGER NOT NULL,"
+        " error TEXT," FIGURE_COLUMNS ","
+        " PRIMARY KEY (scan, position)"
+        ") STRICT, WITHOUT ROWID;"
+        "CREATE INDEX guest_by_name ON guest (name, started);"
+        "CREATE TABLE report ("
+        " scan INTEGER PRIMARY KEY,"
+        " json TEXT NOT NULL"
+        ") STRICT;"
+        "PRAGMA application_id = " TO_TEXT(APPLICATION_ID) ";"
+                                                           "PRAGMA user_version = " TO_TEXT(
+                                                                   SCHEMA_VERSION) ";"
+                                                                                   "COMMIT";
+
+struct identity {
+        int version;
+        int application;
+        int n_tables;
+};
+
+/* Return: SQLite's result code. */
+static int read_int(sqlite3 *db, const char *sql, int *ret)
+{
+        CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
+        int rc = sqlite3_prepare_v2(db, sql, -1, &statement, NULL);
+
+        if (rc == SQLITE_OK)
+                rc = sqlite3_step(statement);
+        if (rc == SQLITE_ROW)
+                *ret = sqlite3_column_int(statement, 0);
+        return rc == SQLITE_ROW ? SQLITE_OK : rc;
+}
+
+static int read_identity(sqlite3 *db, struct identity *ret)
+{
+        int rc = read_int(db, "PRAGMA user_version", &ret->version);
+
+        if (rc == SQLITE_OK)
+                rc = read_int(db, "PRAGMA application_id", &ret->application);
+        /* A newer version may hold tables that this SQLite cannot read; its number is enough. */
+        if (rc == SQLITE_OK && ret->version <= SCHEMA_VERSION)
+                rc = read_int(db, "SELECT count(*) FROM sqlite_schema", &ret->n_tables);
+        return rc;
+}
+
+static bool is_empty(const struct identity *identity)
+{
+        return identity->version == 0 && identity->application == 0 && identity->n_tables == 0;
+}
+
+static int judge(const struct history *history, const struct identity *identity, struct failure *failure)
+{
+        if (identity->application == APPLICATION_ID && identity->version > SCHEMA_VERSION)
+                return failure_set(failure, -EOPNOTSUPP,
+                                   "the history %s was written by a newer samepage (version %d of its "
+                                   "tables, %d is known here): it is left as it is",
+                                   history->path, identity->version, SCHEMA_VERSION);
+        if (!is_empty(identity) &&
+            (identity->application != APPLICATION_ID || identity->version != SCHEMA_VERSION))
+                return failure_set(failure, -EINVAL,
+                                   "%s is a database, but not a history of samepage: it is left as it is",
+                                   history->path);
+        return 0;
+}
+
+int history_schema_peek(struct history *history, struct failure *failure)
+{
+        CLEANUP_FREE char *uri = history_file_uri(history->path, true);
+        struct identity identity = {0};
+        sqlite3 *db = NULL;
+        int rc = SQLITE_NOMEM;
+
+        if (uri)
+                rc = sqlite3_open_v2(uri, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX,
+                                     NULL);
+        if (rc == SQLITE_OK)
+                rc = read_identity(db, &identity);
+        (void)sqlite3_close_v2(db);
+        return rc == SQLITE_OK ? judge(history, &identity, failure) : 0;
+}
+
+/*
+ * SQLite's own check of trees, records and indexes, up to the first complaint. The quick one leaves out whether
+ * index and table agree, and an index that is wrong makes sums that are wrong without any error.
+ */
+static int check_content(struct history *history, struct failure *failure)
+{
+        CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
+        const char *verdict = NULL;
+        int r = history_db_prepare(history, "PRAGMA integrity_check(1)", &statement, failure);
+
+        if (r == 0)
+                r = history_db_step(history, statement, failure);
+        if (r < 0)
+                return r;
+        verdict = r > 0 ? (const char *)sqlite3_column_text(statement, 0) : NULL;
+        if (!verdict || strcmp(verdict, "ok") != 0)
+                return history_db_fail(history, SQLITE_CORRUPT, "opened", failure);
+        return 0;
+}
+
+/* A file for which the time is not enough is taken as good: what is wrong with it shows when it is met. */
+static int check(struct history *history, struct failure *failure)
+{
+        int r = 0;
+
+        if (history_file_size(history->path) > MAX_CHECKED_BYTES)
+                return 0;
+        history->deadline_usec = clock_now_usec() + MAX_CHECK_USEC;
+        r = check_content(history, failure);
+        history->deadline_usec = clock_now_usec() + HISTORY_MAX_USEC;
+        return r == -ETIMEDOUT ? 0 : r;
+}
+
+/* How the file is written is decided before there is anything in it. */
+static int create(struct history *history, struct failure *failure)
+{
+        int r = history_db_execute(history, "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL",
+                                   "made", failure);
+
+        if (r == 0)
+                r = history_db_execute(history, create_sql, "made", failure);
+        if (r == 0)
+                history_db_checkpoint(history);
+        return r;
+}
+
+int history_schema_prepare(struct history *history, struct failure *failure)
+{
+        struct identity identity = {0};
+        const int rc = read_identity(history->db, &identity);
+        int r = 0;
+
+        if (rc != SQLITE_OK)
+                return history_db_fail(history, rc, "opened", failure);
+        r = judge(history, &identity, failure);
+        if (r < 0)
+                return r;
+        if (is_empty(&identity) && history->access == HISTORY_READ_ONLY)
+                return failure_set(failure, -ENOENT, "there is no history in %s yet", history->path);
+        if (is_empty(&identity))
+                return create(history, failure);
+        if (history->access == HISTORY_READ_ONLY)
+                return 0;
+        r = check(history, failure);
+        return r < 0 ? r : history_db_execute(history, "PRAGMA journal_mode = WAL", "opened", failure);
+}

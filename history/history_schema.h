@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Whether a database is a history, in a version that we know, and in one piece. */
+#pragma once
+
+#include "history/history_internal.h"
+
+/**
+ * history_schema_peek() - refuse a file that is not for us, before it is opened
+ *
+ * Leaves the file and its folder as they are. What it cannot read it leaves to history_schema_prepare().
+ *
+ * Return: 0; -EOPNOTSUPP for a newer version; -EINVAL for another program's database.
+ */
+int history_schema_peek(struct history *history, struct failure *failure);
+
+/**
+ * history_schema_prepare() - check the open file; make the tables if it is empty
+ *
+ * Return: 0; -EBADMSG when it is damaged; -ENOENT when it is empty and may not be written; as
+ * history_schema_peek(); another negative errno.
+ */
+int history_schema_prepare(struct history *history, struct failure *failure);

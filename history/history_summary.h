@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Least, average and most of every figure over a period. */
+#pragma once
+
+#include "history/history_internal.h"
+
+/**
+ * struct history_period - a filter in SQLite's terms
+ * @guest: NULL: all
+ * @since: first second
+ * @until: first second after it
+ */
+struct history_period {
+        const char *guest;
+        int64_t since;
+        int64_t until;
+};
+
+/* Binds what all the statements about a period have in common: ?1 since, ?2 until, ?3 the guest or NULL. */
+int history_summary_bind(struct history *history, sqlite3_stmt *statement,
+                         const struct history_period *period, struct failure *failure);
+
+/**
+ * history_summary() - the member "summary" of history_query()'s answer
+ *
+ * Return: 0 with an object that the caller owns; a negative errno.
+ */
+int history_summary(struct history *history, const struct history_period *period, struct json_object **ret,
+                    struct failure *failure);

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "history/history_text.h"
+
+#include "base/text.h"
+#include "report/table.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <time.h>
+
+#define TIME_TEXT_BYTES  32
+#define PAUSE_TEXT_BYTES 48
+
+/* One size, one time, one duration of an argument list. */
+#define SIZE(object, key)  table_format_bytes(whole_number(object, key), (char[TABLE_SIZE_BYTES]){""})
+#define WHEN(object, key)  format_time(object, key, (char[TIME_TEXT_BYTES]){""})
+#define PAUSE(object, key) format_pause(object, key, (char[PAUSE_TEXT_BYTES]){""})
+
+/* More lines than any answer has; a table of them takes some 4 MiB. */
+#define MAX_LINES 1000
+
+/* The member @key of @object if it is a @type; else NULL. */
+static struct json_object *member(struct json_object *object, const char *key, enum json_type type)
+{
+        struct json_object *value = NULL;
+
+        if (!json_object_is_type(object, json_type_object) || !json_object_object_get_ex(object, key, &value))
+                return NULL;
+        return json_object_is_type(value, type) ? value : NULL;
+}
+
+static const char *text(struct json_object *object, const char *key, const char *otherwise)
+{
+        struct json_object *value = member(object, key, json_type_string);
+
+        return value ? json_object_get_string(value) : otherwise;
+}
+
+/* Negative when it is not known. */
+static int64_t whole_number(struct json_object *object, const char *key)
+{
+        struct json_object *value = member(object, key, json_type_int);
+
+        return value ? json_object_get_int64(value) : -1;
+}
+
+static double seconds(struct json_object *object, const char *key)
+{
+        struct json_object *value = member(object, key, json_type_double);
+
+        value = value ? value : member(object, key, json_type_int);
+        return value ? json_object_get_double(value) : -1;
+}
+
+static bool is_false(struct json_object *object, const char *key)
+{
+        struct json_object *value = member(object, key, json_type_boolean);
+
+        return value && !json_object_get_boolean(value);
+}
+
+static const char *format_time(struct json_object *object, const char *key, char *ret)
+{
+        const char *started = text(object, key, "");
+        struct tm utc = {0};
+        struct tm local = {0};
+        const char *end = strptime(started, "%Y-%m-%dT%H:%M:%SZ", &utc);
+        const time_t when = end && *end == '\0' ? timegm(&utc) : -1;
+
+        if (when < 0 || !localtime_r(&when, &local) ||
+            strftime(ret, TIME_TEXT_BYTES, "%Y-%m-%d %H:%M:%S", &local) == 0)
+                return "-";
+        return ret;
+}
+
+static const char *format_pause(struct json_object *object, const char *key, char *ret)
+{
+        const double pause = seconds(object, key);
+
+        /* Written so that what is no number is not known either; longer ones than a year are none. */
+        if (!(pause >= 0 && pause < 366.0 * 86400))
+                return "-";
+        if (pause < 1)
+                (void)snprintf(ret, PAUSE_TEXT_BYTES, "%.1f ms", pause * 1000);
+        else
+                (void)snprintf(ret, PAUSE_TEXT_BYTES, "%.1f s", pause);
+        return ret;
+}
+
+/* What a person should know about this scan besides its figures. */
+static void add_note(struct table *table, struct json_object *scan, bool of_guest)
+{
+        const int64_t failed = whole_number(scan, "failed");
+        const char *error = text(scan, "error", "");
+        const bool incomplete = is_false(scan, "complete");
+
+        if (of_guest && failed > 0)
+                table_add(table, "not scanned%s%s", *error ? ": " : "", error);
+        else if (failed > 0)
+                table_add(table, "incomplete: %lld not scanned", (long long)failed);
+        else
+                table_add(table, "%s", incomplete ? "incomplete" : "");
+}
+
+static void add_number(struct table *table, int64_t number)
+{
+        if (number < 0)
+                table_add(table, "-");
+        else
+                table_add(table, "%lld", (long long)number);
+}
+
+static void add_scan(struct table *table, struct json_object *scan, bool of_guest)
+{
+        table_add(table, "%s", WHEN(scan, "started"));
+        if (!of_guest)
+                add_number(table, whole_number(scan, "guests"));
+        table_add(table, "%s", SIZE(scan, "present_bytes"));
+        table_add(table, "%s", SIZE(scan, "zero_bytes"));
+        table_add(table, "%s", SIZE(scan, "self_sharing_bytes"));
+        table_add(table, "%s", SIZE(scan, "inter_sharing_bytes"));
+        table_add(table, "%s", SIZE(scan, "saved_bytes"));
+        table_add(table, "%s", PAUSE(scan, "longest_pause_seconds"));
+        if (!of_guest)
+                table_add(table, "%s", PAUSE(scan, "pause_seconds"));
+        table_add(table, "%s", text(scan, "mode", "-"));
+        add_note(table, scan, of_guest);
+}
+
+static void print_scans(struct json_object *history, bool of_guest, FILE *out)
+{
+        static const char *const of_host_headings[] = {
+                "WHEN",  "GUESTS",        "PRESENT",    "ZERO", "SELF", "INTER",
+                "SAVED", "LONGEST PAUSE", "ALL PAUSES", "MODE", "",
+        };
+        static const char *const of_guest_headings[] = {
+                "WHEN", "PRESENT", "ZERO", "SELF", "INTER", "SAVED", "PAUSE", "MODE", "",
+        };
+        struct table table = {.n_columns = of_guest ? 9 : 11, .right = of_guest ? 0x7e : 0x1fe};
+        struct json_object *scans = member(history, "scans", json_type_array);
+        const size_t n = scans ? json_object_array_length(scans) : 0;
+
+        for (size_t i = 0; i < table.n_columns; i++)
+                table_add(&table, "%s", of_guest ? of_guest_headings[i] : of_host_headings[i]);
+        for (size_t i = 0; i < n && i < MAX_LINES; i++)
+                add_scan(&table, json_object_array_get_idx(scans, i), of_guest);
+        if (n > 0)
+                table_print(&table, "", out);
+        table_deinit(&table);
+}
+
+static void add_figure(struct table *table, struct json_object *figures, const char *label, const char *key)
+{
+        struct json_object *figure = member(figures, key, json_type_object);
+
+        table_add(table, "%s", label);
+        table_add(table, "%s", SIZE(figure, "min"));
+        table_add(table, "%s", SIZE(figure, "avg"));
+        table_add(table, "%s", SIZE(figure, "max"));
+}
+
+static void add_pause(struct table *table, struct json_object *figures, const char *label, const char *key)
+{
+        struct json_object *figure = member(figures, key, json_type_object);
+
+        table_add(table, "%s", label);
+        table_add(table, "%s", PAUSE(figure, "min"));
+        table_add(table, "%s", PAUSE(figure, "avg"));
+        table_add(table, "%s", PAUSE(figure, "max"));
+}
+
+static void print_figures(struct json_object *figures, bool of_guest, FILE *out)
+{
+        struct table table = {.n_columns = 4, .right = 0xe};
+
+        table_add(&table, "%s", "");
+        table_add(&table, "MIN");
+        table_add(&table, "AVG");
+        table_add(&table, "MAX");
+        add_figure(&table, figures, "present", "present_bytes");
+        add_figure(&table, figures, "zero", "zero_bytes");
+        add_figure(&table, figures, "self", "self_sharing_bytes");
+        add_figure(&table, figures, "inter", "inter_sharing_bytes");
+        add_figure(&table, figures, "saved", "saved_bytes");
+        add_figure(&table, figures, "gap", "gap_bytes");
+        add_pause(&table, figures, of_guest ? "pause" : "all pauses", "pause_seconds");
+        if (!of_guest)
+                add_pause(&table, figures, "duration", "duration_seconds");
+        table_print(&table, "  ", out);
+        table_deinit(&table);
+}
+
+/* The summary of the guest of this name; NULL when there is none. */
+static struct json_object *find_guest(struct json_object *summary, const char *name)
+{
+        struct json_object *guests = member(summary, "guests", json_type_array);
+
+        for (size_t i = 0; guests && i < json_object_array_length(guests); i++) {
+                struct json_object *guest = json_object_array_get_idx(guests, i);
+
+                if (strcmp(text(guest, "name", ""), name) == 0)
+                        return guest;
+        }
+        return NULL;
+}
+
+static void print_name(const char *name, FILE *out)
+{
+        char printable[TABLE_CELL_BYTES] = "";
+
+        (void)snprintf(printable, sizeof(printable), "%s", name);
+        text_make_printable(printable);
+        (void)fputs(printable, out);
+}
+
+/* "12 scans of web1 from … to …". */
+static void print_period(struct json_object *summary, const char *guest, FILE *out)
+{
+        const int64_t n = whole_number(summary, "scans");
+
+        (void)fprintf(out, "%lld scan%s", (long long)n, n == 1 ? "" : "s");
+        if (guest) {
+                (void)fputs(" of ", out);
+                print_name(guest, out);
+        }
+        (void)fprintf(out, " from %s to %s", WHEN(summary, "since"), WHEN(summary, "until"));
+        if (!guest && whole_number(summary, "incomplete") > 0)
+                (void)fprintf(out, ", %lld incomplete", (long long)whole_number(summary, "incomplete"));
+        (void)fputc('\n', out);
+}
+
+void history_print(struct json_object *history, FILE *out)
+{
+        struct json_object *summary = member(history, "summary", json_type_object);
+        const char *guest = text(history, "guest", NULL);
+
+        if (whole_number(summary, "scans") <= 0) {
+                (void)fputs("The history has no scans", out);
+                if (guest) {
+                        (void)fputs(" of ", out);
+                        print_name(guest, out);
+                }
+                (void)fputs(" in this period\n", out);
+                return;
+        }
+        print_scans(history, guest, out);
+        print_period(summary, guest, out);
+        print_figures(guest ? find_guest(summary, guest) : member(summary, "host", json_type_object), guest,
+                      out);
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What samepaged exports to Prometheus: the figures of the last scan, counters of the scans since the service
+ * started, and KSM as it is at the moment of the scrape. Sizes and names only, never anything of a page.
+ * docs/metrics.md describes every metric.
+ *
+ * All calls belong to the thread that owns the daemon's state.
+ */
+#pragma once
+
+#include "metrics/metrics_text.h"
+#include "report/report.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* A longer name, identifier or group is cut in metrics. */
+#define METRICS_LABEL_MAX_BYTES 512
+
+/* How a scan ended. */
+enum metrics_scan_result {
+        METRICS_SCAN_RESULT_COMPLETE,  /* every guest was scanned */
+        METRICS_SCAN_RESULT_PARTIAL,   /* some were */
+        METRICS_SCAN_RESULT_FAILED,    /* none was, or there is no report */
+        METRICS_SCAN_RESULT_CANCELLED, /* somebody asked to stop */
+        METRICS_SCAN_RESULT_MAX_,
+};
+
+const char *metrics_scan_result_to_string(enum metrics_scan_result result);
+
+struct metrics;
+
+/**
+ * metrics_new() - nothing scanned yet
+ * @version: of the program; copied
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int metrics_new(const char *version, struct metrics **ret);
+
+struct metrics *metrics_free(struct metrics *metrics);
+
+/**
+ * metrics_note_report() - take over the figures of a finished scan of the host
+ * @report: of all guests; copied
+ *
+ * Guests that it does not name are gone; those that it names without figures have none any more. With -ENOMEM
+ * the scan is counted and the older figures stay.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int metrics_note_report(struct metrics *metrics, const struct report *report);
+
+/**
+ * metrics_note_chosen() - the same for a scan of some guests only
+ *
+ * The other guests and the figures of the host stay as they are. So do the scanned guests' inter_sharing and saved
+ * bytes, which depend on who else was scanned: they are those of the last scan of the host.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int metrics_note_chosen(struct metrics *metrics, const struct report *report);
+
+/**
+ * metrics_note_scan_failed() - count a scan that left no report; older figures stay
+ */
+void metrics_note_scan_failed(struct metrics *metrics, enum metrics_scan_result result);
+
+/**
+ * metrics_keep_guests() - say which guests exist
+ *
+ * Drops all others, and remembers how many there are. To be called when guests come or go, and behind
+ * metrics_note_report(), since a guest can vanish while it is scanned.
+ *
+ * Return: 0 or -ENOMEM, when nothing was changed.
+ */
+int metrics_keep_guests(struct metrics *metrics, const char *const *names, size_t n_names);
+
+/* How many guests we hold paused at this moment. */
+void metrics_set_paused(struct metrics *metrics, unsigned int n_paused);
+
+/**
+ * metrics_render() - everything as text
+ * @ksm_dir: KSM_DIR or a fixture, read now; what cannot be read is left out
+ * @ret: the caller frees it
+ *
+ * What is not known is left out, never 0.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int metrics_render(const struct metrics *metrics, const char *ksm_dir, enum metrics_format format, char **ret,
+                   size_t *ret_length);

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "report/report_text.h"
+
+#include "report/advice.h"
+#include "report/table.h"
+
+#include <string.h>
+
+/* One size of a printf() argument list. */
+#define SIZE(bytes) table_format_bytes((bytes), (char[TABLE_SIZE_BYTES]){""})
+
+static double percent(int64_t part, int64_t whole)
+{
+        return whole > 0 ? 100.0 * (double)part / (double)whole : 0;
+}
+
+static int64_t ideal_of(const struct report_figures *figures)
+{
+        return figures->self_sharing_bytes + figures->inter_sharing_bytes;
+}
+
+/* What is merged without zero pages, to compare with the ideal; REPORT_UNKNOWN where frames are not known. */
+static int64_t merged_of(const struct report_figures *figures)
+{
+        if (figures->actual_self_bytes == REPORT_UNKNOWN)
+                return REPORT_UNKNOWN;
+        return figures->actual_self_bytes + figures->actual_inter_bytes;
+}
+
+static void add_pause(struct table *table, const struct report_guest *guest)
+{
+        if (guest->pauses == 0)
+                table_add(table, "%s", guest->consistency == REPORT_CONSISTENCY_LIVE ? "live" : "none");
+        else if (guest->pauses == 1)
+                table_add(table, "%.1f ms", guest->pause_seconds * 1000);
+        else
+                table_add(table, "%.1f ms in %u", guest->pause_seconds * 1000, guest->pauses);
+}
+
+static void print_guests(const struct report *report, FILE *out)
+{
+        static const char *const headings[] = {
+                "GUEST", "GROUP", "RAM", "PRESENT", "ZERO", "SELF", "INTER", "MERGED", "PAUSE",
+        };
+        struct table table = {.n_columns = 9, .right = 0x1fc};
+
+        for (size_t i = 0; i < table.n_columns; i++)
+                table_add(&table, "%s", headings[i]);
+        for (size_t i = 0; i < report->n_guests; i++) {
+                const struct report_guest *guest = &report->guests[i];
+
+                if (!guest->scanned)
+                        continue;
+                table_add(&table, "%s", guest->name);
+                table_add(&table, "%s", guest->group ? guest->group : "-");
+                table_add(&table, "%s", SIZE(guest->figures.ram_bytes));
+                table_add(&table, "%s", SIZE(guest->figures.present_bytes));
+                table_add(&table, "%s", SIZE(guest->figures.zero_bytes));
+                table_add(&table, "%s", SIZE(guest->figures.self_sharing_bytes));
+                table_add(&table, "%s", SIZE(guest->figures.inter_sharing_bytes));
+                table_add(&table, "%s", SIZE(merged_of(&guest->figures)));
+                add_pause(&table, guest);
+        }
+        table_print(&table, "", out);
+        table_deinit(&table);
+}
+
+static void print_verdict(const struct report *report, FILE *out)
+{
+        const struct report_figures *total = &report->total;
+        const int64_t non_zero = total->present_bytes - total->zero_bytes;
+        const int64_t ideal = ideal_of(total);
+        const int64_t merged = merged_of(total);
+
+        (void)fprintf(out, "Ideal   %s of %s non-zero (%.0f %%): self %s, inter %s; zero pages %s apart\n",
+                      SIZE(ideal), SIZE(non_zero), percent(ideal, non_zero), SIZE(total->self_sharing_bytes),
+                      SIZE(total->inter_sharing_bytes), SIZE(total->zero_bytes));
+        if (merged == REPORT_UNKNOWN)
+                (void)fprintf(out, "Merged  not known: the kernel does not show which frames are shared\n");
+        else
+                (void)fprintf(out, "Merged  %s (%.0f %% of ideal): self %s, inter %s; zero pages %s apart\n",
+                              SIZE(merged), percent(merged, ideal), SIZE(total->actual_self_bytes),
+                              SIZE(total->actual_inter_bytes), SIZE(total->actual_zero_bytes));
+}
+
+static void print_gap(const struct report *report, FILE *out)
+{
+        struct table table = {.n_columns = 3, .right = 1};
+
+        if (report->n_reasons == 0)
+                return;
+        for (size_t i = 0; i < report->n_reasons; i++) {
+                const struct report_reason *reason = &report->reasons[i];
+                char sentence[TABLE_CELL_BYTES] = "";
+
+                advice_sentence(reason->reason, &report->ksm, sentence, sizeof(sentence));
+                for (size_t g = 0; g < report->n_guests; g++) {
+                        if (reason->by_guest[g] == 0)
+                                continue;
+                        table_add(&table, "%s", SIZE(reason->by_guest[g]));
+                        table_add(&table, "%s: %s", report->guests[g].name, sentence);
+                        table_add(&table, "%s", advice_remedy(reason->reason));
+                }
+        }
+        (void)fputs("Why not more\n", out);
+        table_print(&table, "  ", out);
+        table_deinit(&table);
+}
+
+void report_print(const struct report *report, FILE *out)
+{
+        if (report_n_scanned(report) == 0)
+                return;
+        print_guests(report, out);
+        print_verdict(report, out);
+        print_gap(report, out);
+}
+
+static enum gap_reason reason_of_name(const char *name)
+{
+        for (enum gap_reason reason = 0; reason < GAP_REASON_MAX_; reason++)
+                if (strcmp(gap_reason_to_string(reason), name) == 0)
+                        return reason;
+        return GAP_REASON_MAX_;
+}
+
+static void add_eligibility(struct table *table, const struct report_block *block, const struct ksm *ksm)
+{
+        char sentence[TABLE_CELL_BYTES] = "";
+        enum gap_reason reason = GAP_REASON_MAX_;
+
+        table_add(table, "%s", block->ksm_eligible ? "yes" : "no");
+        if (block->reason)
+                reason = reason_of_name(block->reason);
+        if (!block->reason) {
+                table_add(table, "%s", "");
+        } else if (reason == GAP_REASON_MAX_) {
+                table_add(table, "the guest does not see it");
+        } else {
+                advice_sentence(reason, ksm, sentence, sizeof(sentence));
+                table_add(table, "%s; %s", sentence, advice_remedy(reason));
+        }
+}
+
+void report_print_guests(const struct report *report, FILE *out)
+{
+        static const char *const headings[] = {
+                "GUEST", "STATE", "PID", "BLOCK", "SIZE", "PAGES", "BACKEND", "READ BY", "KSM", "WHY NOT",
+        };
+        struct table table = {.n_columns = 10, .right = 0x34};
+
+        for (size_t i = 0; i < table.n_columns; i++)
+                table_add(&table, "%s", headings[i]);
+        for (size_t i = 0; i < report->n_guests; i++) {
+                const struct report_guest *guest = &report->guests[i];
+
+                for (size_t b = 0; b < guest->n_blocks && guest->error.text[0] == '\0'; b++) {
+                        const struct report_block *block = &guest->blocks[b];
+
+                        table_add(&table, "%s", b == 0 ? guest->name : "");
+                        table_add(&table, "%s", b == 0 ? guest->found_state : "");
+                        if (b == 0)
+                                table_add(&table, "%d", guest->pid);
+                        else
+                                table_add(&table, "%s", "");
+                        table_add(&table, "%s", block->id);
+                        table_add(&table, "%s", SIZE(block->size_bytes));
+                        table_add(&table, "%s", SIZE(block->page_size));
+                        table_add(&table, "%s", block->backend ? block->backend : "-");
+                        table_add(&table, "%s", block->reader ? block->reader : "-");
+                        add_eligibility(&table, block, &report->ksm);
+                }
+        }
+        if (table.n_cells > table.n_columns)
+                table_print(&table, "", out);
+        table_deinit(&table);
+}
+
+void report_print_complaints(const struct report *report, FILE *out)
+{
+        for (size_t i = 0; i < report->n_guests; i++) {
+                const struct report_guest *guest = &report->guests[i];
+
+                if (guest->error.text[0])
+                        (void)fprintf(out, "samepage: guest %s: %s\n", guest->name, guest->error.text);
+                else if (guest->note.text[0])
+                        (void)fprintf(out, "samepage: guest %s: %s\n", guest->name, guest->note.text);
+        }
+}
