@@ -92,7 +92,7 @@ class Daemon:
         self.runtime_dir = self.path("run")
         self.history = self.path("history.db")
         self.sections = {
-            "guests": {"libvirt_uri": "none", "qmp_sockets": " ".join(f'"{s}"' for s in sockets)},
+            "guests": {"libvirt_uri": "none", "qmp_sockets": "\n  ".join(f'"{s}"' for s in sockets)},
             "groups": {},
             "schedule": {"interval": "never", "jitter": "0", "min_gap": "0"},
             "scan": {},

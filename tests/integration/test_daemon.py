@@ -139,7 +139,8 @@ class Service(WithGuests):
     def test_a_guest_that_is_gone_is_gone(self):
         third = Guest("third", mib=64, linux=False)
         guests.boot(third)
-        d = self.daemon(guests={"qmp_sockets": " ".join(self.sockets + [third.socket])})
+        d = Daemon(self.sockets + [third.socket])
+        self.daemons.append(d)
         self.assertEqual(len(d.scan()["guests"]), 3)
         labels = {"guest": "third", "uuid": "", "group": ""}
         self.assertIsNotNone(d.figure("samepage_guest_ram_bytes", **labels))
@@ -381,11 +382,11 @@ class Robust(WithGuests):
         """Only root and the group may give commands."""
         d = self.daemon()
         os.chmod(d.folder, 0o755)
-        os.chmod(guests.tmp_dir(), 0o755)
         os.chmod(d.control_path, 0o666)
-        code = ("import os, socket, sys; os.setgid(65534); os.setgroups([]); os.setuid(65534); s = socket.socket(socket.AF_UNIX); "
-                "s.connect(sys.argv[1]); print(s.recv(4096).decode(), end='')")
-        done = subprocess.run(["python3", "-c", code, d.control_path], capture_output=True, text=True, timeout=20)
+        code = ("import os, socket; os.setgroups([]); os.setgid(65534); os.setuid(65534); s = socket.socket(socket.AF_UNIX); "
+                "s.connect('control.sock'); print(s.recv(4096).decode(), end='')")
+        # In its folder, since the folders above are root's alone.
+        done = subprocess.run(["/usr/bin/python3", "-c", code], capture_output=True, text=True, timeout=20, cwd=d.folder)
         self.assertIn("only root", json.loads(done.stdout)["error"]["desc"])
 
     def test_history_in_ruins(self):
@@ -406,7 +407,7 @@ class Robust(WithGuests):
         strange = Guest("we\"b' \n\x1b[31m\u00e9{}\\;--%s", mib=32, linux=False)
         guests.boot(strange)
         self.addCleanup(strange.kill)
-        d = self.daemon(guests={"qmp_sockets": strange.socket})
+        d = self.daemon(guests={"qmp_sockets": os.path.join(os.path.dirname(strange.dir), "we*", "qmp.sock")})
         report = d.scan()
         (guest,) = report["guests"]
         name = guest["name"]
