@@ -137,6 +137,25 @@ class InStep(unittest.TestCase):
         version = subprocess.run([harness.BINARY, "--version"], capture_output=True, text=True, timeout=20).stdout.split()[1]
         self.assertIn(f"\n## {version}\n", read("NEWS.md"))
 
+    def test_the_service_has_the_options_of_its_manual(self):
+        printed = subprocess.run([harness.BINARY + "d", "--help"], capture_output=True, text=True, timeout=20, check=True).stdout
+        listed = set(re.findall(r"^  (?:-c, )?--([a-z-]+)", printed.split("Options:")[1].split("SIGHUP")[0], re.M))
+        manual = read("docs", "samepaged.8")
+        described = set(re.findall(r"^\.It (?:Fl c , )?Fl -([a-z-]+)", manual, re.M))
+        completed = set(re.findall(r" --([a-z-]+)", read("completions", "samepaged.bash").split("compgen -W")[1]))
+        self.assertEqual(listed, {"config", "check-config", "sample-config", "help", "version"})
+        self.assertEqual(described, listed)
+        self.assertEqual(completed, listed)
+        self.assertEqual(subprocess.run([harness.BINARY + "d", "--sample-config"], capture_output=True, text=True, timeout=20, check=True).stdout,
+                         read("conf", "samepaged.conf"))
+
+    def test_the_service_has_the_commands_of_its_manual(self):
+        source = read("daemon", "service_commands.c").split("static const struct command commands[]")[1].split("};")[0]
+        commands = set(re.findall(r'\{"([a-z-]+)", ', source))
+        self.assertIn("query-commands", commands)
+        section = read("docs", "samepaged.8").split(".Sh CONTROL SOCKET")[1].split("\n.Sh ")[0]
+        self.assertEqual(set(re.findall(r"^\.It Li ([a-z-]+)$", section, re.M)), commands)
+
     def complete(self, *words):
         """What the completion offers for the last word, as a shell would ask it."""
         script = ('source "$1"; shift; compopt() { :; }; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); '
