@@ -109,9 +109,10 @@ void control_reply_send(struct control_reply *reply, struct json_object *value, 
                 return;
         }
         forget_reply(client, reply);
+        /* Not at once: this may be the end of what a command of the very same client has brought about. */
         if (answer(client, reply->id, value, value ? NULL : make_error(CLASS_GENERIC, failure->text)) < 0 ||
             is_done(client))
-                control_drop(client->control, client);
+                (void)sd_event_source_set_enabled(client->doom, SD_EVENT_ONESHOT);
         free_reply(reply);
 }
 
@@ -245,6 +246,15 @@ static int on_stall(sd_event_source *source, uint64_t usec, void *context)
         return 0;
 }
 
+static int on_doom(sd_event_source *source, void *context)
+{
+        struct control_client *client = context;
+
+        (void)source;
+        control_drop(client->control, client);
+        return 0;
+}
+
 static int greet(struct control_client *client)
 {
         struct json_object *greeting = json_object_new_object();
@@ -278,6 +288,10 @@ int control_client_new(struct control *control, sd_event *event, int fd, const s
         if (r >= 0)
                 r = sd_event_source_set_enabled(client->stall, SD_EVENT_OFF);
         if (r >= 0)
+                r = sd_event_add_defer(event, &client->doom, on_doom, client);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(client->doom, SD_EVENT_OFF);
+        if (r >= 0)
                 r = greet(client);
         if (r < 0) {
                 control_client_free(client);
@@ -295,6 +309,7 @@ struct control_client *control_client_free(struct control_client *client)
                 client->replies[i]->client = NULL;
         sd_event_source_disable_unref(client->io);
         sd_event_source_disable_unref(client->stall);
+        sd_event_source_disable_unref(client->doom);
         wire_deinit(&client->wire);
         free(client);
         return NULL;

@@ -19,6 +19,7 @@ struct control_client {
         struct wire wire;
         sd_event_source *io;
         sd_event_source *stall; /* runs while half a line has arrived */
+        sd_event_source *doom;  /* drops it in the loop's next turn, when nobody works with it */
         bool has_ended;         /* it sends no more, but may wait for replies */
         struct control_reply *replies[CONTROL_REPLIES_MAX];
         size_t n_replies;

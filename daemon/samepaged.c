@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/prctl.h>
 
 #define EXIT_USAGE 2
 
@@ -114,6 +114,7 @@ int main(int argc, char **argv)
         const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
         const char *name = slash ? slash + 1 : argc > 0 ? argv[0] : "";
 
+        (void)prctl(PR_SET_NAME, name); /* it was called by /proc/self/exe */
         if (strcmp(name, "samepage") == 0)
                 return program_run(argc, argv);
         program_prepare();

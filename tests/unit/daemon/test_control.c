@@ -38,6 +38,10 @@ static int execute(void *context, const char *command, struct json_object *argum
                 *ret_value = json_object_get(arguments);
                 return 0;
         }
+        if (strcmp(command, "answer") == 0) {
+                control_reply_send(fixture->kept, json_object_new_int(5), NULL);
+                return 0;
+        }
         if (strcmp(command, "fail") == 0)
                 return failure_set(failure, -EIO, "it \"failed\"");
         if (strcmp(command, "later") != 0)
@@ -188,6 +192,12 @@ static void test_replies_that_are_owed(void)
         (void)close(fd);
         turn(&fixture);
         control_reply_send(fixture.kept, json_object_new_int(5), NULL);
+        /* A command has an earlier one of the same client answered, which nobody takes any more. */
+        fd = connect_client(&fixture);
+        (void)ask(&fixture, fd, "{\"execute\":\"later\"}\n");
+        send_text(fd, "{\"execute\":\"answer\"}\n");
+        (void)close(fd);
+        turn(&fixture);
         /* The server goes first. */
         fd = connect_client(&fixture);
         (void)ask(&fixture, fd, "{\"execute\":\"later\"}\n");
