@@ -146,11 +146,12 @@ static int fill_reason(struct report *report, const struct scanned *scanned, con
         return 0;
 }
 
-static int fill_gap(struct report *report, const struct scanned *scanned, const struct census *census)
+static int fill_gap(struct pool *pool, struct report *report, const struct scanned *scanned,
+                    const struct census *census)
 {
         const struct gap_facts facts = gather_facts(&report->ksm, scanned);
         struct gap *gap = NULL;
-        int r = gap_new(census, &facts, &gap);
+        int r = gap_new(census, pool, &facts, &gap);
 
         if (r < 0)
                 return r;
@@ -169,11 +170,11 @@ static int fill_report(struct pool *pool, struct report *report, const struct sc
         int r = census_new(pool, scanned->rams, scanned->n, &census);
 
         if (r == 0)
-                r = actual_new(census, &actual);
+                r = actual_new(census, pool, &actual);
         if (r == 0)
                 fill_guests(report, scanned, census, actual);
         if (r == 0 && actual->known)
-                r = fill_gap(report, scanned, census);
+                r = fill_gap(pool, report, scanned, census);
         actual_free(actual);
         census_free(census);
         return r;

@@ -45,9 +45,10 @@ static void count_frame(struct actual *actual, const struct census_copy *copies,
         }
 }
 
-static void count_content(void *context, const struct census_copy *copies, size_t n_copies)
+static void count_content(void *context, unsigned int worker, const struct census_copy *copies,
+                          size_t n_copies)
 {
-        struct actual *actual = context;
+        struct actual *actual = ((struct actual **)context)[worker];
 
         for (size_t i = 0, n = 0; i < n_copies; i += n) {
                 n = same_frame_length(copies + i, n_copies - i);
@@ -121,9 +122,51 @@ static int count_zero_pages(struct actual *actual, const struct census *census)
         return 0;
 }
 
-int actual_new(const struct census *census, struct actual **ret)
+static struct actual *make(size_t n_guests)
 {
         struct actual *actual = calloc(1, sizeof(*actual));
+
+        if (!actual)
+                return NULL;
+        actual->guests = calloc(n_guests + 1, sizeof(*actual->guests));
+        return actual->guests ? actual : actual_free(actual);
+}
+
+/* What a worker counted: only pages that share a frame. */
+static void add(struct actual *actual, const struct actual *part, size_t n_guests)
+{
+        for (size_t g = 0; g < n_guests; g++) {
+                actual->guests[g].self += part->guests[g].self;
+                actual->guests[g].inter += part->guests[g].inter;
+        }
+        actual->total.self += part->total.self;
+        actual->total.inter += part->total.inter;
+}
+
+/* Each worker counts for itself, and the sums are put together. */
+static int count_shared_frames(struct actual *actual, const struct census *census, struct pool *pool)
+{
+        const unsigned int n_workers = pool_n_threads(pool);
+        CLEANUP_FREE struct actual **parts = calloc(n_workers, sizeof(struct actual *));
+        int r = parts ? 0 : -ENOMEM;
+
+        for (unsigned int i = 0; r == 0 && i < n_workers; i++) {
+                parts[i] = make(census->n_guests);
+                r = parts[i] ? 0 : -ENOMEM;
+        }
+        if (r == 0)
+                r = census_for_each_duplicate(census, pool, count_content, parts);
+        for (unsigned int i = 0; parts && i < n_workers; i++) {
+                if (r == 0)
+                        add(actual, parts[i], census->n_guests);
+                actual_free(parts[i]);
+        }
+        return r;
+}
+
+int actual_new(const struct census *census, struct pool *pool, struct actual **ret)
+{
+        struct actual *actual = make(census->n_guests);
         int r = 0;
 
         if (!actual)
@@ -131,8 +174,7 @@ int actual_new(const struct census *census, struct actual **ret)
         actual->known = true;
         for (size_t g = 0; g < census->n_guests; g++)
                 actual->known = actual->known && census->rams[g]->frames_known;
-        actual->guests = calloc(census->n_guests + 1, sizeof(*actual->guests));
-        r = actual->guests ? census_for_each_duplicate(census, count_content, actual) : -ENOMEM;
+        r = count_shared_frames(actual, census, pool);
         if (r == 0)
                 r = count_zero_pages(actual, census);
         if (r < 0) {

@@ -42,7 +42,7 @@ struct actual {
  *
  * Return: 0 or -ENOMEM.
  */
-int actual_new(const struct census *census, struct actual **ret);
+int actual_new(const struct census *census, struct pool *pool, struct actual **ret);
 
 struct actual *actual_free(struct actual *actual);
 

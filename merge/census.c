@@ -236,54 +236,69 @@ static int compare_copies(const void *a, const void *b)
         return x->guest < y->guest ? -1 : x->guest > y->guest;
 }
 
-/* Brings a group's copies to their frames and on to the one who asked. */
-struct visiting {
-        const struct census *census;
-        census_visit_fn *visit;
-        void *context;
+/* What one worker sorts a group's copies in. */
+struct copies {
         struct census_copy *copies;
         size_t capacity;
         int error;
 };
 
-static int reserve_copies(struct visiting *visiting, size_t n)
+/* Brings a group's copies to their frames and on to the one who asked. */
+struct visiting {
+        const struct census *census;
+        census_visit_fn *visit;
+        void *context;
+        struct copies *of_workers;
+};
+
+static int reserve_copies(struct copies *copies, size_t n)
 {
-        if (n <= visiting->capacity)
+        if (n <= copies->capacity)
                 return 0;
-        free(visiting->copies);
-        visiting->capacity = 0;
-        visiting->copies = calloc(n * 2, sizeof(*visiting->copies));
-        if (!visiting->copies)
+        free(copies->copies);
+        copies->capacity = 0;
+        copies->copies = calloc(n * 2, sizeof(*copies->copies));
+        if (!copies->copies)
                 return -ENOMEM;
-        visiting->capacity = n * 2;
+        copies->capacity = n * 2;
         return 0;
 }
 
-static void visit_group(void *context, const struct grouping_page *pages, size_t n)
+static void visit_group(void *context, unsigned int worker, const struct grouping_page *pages, size_t n)
 {
-        struct visiting *visiting = context;
+        const struct visiting *visiting = context;
         const struct census *census = visiting->census;
+        struct copies *own = &visiting->of_workers[worker];
 
-        if (visiting->error == 0)
-                visiting->error = reserve_copies(visiting, n);
-        if (visiting->error < 0)
+        if (own->error == 0)
+                own->error = reserve_copies(own, n);
+        if (own->error < 0)
                 return;
         for (size_t i = 0; i < n; i++)
-                visiting->copies[i] = (struct census_copy){
+                own->copies[i] = (struct census_copy){
                         .frame = block_of(census, pages[i].block)->frames[pages[i].page],
                         .page = pages[i].page,
                         .guest = census->blocks[pages[i].block].guest,
                         .block = census->blocks[pages[i].block].block,
                 };
-        qsort(visiting->copies, n, sizeof(*visiting->copies), compare_copies);
-        visiting->visit(visiting->context, visiting->copies, n);
+        qsort(own->copies, n, sizeof(*own->copies), compare_copies);
+        visiting->visit(visiting->context, worker, own->copies, n);
 }
 
-int census_for_each_duplicate(const struct census *census, census_visit_fn *visit, void *context)
+int census_for_each_duplicate(const struct census *census, struct pool *pool, census_visit_fn *visit,
+                              void *context)
 {
-        struct visiting visiting = {.census = census, .visit = visit, .context = context};
+        const unsigned int n_workers = pool_n_threads(pool);
+        CLEANUP_FREE struct copies *of_workers = calloc(n_workers, sizeof(*of_workers));
+        struct visiting visiting = {census, visit, context, of_workers};
+        int r = 0;
 
-        grouping_for_each_duplicate(census->grouping, visit_group, &visiting);
-        free(visiting.copies);
-        return visiting.error;
+        if (!of_workers)
+                return -ENOMEM;
+        grouping_for_each_duplicate(census->grouping, pool, visit_group, &visiting);
+        for (unsigned int i = 0; i < n_workers; i++) {
+                r = of_workers[i].error < 0 ? of_workers[i].error : r;
+                free(of_workers[i].copies);
+        }
+        return r;
 }

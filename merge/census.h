@@ -75,14 +75,18 @@ struct census *census_free(struct census *census);
 
 /**
  * census_visit_fn - look at one content that is present more than once
+ * @worker: of the pool, from 0: two calls of one worker never overlap
  * @copies: all pages of that content, sorted by frame and then by guest; valid during the call
  * @n_copies: at least 2
  */
-typedef void census_visit_fn(void *context, const struct census_copy *copies, size_t n_copies);
+typedef void census_visit_fn(void *context, unsigned int worker, const struct census_copy *copies,
+                             size_t n_copies);
 
 /**
  * census_for_each_duplicate() - visit every non-zero content that is present more than once
+ * @pool: whose workers call @visit
  *
  * Return: 0, or -ENOMEM.
  */
-int census_for_each_duplicate(const struct census *census, census_visit_fn *visit, void *context);
+int census_for_each_duplicate(const struct census *census, struct pool *pool, census_visit_fn *visit,
+                              void *context);

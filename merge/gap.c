@@ -14,6 +14,7 @@
  *   sharing-limit     c copies need ceil(c / max_page_sharing) KSM pages; it does not explain more than that
  */
 #include "merge/gap.h"
+#include "base/cleanup.h"
 
 #include "scanner/page.h"
 
@@ -27,7 +28,7 @@
 struct attribution {
         const struct census *census;
         const struct gap_facts *facts;
-        struct gap *gap;
+        struct gap **parts; /* of each worker */
 };
 
 const char *gap_reason_to_string(enum gap_reason reason)
@@ -122,9 +123,11 @@ static struct content survey(const struct attribution *attribution, const struct
         return content;
 }
 
-static void attribute_content(void *context, const struct census_copy *copies, size_t n_copies)
+static void attribute_content(void *context, unsigned int worker, const struct census_copy *copies,
+                              size_t n_copies)
 {
-        struct attribution *attribution = context;
+        const struct attribution *attribution = context;
+        struct gap *gap = attribution->parts[worker];
         const struct content content = survey(attribution, copies, n_copies);
         uint64_t forced = forced_by_limit(attribution->facts, content.ksm_copies);
 
@@ -138,21 +141,57 @@ static void attribute_content(void *context, const struct census_copy *copies, s
                         rank = forced > 0 ? GAP_REASON_SHARING_LIMIT : GAP_REASON_UNEXPLAINED;
                         forced -= forced > 0;
                 }
-                charge(attribution->gap, copies[i].guest, (enum gap_reason)rank);
+                charge(gap, copies[i].guest, (enum gap_reason)rank);
         }
 }
 
-int gap_new(const struct census *census, const struct gap_facts *facts, struct gap **ret)
+static struct gap *make(size_t n_guests)
 {
-        struct attribution attribution = {.census = census, .facts = facts};
         struct gap *gap = calloc(1, sizeof(*gap));
-        int r = 0;
 
         if (!gap)
-                return -ENOMEM;
-        attribution.gap = gap;
-        gap->by_guest = calloc((census->n_guests + 1) * GAP_REASON_MAX_, sizeof(*gap->by_guest));
-        r = gap->by_guest ? census_for_each_duplicate(census, attribute_content, &attribution) : -ENOMEM;
+                return NULL;
+        gap->by_guest = calloc((n_guests + 1) * GAP_REASON_MAX_, sizeof(*gap->by_guest));
+        return gap->by_guest ? gap : gap_free(gap);
+}
+
+static void add(struct gap *gap, const struct gap *part, size_t n_guests)
+{
+        for (size_t i = 0; i < n_guests * GAP_REASON_MAX_; i++)
+                gap->by_guest[i] += part->by_guest[i];
+        for (size_t i = 0; i < GAP_REASON_MAX_; i++)
+                gap->by_reason[i] += part->by_reason[i];
+        gap->pages += part->pages;
+}
+
+/* Each worker attributes for itself, and the sums are put together. */
+static int attribute(struct attribution *attribution, struct pool *pool, struct gap *gap)
+{
+        const size_t n_guests = attribution->census->n_guests;
+        const unsigned int n_workers = pool_n_threads(pool);
+        int r = 0;
+
+        for (unsigned int i = 0; r == 0 && i < n_workers; i++) {
+                attribution->parts[i] = make(n_guests);
+                r = attribution->parts[i] ? 0 : -ENOMEM;
+        }
+        if (r == 0)
+                r = census_for_each_duplicate(attribution->census, pool, attribute_content, attribution);
+        for (unsigned int i = 0; i < n_workers; i++) {
+                if (r == 0)
+                        add(gap, attribution->parts[i], n_guests);
+                gap_free(attribution->parts[i]);
+        }
+        return r;
+}
+
+int gap_new(const struct census *census, struct pool *pool, const struct gap_facts *facts, struct gap **ret)
+{
+        CLEANUP_FREE struct gap **parts = calloc(pool_n_threads(pool), sizeof(struct gap *));
+        struct attribution attribution = {.census = census, .facts = facts, .parts = parts};
+        struct gap *gap = make(census->n_guests);
+        int r = gap && parts ? attribute(&attribution, pool, gap) : -ENOMEM;
+
         if (r < 0) {
                 gap_free(gap);
                 return r;

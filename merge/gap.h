@@ -65,7 +65,7 @@ struct gap {
  *
  * Return: 0 or -ENOMEM.
  */
-int gap_new(const struct census *census, const struct gap_facts *facts, struct gap **ret);
+int gap_new(const struct census *census, struct pool *pool, const struct gap_facts *facts, struct gap **ret);
 
 struct gap *gap_free(struct gap *gap);
 

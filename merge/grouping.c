@@ -507,19 +507,34 @@ struct grouping *grouping_free(struct grouping *grouping)
         return NULL;
 }
 
-void grouping_for_each_duplicate(const struct grouping *grouping,
-                                 void (*visit)(void *context, const struct grouping_page *pages,
-                                               size_t n_pages),
+struct visiting {
+        const struct grouping *grouping;
+        void (*visit)(void *context, unsigned int worker, const struct grouping_page *pages, size_t n_pages);
+        void *context;
+};
+
+static bool visit_partition(void *context, unsigned int worker, size_t item)
+{
+        const struct visiting *visiting = context;
+        const struct grouping_partition *partition = &visiting->grouping->partitions[item];
+        const struct grouping_page *pages = groups_of(visiting->grouping, partition);
+        size_t n = 0;
+
+        for (size_t i = 0; i < partition->n_duplicates; i += n) {
+                n = group_length(pages + i);
+                visiting->visit(visiting->context, worker, pages + i, n);
+        }
+        return true;
+}
+
+void grouping_for_each_duplicate(const struct grouping *grouping, struct pool *pool,
+                                 void (*visit)(void *context, unsigned int worker,
+                                               const struct grouping_page *pages, size_t n_pages),
                                  void *context)
 {
-        for (size_t p = 0; p < grouping->n_partitions; p++) {
-                const struct grouping_partition *partition = &grouping->partitions[p];
-                const struct grouping_page *pages = groups_of(grouping, partition);
-                size_t n = 0;
+        struct visiting visiting = {grouping, visit, context};
 
-                for (size_t i = 0; i < partition->n_duplicates; i += n) {
-                        n = group_length(pages + i);
-                        visit(context, pages + i, n);
-                }
-        }
+        pool_start(pool, grouping->n_partitions, visit_partition, &visiting);
+        while (!pool_wait(pool, USEC_INFINITY))
+                ;
 }

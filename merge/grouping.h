@@ -72,9 +72,9 @@ struct grouping *grouping_free(struct grouping *grouping);
 
 /**
  * grouping_for_each_duplicate() - visit the contents that are present more than once
- * @visit: gets them one after the other, in this thread
+ * @visit: called by the workers of @pool, each content once; @worker tells which of them
  */
-void grouping_for_each_duplicate(const struct grouping *grouping,
-                                 void (*visit)(void *context, const struct grouping_page *pages,
-                                               size_t n_pages),
+void grouping_for_each_duplicate(const struct grouping *grouping, struct pool *pool,
+                                 void (*visit)(void *context, unsigned int worker,
+                                               const struct grouping_page *pages, size_t n_pages),
                                  void *context);

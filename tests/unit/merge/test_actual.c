@@ -12,7 +12,7 @@ static struct actual *count(const struct made_guests *guests)
         struct actual *actual = NULL;
 
         CU_ASSERT_EQUAL_FATAL(census_new(made_guests_pool(), guests->rams, guests->n, &census), 0);
-        CU_ASSERT_EQUAL_FATAL(actual_new(census, &actual), 0);
+        CU_ASSERT_EQUAL_FATAL(actual_new(census, made_guests_pool(), &actual), 0);
         census_free(census);
         return actual;
 }

@@ -4,6 +4,8 @@
 #include "merge/census.h"
 #include "unit.h"
 
+#include <stdatomic.h>
+
 #include <string.h>
 
 static struct census *count(const struct made_guests *guests)
@@ -262,15 +264,17 @@ static void test_many_pages_of_one_place(void)
 
 struct equality {
         const struct made_guests *guests;
-        size_t n_copies;
-        size_t n_wrong;
+        atomic_size_t n_copies; /* the workers call at the same time */
+        atomic_size_t n_wrong;
 };
 
-static void check_equality(void *context, const struct census_copy *copies, size_t n_copies)
+static void check_equality(void *context, unsigned int worker, const struct census_copy *copies,
+                           size_t n_copies)
 {
         struct equality *equality = context;
         uint64_t first = 0;
 
+        (void)worker;
         for (size_t i = 0; i < n_copies; i++) {
                 const struct guest_ram *ram = equality->guests->rams[copies[i].guest];
                 const uint64_t fingerprint = ram->blocks[copies[i].block].fingerprints[copies[i].page];
@@ -302,17 +306,18 @@ static void test_many_partitions(void)
         CU_ASSERT_EQUAL(census->total.inter_sharing, 1 + n_pages / 4);
         CU_ASSERT_EQUAL(census->guests[0].distinct, 1 + n_pages / 2);
         CU_ASSERT_EQUAL(census->guests[1].inter_sharing, 1 + n_pages / 4);
-        CU_ASSERT_EQUAL(census_for_each_duplicate(census, check_equality, &equality), 0);
+        CU_ASSERT_EQUAL(census_for_each_duplicate(census, made_guests_pool(), check_equality, &equality), 0);
         CU_ASSERT_EQUAL(equality.n_wrong, 0);
         CU_ASSERT_EQUAL(equality.n_copies, n_pages + n_pages / 2);
         census_free(census);
         made_guests_free(&guests);
 }
 
-static void note_group(void *context, const struct census_copy *copies, size_t n_copies)
+static void note_group(void *context, unsigned int worker, const struct census_copy *copies, size_t n_copies)
 {
-        uint64_t *seen = context;
+        atomic_uint_least64_t *seen = context;
 
+        CU_ASSERT(worker < pool_n_threads(made_guests_pool()));
         seen[0]++;
         seen[1] += n_copies;
         for (size_t i = 1; i < n_copies; i++)
@@ -325,12 +330,12 @@ static void test_duplicates_are_visited_once(void)
         static const int b[] = {3, 4, 5};
         struct made_guests guests = {0};
         struct census *census = NULL;
-        uint64_t seen[2] = {0};
+        atomic_uint_least64_t seen[2] = {0};
 
         made_guests_add_contents(&guests, a, 6, 100);
         made_guests_add_contents(&guests, b, 3, 50);
         census = count(&guests);
-        CU_ASSERT_EQUAL(census_for_each_duplicate(census, note_group, seen), 0);
+        CU_ASSERT_EQUAL(census_for_each_duplicate(census, made_guests_pool(), note_group, seen), 0);
         CU_ASSERT_EQUAL(seen[0], 2);
         CU_ASSERT_EQUAL(seen[1], 4);
         census_free(census);

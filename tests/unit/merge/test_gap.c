@@ -21,8 +21,8 @@ static struct gap *attribute(const struct made_guests *guests, const struct gap_
         uint64_t by_reason = 0;
 
         CU_ASSERT_EQUAL_FATAL(census_new(made_guests_pool(), guests->rams, guests->n, &census), 0);
-        CU_ASSERT_EQUAL_FATAL(actual_new(census, &actual), 0);
-        CU_ASSERT_EQUAL_FATAL(gap_new(census, facts, &gap), 0);
+        CU_ASSERT_EQUAL_FATAL(actual_new(census, made_guests_pool(), &actual), 0);
+        CU_ASSERT_EQUAL_FATAL(gap_new(census, made_guests_pool(), facts, &gap), 0);
         /* Always: the gap is ideal less actual, and its reasons add up to it. */
         CU_ASSERT_EQUAL(gap->pages, census->total.self_sharing + census->total.inter_sharing -
                                             actual->total.self - actual->total.inter);
