@@ -44,8 +44,8 @@
 /* section, key, type and member, default, word for "not at all", least, most, may be empty, help */
 /* clang-format off */
 const struct config_option config_options[] = {
-        {"guests", "libvirt_uri", STRING(libvirt_uri), "qemu:///system", "none", 0, 0, false,
-         "where libvirt is asked for guests"},
+        {"guests", "libvirt_uri", STRING(libvirt_uri), "auto", "none", 0, 0, false,
+         "where libvirt is asked for guests: a URI, or auto for this host's own if there is one"},
         {"guests", "libvirt_monitor", BOOL(libvirt_monitor), "no", NULL, 0, 0, false,
          "ask QEMU through libvirt's monitor passthrough, which taints the domain"},
         {"guests", "qmp_sockets", GLOBS(qmp_sockets), "", NULL, 0, 0, true,

@@ -31,7 +31,7 @@
 
 /* What the files say. Read it; config_load() writes it. */
 struct config {
-        char *libvirt_uri; /* NULL: no libvirt */
+        char *libvirt_uri; /* or "auto", the host's own if there is one; NULL: no libvirt */
         bool libvirt_monitor;
         struct patterns qmp_sockets; /* for glob(3) */
         struct patterns include;

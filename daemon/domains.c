@@ -2,7 +2,9 @@
 #include "daemon/domains.h"
 
 #include "base/clock.h"
+#include "daemon/events.h"
 #include "daemon/log.h"
+#include "daemon/virt_uri.h"
 #include "daemon/worker.h"
 #include "qmp/domain_watch.h"
 
@@ -14,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define URI_BYTES        1024
 #define RETRY_FIRST_USEC (1 * USEC_PER_SEC)
 #define RETRY_MOST_USEC  (60 * USEC_PER_SEC)
 
@@ -25,7 +28,7 @@ int domains_run_program(const char *uri)
 
         if (run && fd >= 0)
                 return run(uri, fd);
-        (void)fprintf(stderr, "samepaged: %s\n", run ? strerror(errno) : failure.text);
+        events_print_failure(run ? strerror(errno) : failure.text);
         return EXIT_FAILURE;
 }
 
@@ -87,12 +90,22 @@ static void on_end(void *context, const struct failure *failure)
 
 static int start(struct domains *domains)
 {
-        char name[] = DOMAINS_PROGRAM;
-        char *const arguments[] = {name, domains->uri, NULL};
+        const char *uri = virt_uri_find(domains->uri, "");
+        char program[] = DOMAINS_PROGRAM;
+        char uri_text[URI_BYTES] = "";
+        char *const arguments[] = {program, uri_text, NULL};
         const struct worker_observer observer = {on_event, on_end, domains};
         struct failure failure = {0};
-        int r = worker_start(domains->event, arguments, &observer, &domains->worker, &failure);
+        int r = 0;
 
+        if (!uri) {
+                /* No libvirt on this host, so far. */
+                domains->retry_usec = RETRY_MOST_USEC;
+                try_again(domains);
+                return 0;
+        }
+        (void)snprintf(uri_text, sizeof(uri_text), "%s", uri);
+        r = worker_start(domains->event, arguments, &observer, &domains->worker, &failure);
         if (r < 0)
                 on_end(domains, &failure);
         return r;

@@ -24,7 +24,7 @@ struct domains_observer {
 
 /**
  * domains_new() - begin to watch
- * @uri: of libvirt; copied
+ * @uri: of libvirt, or VIRT_URI_AUTO; copied
  *
  * A libvirt that does not answer is tried again and again, at growing intervals.
  *

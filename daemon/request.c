@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "daemon/remote.h"
 #include "daemon/strv.h"
+#include "daemon/virt_uri.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -199,10 +200,12 @@ static void add_sockets(struct strv *strv, const struct config *config)
 static void add_guests(struct strv *strv, const struct request *request, const struct config *config,
                        const struct settings_list *skip)
 {
+        const char *uri = virt_uri_find(config->libvirt_uri, "");
+
         add_sockets(strv, config);
-        if (config->libvirt_uri)
-                strv_add(strv, "--libvirt=%s", config->libvirt_uri);
-        if (config->libvirt_uri && config->libvirt_monitor)
+        if (uri)
+                strv_add(strv, "--libvirt=%s", uri);
+        if (uri && config->libvirt_monitor)
                 strv_add(strv, "--libvirt-monitor");
         for (size_t i = 0; i < request->guests.n; i++)
                 strv_add(strv, "--guest=%s", request->guests.words[i]);

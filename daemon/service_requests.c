@@ -226,7 +226,9 @@ static struct json_object *take_resumed(struct json_object *result)
         struct json_object *guests = NULL;
 
         (void)json_object_object_get_ex(result, "guests", &guests);
-        for (size_t i = 0; guests && i < json_object_array_length(guests); i++) {
+        if (!json_object_is_type(guests, json_type_array))
+                return NULL;
+        for (size_t i = 0; i < json_object_array_length(guests); i++) {
                 struct json_object *guest = json_object_array_get_idx(guests, i);
                 struct json_object *name = NULL;
                 struct json_object *sentence = NULL;
@@ -296,6 +298,7 @@ static void on_ended(void *context, struct task *task, struct json_object *resul
         if (task->context)
                 control_reply_send(task->context, json_object_get(value), &reason);
         json_object_put(value);
+        service->skips_all = false;
         service_timers_count_paused(service);
         service_end_if_idle(service);
 }

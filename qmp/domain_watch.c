@@ -34,16 +34,7 @@ struct watch {
         virDomainPtr requests[REQUESTS_MAX]; /* whose metadata has changed */
         size_t n_requests;
         bool has_ended;
-        bool has_failed;
 };
-
-static void fail(struct watch *watch, const char *what)
-{
-        const char *reason = virGetLastErrorMessage();
-
-        (void)fprintf(stderr, "samepaged: %s%s%s\n", what, reason ? ": " : "", reason ? reason : "");
-        watch->has_failed = true;
-}
 
 /* @data is taken. */
 static void tell(struct watch *watch, const char *event, struct json_object *data)
@@ -55,6 +46,17 @@ static void tell(struct watch *watch, const char *event, struct json_object *dat
         if (wire_send_before(&watch->wire, line, clock_now_usec() + SEND_USEC, NULL) < 0)
                 watch->has_ended = true;
         json_object_put(line);
+}
+
+static void fail(struct watch *watch, const char *what)
+{
+        const char *reason = virGetLastErrorMessage();
+        struct json_object *data = json_object_new_object();
+        struct failure failure = {0};
+
+        (void)failure_set(&failure, 0, "%s%s%s", what, reason ? ": " : "", reason ? reason : "");
+        (void)json_object_object_add(data, "desc", json_object_new_string(failure.text));
+        tell(watch, DOMAIN_WATCH_EVENT_FAILED, data);
 }
 
 static struct json_object *describe(virDomainPtr domain)

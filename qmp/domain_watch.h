@@ -9,6 +9,7 @@
  *      {"event":"SCAN_REQUESTED",   "data":{"name","uuid","error"}}    the metadata makes no sense
  *      {"event":"CONNECTED",        "data":{}}                         libvirt answers, all of the above follows
  *      {"event":"ALIVE",            "data":{}}                         now and then
+ *      {"event":"FAILED",           "data":{"desc"}}                   why it ends
  *
  * and takes
  *
@@ -32,6 +33,7 @@
 #define DOMAIN_WATCH_EVENT_REQUESTED "SCAN_REQUESTED"
 #define DOMAIN_WATCH_EVENT_CONNECTED "CONNECTED"
 #define DOMAIN_WATCH_EVENT_ALIVE     "ALIVE"
+#define DOMAIN_WATCH_EVENT_FAILED    "FAILED"
 
 #define DOMAIN_WATCH_SET_RESULT "set-result"
 
@@ -40,7 +42,7 @@
  * @uri: of libvirt
  * @fd: the socket; taken
  *
- * Return: the exit status; a sentence on standard error when it is not 0.
+ * Return: the exit status.
  */
 VIRT_EXPORT int domain_watch_run(const char *uri, int fd);
 

@@ -10,7 +10,6 @@ import harness
 from container import Container
 
 CONF = """[guests]
-libvirt_uri = none
 qmp_sockets = /run/guests/*.qmp
 [schedule]
 interval = {interval}

@@ -60,7 +60,7 @@ static void test_defaults_of_guests(void)
 {
         struct config *config = with_defaults();
 
-        CU_ASSERT_STRING_EQUAL(config->libvirt_uri, "qemu:///system");
+        CU_ASSERT_STRING_EQUAL(config->libvirt_uri, "auto");
         CU_ASSERT_FALSE(config->libvirt_monitor);
         CU_ASSERT_EQUAL(config->qmp_sockets.n, 0);
         CU_ASSERT_EQUAL(config->include.n, 1);
@@ -296,7 +296,7 @@ static void test_bad_values(void)
                         printf("\n  %s: %s\n", bad_values[i].key, failure.text);
         }
         /* And nothing has changed. */
-        CU_ASSERT_STRING_EQUAL(config->libvirt_uri, "qemu:///system");
+        CU_ASSERT_STRING_EQUAL(config->libvirt_uri, "auto");
         CU_ASSERT_EQUAL(config->interval_usec, HOUR);
         CU_ASSERT_EQUAL(config->include.n, 1);
         CU_ASSERT_STRING_EQUAL(config->control_socket, "/run/samepage/control.sock");

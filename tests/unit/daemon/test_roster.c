@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* With processes that live and end. */
+#include "base/clock.h"
+#include "daemon/roster.h"
+#include "with_pidfd.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define HOUR (3600 * USEC_PER_SEC)
+
+struct fixture {
+        sd_event *event;
+        struct roster *roster;
+        char gone[64];
+        int n_gone;
+};
+
+static void on_gone(void *context, const char *name)
+{
+        struct fixture *fixture = context;
+
+        (void)snprintf(fixture->gone, sizeof(fixture->gone), "%s", name);
+        fixture->n_gone++;
+}
+
+static void set_up(struct fixture *fixture)
+{
+        *fixture = (struct fixture){0};
+        CU_ASSERT_FATAL(sd_event_new(&fixture->event) >= 0);
+        CU_ASSERT_EQUAL_FATAL(roster_new(fixture->event, on_gone, fixture, &fixture->roster), 0);
+}
+
+static void tear_down(struct fixture *fixture)
+{
+        roster_free(fixture->roster);
+        sd_event_unref(fixture->event);
+}
+
+static pid_t start_process(void)
+{
+        pid_t pid = fork();
+
+        if (pid == 0) {
+                (void)pause();
+                _exit(0);
+        }
+        return pid;
+}
+
+static void end_process(pid_t pid)
+{
+        (void)kill(pid, SIGKILL);
+        (void)waitpid(pid, NULL, 0);
+}
+
+/* A report of up to two guests; without a name there is none. */
+static void note(const struct fixture *fixture, const char *first, pid_t first_pid, unsigned int pauses,
+                 const char *second, pid_t second_pid, bool all)
+{
+        char a[32] = "";
+        char b[32] = "";
+        struct report_guest guests[] = {
+                {.name = a, .pid = first_pid, .pauses = pauses},
+                {.name = b, .pid = second_pid},
+        };
+        const struct report report = {.guests = guests, .n_guests = second ? 2 : 1};
+
+        (void)snprintf(a, sizeof(a), "%s", first);
+        (void)snprintf(b, sizeof(b), "%s", second ? second : "");
+        CU_ASSERT_EQUAL(roster_note(fixture->roster, &report, all), 0);
+}
+
+static void test_guests_of_reports(void)
+{
+        struct fixture fixture;
+
+        set_up(&fixture);
+        note(&fixture, "a", getpid(), 1, "b", getpid(), true);
+        CU_ASSERT_EQUAL(roster_n(fixture.roster), 2);
+        /* One that could not be reached is not known; a report of some says nothing of the others. */
+        note(&fixture, "c", 0, 0, NULL, 0, false);
+        note(&fixture, "a", getpid(), 1, NULL, 0, false);
+        CU_ASSERT_EQUAL(roster_n(fixture.roster), 2);
+        note(&fixture, "b", getpid(), 1, NULL, 0, true);
+        CU_ASSERT_EQUAL_FATAL(roster_n(fixture.roster), 1);
+        CU_ASSERT_STRING_EQUAL(roster_names(fixture.roster)[0], "b");
+        CU_ASSERT_EQUAL(fixture.n_gone, 0);
+        tear_down(&fixture);
+}
+
+static size_t n_paused_since(const struct fixture *fixture, uint64_t gap_usec)
+{
+        struct settings_list list = {0};
+        size_t n = 0;
+
+        CU_ASSERT_EQUAL(roster_paused_since(fixture->roster, gap_usec, &list), 0);
+        n = list.n;
+        for (size_t i = 0; i < list.n; i++)
+                free(list.words[i]);
+        free(list.words);
+        return n;
+}
+
+static void test_pauses(void)
+{
+        struct fixture fixture;
+
+        set_up(&fixture);
+        note(&fixture, "a", getpid(), 1, "b", getpid(), true);
+        CU_ASSERT_EQUAL(n_paused_since(&fixture, HOUR), 1);
+        CU_ASSERT_EQUAL(n_paused_since(&fixture, 0), 0);
+        /* A later scan without a pause does not make the last one older, or younger. */
+        (void)usleep(20000);
+        note(&fixture, "a", getpid(), 0, "b", getpid(), true);
+        CU_ASSERT_EQUAL(n_paused_since(&fixture, HOUR), 1);
+        CU_ASSERT_EQUAL(n_paused_since(&fixture, 10000), 0);
+        tear_down(&fixture);
+}
+
+static void test_process_that_ends(void)
+{
+        struct fixture fixture;
+        const pid_t old = start_process();
+        const pid_t new = start_process();
+
+        set_up(&fixture);
+        note(&fixture, "a", old, 0, "b", getpid(), true);
+        /* Started anew under the same name: the old one's end is not its end. */
+        note(&fixture, "a", new, 0, "b", getpid(), true);
+        end_process(old);
+        (void)sd_event_run(fixture.event, 100000);
+        CU_ASSERT_EQUAL(fixture.n_gone, 0);
+        end_process(new);
+        (void)sd_event_run(fixture.event, 1000000);
+        CU_ASSERT_EQUAL(fixture.n_gone, 1);
+        CU_ASSERT_STRING_EQUAL(fixture.gone, "a");
+        CU_ASSERT_EQUAL(roster_n(fixture.roster), 1);
+        tear_down(&fixture);
+}
+
+static const struct unit_test tests[] = {
+        {"guests of reports", test_guests_of_reports},
+        {"pauses", test_pauses},
+        {"a process that ends", test_process_that_ends},
+};
+
+UNIT_MAIN_WITH_PIDFD("roster", tests)
