@@ -118,13 +118,29 @@ class Container:
                 raise AssertionError(f"it did not come: {self.journal('samepaged')[-3000:]}")
             time.sleep(0.02)
 
-    def start_guest(self, name, mib):
+    def start_guest(self, name, mib, backend="ram"):
         """A guest inside whose RAM is all there; a second QMP socket is the test's."""
         self.run("systemd-run", f"--unit={name}", guests.QEMU, "-accel", "tcg", "-name", name, "-display", "none", "-nodefaults", "-m", str(mib),
-                 "-object", f"memory-backend-ram,id=ram,size={mib}M,prealloc=on", "-machine", "pc,memory-backend=ram",
+                 "-object", f"memory-backend-{backend},id=ram,size={mib}M,prealloc=on", "-machine", "pc,memory-backend=ram",
                  "-qmp", f"unix:/run/guests/{name}.qmp,server=on,wait=off", "-qmp", f"unix:/run/guests/{name}.test,server=on,wait=off")
         self.wait_for(lambda: os.path.exists(self.path(f"/run/guests/{name}.test")))
         return guests.Qmp(self.path(f"/run/guests/{name}.test"))
+
+    def start_libvirt(self):
+        """A libvirtd inside, which runs QEMU as root: there is nobody else."""
+        for program in ("libvirtd", "virtlogd", "virsh"):
+            harness.need(program)
+        for folder in ("/etc/libvirt", "/run/lock", "/var/lib/libvirt/images", "/var/lib/libvirt/qemu", "/var/cache/libvirt", "/var/log/libvirt/qemu"):
+            self.run("mkdir", "-p", folder)
+        self.write("/etc/libvirt/qemu.conf", 'user = "root"\ngroup = "root"\nnamespaces = []\ncgroup_controllers = []\nremember_owner = 0\nsecurity_driver = "none"\n')
+        self.run("sh", "-c", "grep -q ^libvirt-qemu: /etc/passwd || { echo libvirt-qemu:x:64055:64055::/var/lib/libvirt:/bin/false >>/etc/passwd; "
+                             "echo libvirt-qemu:x:64055: >>/etc/group; }; grep -q ^kvm: /etc/group || echo kvm:x:64056: >>/etc/group")
+        for program in ("virtlogd", "libvirtd"):
+            self.run("systemd-run", f"--unit={program}", shutil.which(program))
+        self.wait_for(lambda: self.virsh("version", check=False).returncode == 0, 60)
+
+    def virsh(self, *words, check=True):
+        return self.run("virsh", "-q", "-c", "qemu:///system", *words, check=check)
 
     def control(self):
         return daemon.Control(self.path("/run/samepage/control.sock"))

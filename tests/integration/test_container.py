@@ -2,10 +2,12 @@
 """The installed service under a real systemd."""
 import os
 import re
+import shutil
 import stat
 import time
 import unittest
 
+import guests
 import harness
 from container import Container
 
@@ -17,6 +19,9 @@ jitter = 0
 min_gap = 0
 """
 GUEST_MIB = 1024
+DOMAIN = f"""<domain type='qemu'><name>web1</name><memory unit='MiB'>64</memory>
+<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking><vcpu>1</vcpu>
+<os><type arch='x86_64' machine='pc'>hvm</type></os><devices><emulator>{shutil.which(guests.QEMU)}</emulator><memballoon model='none'/></devices></domain>"""
 
 
 class Service(unittest.TestCase):
@@ -57,11 +62,34 @@ class Service(unittest.TestCase):
         self.assertGreaterEqual(len(done.stdout.splitlines()), 3)
 
     def test_guests_are_found(self):
+        self.container.start_guest("shared", 64, "memfd")
+        self.addCleanup(self.container.run, "systemctl", "stop", "shared")
         with self.container.control() as control:
             report = control("scan", wait=True)
-        self.assertEqual([(g["name"], g["error"]) for g in report["guests"]], [("big", None)])
-        self.assertGreaterEqual(report["guests"][0]["present_bytes"], GUEST_MIB << 20)
+        found = {g["name"]: g for g in report["guests"]}
+        self.assertEqual({name: g["error"] for name, g in found.items()}, {"big": None, "shared": None})
+        self.assertGreaterEqual(found["big"]["present_bytes"], GUEST_MIB << 20)
+        self.assertEqual([found[name]["blocks"][0]["reader"] for name in ("big", "shared")], ["process-vm", "mapped"])
         self.assertIsNotNone(report["actual"]["saved_bytes"], "frames are not seen: a capability is missing")
+
+    def test_domains_of_libvirt(self):
+        """Through the sandbox as well; they are found without being configured."""
+        self.container.start_libvirt()
+        self.container.write("/run/domain.xml", DOMAIN)
+        self.container.virsh("create", "/run/domain.xml")
+        self.addCleanup(self.container.virsh, "destroy", "web1")
+        self.container.run("systemctl", "restart", "samepaged")
+        self.container.wait_for(lambda: "domain web1 (" in self.container.journal("samepaged"))
+        with self.container.control() as control:
+            (guest,) = control("scan", wait=True, guests=["web1"])["guests"]
+        self.assertEqual((guest["error"], guest["via"], guest["pauses"]), (None, "libvirt", 1))
+        self.assertEqual(self.container.virsh("domstate", "web1").stdout.strip(), "running")
+        self.container.virsh("metadata", "web1", "--uri", "urn:samepage:scan:1", "--key", "samepage", "--set", "<scan/>", "--live")
+        self.container.wait_for(lambda: " present=" in self.container.virsh("metadata", "web1", "--uri", "urn:samepage:result:1", check=False).stdout)
+
+    def test_no_complaints_about_the_unit(self):
+        said = self.container.run("journalctl", "--no-pager", "-o", "cat", "-t", "systemd").stdout
+        self.assertEqual([line for line in said.splitlines() if "samepaged.service:" in line and ("ignoring" in line or "Failed to" in line)], [])
 
     def test_killed_in_a_pause(self):
         """SIGKILL of all its processes, the guard too: systemd has the guest resumed and starts the service again."""
