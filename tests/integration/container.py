@@ -76,9 +76,9 @@ class Container:
         while True:
             if self.nspawn.poll() is not None:
                 raise unittest.SkipTest(f"no container can be booted here: {self.console()}")
-            found = subprocess.run(["pgrep", "-P", str(self.nspawn.pid)], capture_output=True, text=True).stdout.split()
+            found = harness.children(self.nspawn.pid)
             if found:
-                self.pid = int(found[0])
+                self.pid = found[0]
                 state = self.run("systemctl", "is-system-running", check=False).stdout.strip()
                 if state in ("running", "degraded"):
                     return

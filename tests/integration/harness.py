@@ -67,6 +67,15 @@ def scan(some_guests, *arguments, code=0, **popen):
     return json.loads(done.stdout)
 
 
+def children(pid):
+    """The processes that this one started."""
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as f:
+            return [int(p) for p in f.read().split()]
+    except OSError:
+        return []
+
+
 def by_name(report):
     """The guests of a report by name."""
     return {g["name"]: g for g in report["guests"]}

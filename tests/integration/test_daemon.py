@@ -37,7 +37,7 @@ class WithGuests(unittest.TestCase):
         for d in self.daemons:
             d.kill()
         for g in self.both:
-            self.assertEqual(g.status(), "running")
+            self.assertTrue(g.wait_status("running", 2))  # its guard may be at it
 
     def daemon(self, **sections):
         d = Daemon(self.sockets, **sections)
@@ -336,9 +336,8 @@ class Robust(WithGuests):
         self.addCleanup(control.close)
         control.send("scan", wait=True)
         self.wait_paused(d)
-        children = subprocess.run(["pgrep", "-P", str(d.process.pid)], capture_output=True, text=True).stdout.split()
-        for pid in children:
-            os.kill(int(pid), signal.SIGKILL)
+        for pid in harness.children(d.process.pid):
+            os.kill(pid, signal.SIGKILL)
         with self.assertRaisesRegex(Refused, "signal 9"):
             control.answer()
         self.wait_running(d, 1)

@@ -25,14 +25,6 @@ KILLS = int(os.environ.get("SAMEPAGE_KILLS", 6))
 KILL_SEED = int(os.environ.get("SAMEPAGE_SEED", time.time_ns() % 1000000))
 
 
-def children(pid):
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children") as f:
-            return [int(p) for p in f.read().split()]
-    except FileNotFoundError:
-        return []
-
-
 def name_of(pid):
     try:
         with open(f"/proc/{pid}/comm") as f:
@@ -269,7 +261,7 @@ class Two(OfLibvirt):
 
     def test_guard_and_scan_killed(self):
         process = self.begin_in_pause()
-        for pid in children(process.pid):
+        for pid in harness.children(process.pid):
             if name_of(pid) == "samepage-guard":
                 os.kill(pid, signal.SIGSTOP)
                 process.kill()
