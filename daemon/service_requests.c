@@ -169,36 +169,55 @@ static void summarise(const struct task *task, const struct report *report)
                          report->n_guests);
 }
 
+/* Whether a guest that the report does not name is gone: not where only some were asked for, or libvirt was silent. */
+static bool names_all_guests(const struct service *service, const struct task *task,
+                             const struct report *report)
+{
+        if (task->request.guests.n > 0 || service->skips_some)
+                return false;
+        for (size_t i = 0; i < report->n_guests; i++)
+                if (report->guests[i].pid <= 0 && strcmp(report->guests[i].via, REPORT_VIA_LIBVIRT) == 0)
+                        return false;
+        return true;
+}
+
+/* A scan for which nobody was left. */
+static bool skipped_all(struct service *service, const struct report *report, struct failure *failure)
+{
+        service->skips_all = service->skips_some && report->n_guests == 0;
+        if (service->skips_all)
+                (void)failure_set(failure, 0, "all guests were paused less than %llu s ago (min_gap)",
+                                  (unsigned long long)(service->config->min_gap_usec / USEC_PER_SEC));
+        return service->skips_all;
+}
+
+static void keep(struct service *service, const struct task *task, const struct report *report,
+                 struct json_object *json)
+{
+        complain(report);
+        summarise(task, report);
+        keep_in_metrics(service, report, names_all_guests(service, task, report));
+        keep_in_history(service, report);
+        service_domains_scanned(service, task, report);
+        json_object_put(service->last_report);
+        service->last_report = json_object_get(json);
+}
+
 /* Return: the report as JSON, for whoever asked for it; NULL with a sentence. */
 static struct json_object *take_report(struct service *service, const struct task *task,
                                        struct json_object *result, struct failure *failure)
 {
-        const bool all = task->request.guests.n == 0 && !service->skips_some;
         struct report *report = NULL;
         struct json_object *json = NULL;
-        int r = report_parse(result, &report, failure);
 
-        if (r < 0)
+        if (report_parse(result, &report, failure) < 0)
                 return NULL;
-        service->skips_all = service->skips_some && report->n_guests == 0;
-        if (service->skips_all) {
-                report_free(report);
-                (void)failure_set(failure, 0, "all guests were paused less than %llu s ago (min_gap)",
-                                  (unsigned long long)(service->config->min_gap_usec / USEC_PER_SEC));
-                return NULL;
-        }
-        r = set_groups(service, report);
-        json = r < 0 ? NULL : report_to_json(report);
-        if (json) {
-                complain(report);
-                summarise(task, report);
-                keep_in_metrics(service, report, all);
-                keep_in_history(service, report);
-                service_domains_scanned(service, task, report);
-                json_object_put(service->last_report);
-                service->last_report = json_object_get(json);
-        } else {
-                (void)failure_errno(failure, -ENOMEM, "cannot keep the report");
+        if (!skipped_all(service, report, failure)) {
+                json = set_groups(service, report) < 0 ? NULL : report_to_json(report);
+                if (json)
+                        keep(service, task, report, json);
+                else
+                        (void)failure_errno(failure, -ENOMEM, "cannot keep the report");
         }
         report_free(report);
         return json;

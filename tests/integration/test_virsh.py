@@ -159,7 +159,13 @@ class Virsh(unittest.TestCase):
 
     def test_libvirtd_that_restarts(self):
         d = self.daemon()
+        d.scan()
+        labels = {"guest": self.memfd.name, "uuid": self.memfd.uuid, "group": ""}
         self.libvirt.kill_daemon()
+        errors = [g["error"] for g in d.scan()["guests"]]
+        self.assertEqual(len(errors), 1)
+        self.assertIsNotNone(errors[0])
+        self.assertIsNotNone(d.figure("samepage_guest_ram_bytes", **labels), "a guest that is not gone")
         d.wait_for(lambda: re.search("libvirt .* cannot be watched", d.log()))
         self.libvirt.restart()
         d.wait_for(lambda: re.search("libvirt .* answers again", d.log()), 90)
