@@ -4,6 +4,7 @@
 #include "daemon/command.h"
 #include "daemon/control_call.h"
 #include "daemon/print.h"
+#include "qmp/json.h"
 #include "report/report_parse.h"
 #include "report/report_text.h"
 #include "report/table.h"
@@ -14,13 +15,6 @@
 #include <unistd.h>
 
 #define CLEAR "\033[H\033[J"
-
-static void put_object(struct json_object **object)
-{
-        json_object_put(*object);
-}
-
-#define CLEANUP_JSON CLEANUP(put_object)
 
 static long long get_bytes(struct json_object *object, const char *key)
 {

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "qmp/json.h"
 #include "qmp/wire.h"
 
 #include <errno.h>
@@ -15,13 +16,6 @@ struct control_call {
         struct wire wire;
         int64_t last_id;
 };
-
-static void put_object(struct json_object **object)
-{
-        json_object_put(*object);
-}
-
-#define CLEANUP_JSON CLEANUP(put_object)
 
 static int connect_to(const char *path, uint64_t timeout_usec, int *ret_fd)
 {

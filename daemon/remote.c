@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "qmp/json.h"
 #include "report/report_parse.h"
 
 #include <errno.h>
@@ -13,14 +14,7 @@ static void free_call(struct control_call **call)
         control_call_free(*call);
 }
 
-static void put_object(struct json_object **object)
-{
-        json_object_put(*object);
-}
-
 #define CLEANUP_CALL CLEANUP(free_call)
-#define CLEANUP_JSON CLEANUP(put_object)
-
 bool remote_is_wanted(const struct settings *settings)
 {
         return settings->qmp_sockets.n == 0 && !settings->libvirt_uri &&

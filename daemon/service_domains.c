@@ -8,6 +8,7 @@
 #include "daemon/log.h"
 #include "daemon/service_state.h"
 #include "qmp/domain_watch.h"
+#include "qmp/json.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -89,16 +90,6 @@ void service_domains_scanned(struct service *service, const struct task *task, c
         domains_set_result(service->domains, task->request.domain_uuid, attributes);
 }
 
-static const char *get_text(struct json_object *data, const char *key)
-{
-        struct json_object *value = NULL;
-
-        return json_object_is_type(data, json_type_object) && json_object_object_get_ex(data, key, &value) &&
-                               json_object_is_type(value, json_type_string)
-                       ? json_object_get_string(value)
-                       : NULL;
-}
-
 static bool set_mode(struct request *request, const char *mode)
 {
         for (int i = 0; i < SCAN_MODE_MAX_; i++)
@@ -163,9 +154,9 @@ static void on_suspended(struct service *service, const char *name, const char *
 static void on_event(void *context, const char *event, struct json_object *data)
 {
         struct service *service = context;
-        const char *name = get_text(data, "name");
-        const char *uuid = get_text(data, "uuid");
-        const char *error = get_text(data, "error");
+        const char *name = json_get_text(data, "name");
+        const char *uuid = json_get_text(data, "uuid");
+        const char *error = json_get_text(data, "error");
 
         if (!name || !uuid)
                 return;
@@ -178,7 +169,7 @@ static void on_event(void *context, const char *event, struct json_object *data)
         else if (strcmp(event, DOMAIN_WATCH_EVENT_REQUESTED) == 0 && error)
                 set_error(service, uuid, error);
         else if (strcmp(event, DOMAIN_WATCH_EVENT_REQUESTED) == 0)
-                on_requested(service, name, uuid, get_text(data, "mode"));
+                on_requested(service, name, uuid, json_get_text(data, "mode"));
 }
 
 int service_domains_open(struct service *service)

@@ -2,6 +2,7 @@
 #include "history/history_text.h"
 
 #include "base/text.h"
+#include "qmp/json.h"
 #include "report/table.h"
 
 #include <stdbool.h>
@@ -20,19 +21,9 @@
 /* More lines than any answer has; a table of them takes some 4 MiB. */
 #define MAX_LINES 1000
 
-/* The member @key of @object if it is a @type; else NULL. */
-static struct json_object *member(struct json_object *object, const char *key, enum json_type type)
-{
-        struct json_object *value = NULL;
-
-        if (!json_object_is_type(object, json_type_object) || !json_object_object_get_ex(object, key, &value))
-                return NULL;
-        return json_object_is_type(value, type) ? value : NULL;
-}
-
 static const char *text(struct json_object *object, const char *key, const char *otherwise)
 {
-        struct json_object *value = member(object, key, json_type_string);
+        struct json_object *value = json_get(object, key, json_type_string);
 
         return value ? json_object_get_string(value) : otherwise;
 }
@@ -40,22 +31,22 @@ static const char *text(struct json_object *object, const char *key, const char 
 /* Negative when it is not known. */
 static int64_t whole_number(struct json_object *object, const char *key)
 {
-        struct json_object *value = member(object, key, json_type_int);
+        struct json_object *value = json_get(object, key, json_type_int);
 
         return value ? json_object_get_int64(value) : -1;
 }
 
 static double seconds(struct json_object *object, const char *key)
 {
-        struct json_object *value = member(object, key, json_type_double);
+        struct json_object *value = json_get(object, key, json_type_double);
 
-        value = value ? value : member(object, key, json_type_int);
+        value = value ? value : json_get(object, key, json_type_int);
         return value ? json_object_get_double(value) : -1;
 }
 
 static bool is_false(struct json_object *object, const char *key)
 {
-        struct json_object *value = member(object, key, json_type_boolean);
+        struct json_object *value = json_get(object, key, json_type_boolean);
 
         return value && !json_object_get_boolean(value);
 }
@@ -138,7 +129,7 @@ static void print_scans(struct json_object *history, bool of_guest, FILE *out)
                 "WHEN", "PRESENT", "ZERO", "SELF", "INTER", "SAVED", "PAUSE", "MODE", "",
         };
         struct table table = {.n_columns = of_guest ? 9 : 11, .right = of_guest ? 0x7e : 0x1fe};
-        struct json_object *scans = member(history, "scans", json_type_array);
+        struct json_object *scans = json_get(history, "scans", json_type_array);
         const size_t n = scans ? json_object_array_length(scans) : 0;
 
         for (size_t i = 0; i < table.n_columns; i++)
@@ -152,7 +143,7 @@ static void print_scans(struct json_object *history, bool of_guest, FILE *out)
 
 static void add_figure(struct table *table, struct json_object *figures, const char *label, const char *key)
 {
-        struct json_object *figure = member(figures, key, json_type_object);
+        struct json_object *figure = json_get(figures, key, json_type_object);
 
         table_add(table, "%s", label);
         table_add(table, "%s", SIZE(figure, "min"));
@@ -162,7 +153,7 @@ static void add_figure(struct table *table, struct json_object *figures, const c
 
 static void add_pause(struct table *table, struct json_object *figures, const char *label, const char *key)
 {
-        struct json_object *figure = member(figures, key, json_type_object);
+        struct json_object *figure = json_get(figures, key, json_type_object);
 
         table_add(table, "%s", label);
         table_add(table, "%s", PAUSE(figure, "min"));
@@ -194,7 +185,7 @@ static void print_figures(struct json_object *figures, bool of_guest, FILE *out)
 /* The summary of the guest of this name; NULL when there is none. */
 static struct json_object *find_guest(struct json_object *summary, const char *name)
 {
-        struct json_object *guests = member(summary, "guests", json_type_array);
+        struct json_object *guests = json_get(summary, "guests", json_type_array);
 
         for (size_t i = 0; guests && i < json_object_array_length(guests); i++) {
                 struct json_object *guest = json_object_array_get_idx(guests, i);
@@ -232,7 +223,7 @@ static void print_period(struct json_object *summary, const char *guest, FILE *o
 
 void history_print(struct json_object *history, FILE *out)
 {
-        struct json_object *summary = member(history, "summary", json_type_object);
+        struct json_object *summary = json_get(history, "summary", json_type_object);
         const char *guest = text(history, "guest", NULL);
 
         if (whole_number(summary, "scans") <= 0) {
@@ -246,6 +237,6 @@ void history_print(struct json_object *history, FILE *out)
         }
         print_scans(history, guest, out);
         print_period(summary, guest, out);
-        print_figures(guest ? find_guest(summary, guest) : member(summary, "host", json_type_object), guest,
+        print_figures(guest ? find_guest(summary, guest) : json_get(summary, "host", json_type_object), guest,
                       out);
 }

@@ -16,6 +16,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "qmp/bridge_proto.h"
+#include "qmp/json.h"
 #include "qmp/survive.h"
 #include "qmp/virt_load.h"
 
@@ -43,11 +44,6 @@ struct bridge {
         int control_fd;
         char *uri;
 };
-
-static void put_object(struct json_object **object)
-{
-        json_object_put(*object);
-}
 
 /* Starting */
 
@@ -239,7 +235,7 @@ int bridge_list(const struct bridge *bridge, uint64_t timeout_usec, struct bridg
                 struct failure *failure)
 {
         CLEANUP(bridge_domains_deinit) struct bridge_domains domains = {0};
-        CLEANUP(put_object) struct json_object *reply = NULL;
+        CLEANUP_JSON struct json_object *reply = NULL;
         struct qmp_client *client = NULL;
         int r = bridge_connect(bridge, NULL, timeout_usec, &client, failure);
 

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "qmp/bridge_proto.h"
+#include "qmp/json.h"
 #include "qmp/wire.h"
 
 #include <errno.h>
@@ -136,16 +137,6 @@ static void note_event(struct qmp_client *client, const char *event)
         client->events.shutdown |= strcmp(event, "SHUTDOWN") == 0;
 }
 
-/* The string under @key, or NULL. */
-static const char *get_string(struct json_object *object, const char *key)
-{
-        struct json_object *value = NULL;
-
-        if (!json_object_object_get_ex(object, key, &value) || !json_object_is_type(value, json_type_string))
-                return NULL;
-        return json_object_get_string(value);
-}
-
 /* The next line of the connection; @step says what it was expected for. */
 static int next_line(struct qmp_client *client, uint64_t deadline_usec, const char *step,
                      struct json_object **ret_object, struct failure *failure)
@@ -223,8 +214,8 @@ static int take_reply(struct json_object *object, const char *command, struct js
             !json_object_is_type(value, json_type_object))
                 return failure_set(failure, -EBADMSG, "the reply to %s is neither a return nor an error",
                                    command);
-        class = get_string(value, "class");
-        description = get_string(value, "desc");
+        class = json_get_text(value, "class");
+        description = json_get_text(value, "desc");
         if (class && description && strcmp(class, BRIDGE_ERROR_CLASS) == 0)
                 return failure_set(failure, -EREMOTEIO, "%s", description);
         return failure_set(failure, -EREMOTEIO, "QEMU refused %s: %s (%s)", command,
@@ -243,7 +234,7 @@ static int wait_for_reply(struct qmp_client *client, const char *command, unsign
 
                 if (r < 0)
                         return r;
-                event = get_string(object, "event");
+                event = json_get_text(object, "event");
                 if (event)
                         note_event(client, event);
                 if (!event && has_id(object, id)) {

@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/fileio.h"
 #include "qmp/guest_private.h"
+#include "qmp/json.h"
 #include "qmp/process.h"
 #include "qmp/runstate.h"
 
@@ -26,13 +27,6 @@
 #define NO_UUID "00000000-0000-0000-0000-000000000000"
 /* While firmware runs or memory is being plugged, the tree may change between two commands. */
 #define BLOCKS_ATTEMPTS 3
-
-static void put_object(struct json_object **object)
-{
-        json_object_put(*object);
-}
-
-#define CLEANUP_JSON CLEANUP(put_object)
 
 /* A copy of the string under @key in the reply to @command; NULL in *@ret_text when there is none. */
 static int ask_string(struct qmp_client *client, const char *command, const char *key, char **ret_text,

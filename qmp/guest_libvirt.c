@@ -15,20 +15,16 @@
 #include "qmp/domain_process.h"
 #include "qmp/domain_ram.h"
 #include "qmp/guest_private.h"
+#include "qmp/json.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void put_object(struct json_object **object)
-{
-        json_object_put(*object);
-}
-
 static int ask_memory(struct qmp_guest *guest, struct domain_memory *ret_memory, struct failure *failure)
 {
-        CLEANUP(put_object) struct json_object *reply = NULL;
+        CLEANUP_JSON struct json_object *reply = NULL;
         int r = qmp_client_execute(guest->client, BRIDGE_QUERY_DOMAIN, NULL, &reply, failure);
 
         return r < 0 ? r : domain_memory_from_json(reply, ret_memory, failure);

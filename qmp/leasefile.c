@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fileio.h"
+#include "qmp/json.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -32,11 +33,6 @@
 #define LOCK_USEC     (20 * USEC_PER_MSEC)
 #define LOCK_NAP_USEC 1000
 #define JSON_DEPTH    4
-
-static void put_object(struct json_object **object)
-{
-        json_object_put(*object);
-}
 
 static void cleanup_closedir(DIR **folder)
 {
@@ -192,7 +188,7 @@ static void hand_over(struct leasefile *from, struct leasefile *to)
 static int parse(const char *text, struct leasefile *ret_lease)
 {
         CLEANUP(leasefile_deinit) struct leasefile lease = {0};
-        CLEANUP(put_object) struct json_object *object = NULL;
+        CLEANUP_JSON struct json_object *object = NULL;
         struct json_tokener *tokener = json_tokener_new_ex(JSON_DEPTH);
         int r = 0;
 
@@ -280,7 +276,7 @@ static int check_holder(int folder_fd, const char *name, struct failure *failure
 
 int leasefile_write(int folder_fd, const struct leasefile *lease, struct failure *failure)
 {
-        CLEANUP(put_object) struct json_object *object = make_object(lease);
+        CLEANUP_JSON struct json_object *object = make_object(lease);
         CLEANUP_CLOSE int lock_fd = -1;
         char name[NAME_BYTES];
         int r = 0;

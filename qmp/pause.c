@@ -32,6 +32,7 @@
 #include "qmp/pause.h"
 
 #include "base/clock.h"
+#include "qmp/json.h"
 #include "qmp/runstate.h"
 
 #include <assert.h>
@@ -254,16 +255,6 @@ static void judge_end(struct pause *pause)
         }
 }
 
-static const char *get_string(struct json_object *object, const char *key)
-{
-        struct json_object *value = NULL;
-
-        if (!json_object_is_type(object, json_type_object) ||
-            !json_object_object_get_ex(object, key, &value) || !json_object_is_type(value, json_type_string))
-                return NULL;
-        return json_object_get_string(value);
-}
-
 static bool take_answer(struct pause_command *command, const char *id)
 {
         char expected[ID_BYTES];
@@ -285,7 +276,7 @@ static const char *error_text(struct json_object *reply)
         if (json_object_object_get_ex(reply, "return", NULL))
                 return NULL;
         (void)json_object_object_get_ex(reply, "error", &error);
-        text = get_string(error, "desc");
+        text = json_get_text(error, "desc");
         return text ? text : "no reason given";
 }
 
@@ -309,7 +300,7 @@ static void take_query(struct pause *pause, struct json_object *reply, char stat
                 return;
         }
         (void)json_object_object_get_ex(reply, "return", &value);
-        text = get_string(value, "status");
+        text = json_get_text(value, "status");
         if (text)
                 keep_state(state, text);
         else if (state == pause->run_state)
@@ -385,7 +376,7 @@ static void take_event(struct pause *pause, const char *event, struct json_objec
                         pause->resumed_usec = clock_now_usec();
         } else if (strcmp(event, "MIGRATION") == 0 && pause->stop_sent_usec) {
                 (void)json_object_object_get_ex(object, "data", &data);
-                status = get_string(data, "status");
+                status = json_get_text(data, "status");
                 pause->event_migrating |= !runstate_migration_is_over(status ? status : "unknown");
         }
 }
@@ -399,8 +390,8 @@ static bool is_final(const struct pause *pause)
 
 static void take_object(struct pause *pause, struct json_object *object)
 {
-        const char *event = get_string(object, "event");
-        const char *id = get_string(object, "id");
+        const char *event = json_get_text(object, "event");
+        const char *id = json_get_text(object, "id");
 
         if (event)
                 take_event(pause, event, object);

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "qmp/json.h"
 #include "scanner/reader.h"
 
 #include <errno.h>
@@ -10,20 +11,9 @@
 
 #define BLOCKS_MAX 1024
 
-/* The value of @key, if it is there and of this type. */
-static struct json_object *get(struct json_object *object, const char *key, enum json_type type)
-{
-        struct json_object *value = NULL;
-
-        if (!json_object_is_type(object, json_type_object) ||
-            !json_object_object_get_ex(object, key, &value) || !json_object_is_type(value, type))
-                return NULL;
-        return value;
-}
-
 static struct json_object *get_object(struct json_object *object, const char *key)
 {
-        return get(object, key, json_type_object);
+        return json_get(object, key, json_type_object);
 }
 
 static size_t get_length(struct json_object *array)
@@ -33,7 +23,7 @@ static size_t get_length(struct json_object *array)
 
 static int64_t get_bytes(struct json_object *object, const char *key)
 {
-        struct json_object *value = get(object, key, json_type_int);
+        struct json_object *value = json_get(object, key, json_type_int);
         const int64_t bytes = value ? json_object_get_int64(value) : REPORT_UNKNOWN;
 
         return bytes < 0 ? REPORT_UNKNOWN : bytes;
@@ -41,30 +31,22 @@ static int64_t get_bytes(struct json_object *object, const char *key)
 
 static double get_seconds(struct json_object *object, const char *key)
 {
-        struct json_object *value = get(object, key, json_type_double);
+        struct json_object *value = json_get(object, key, json_type_double);
 
         return value ? json_object_get_double(value) : REPORT_UNKNOWN;
 }
 
 static bool get_bool(struct json_object *object, const char *key)
 {
-        struct json_object *value = get(object, key, json_type_boolean);
+        struct json_object *value = json_get(object, key, json_type_boolean);
 
         return value && json_object_get_boolean(value);
-}
-
-/* Borrowed from @object; NULL when there is none. */
-static const char *get_text(struct json_object *object, const char *key)
-{
-        struct json_object *value = get(object, key, json_type_string);
-
-        return value ? json_object_get_string(value) : NULL;
 }
 
 /* Copies text into @to, cut to its @size; empty when there is none. */
 static void copy_text(struct json_object *object, const char *key, char *to, size_t size)
 {
-        const char *text = get_text(object, key);
+        const char *text = json_get_text(object, key);
 
         (void)snprintf(to, size, "%s", text ? text : "");
         text_make_printable(to);
@@ -73,7 +55,7 @@ static void copy_text(struct json_object *object, const char *key, char *to, siz
 /* A copy of text in *@ret; NULL when there is none. */
 static int dup_text(struct json_object *object, const char *key, char **ret)
 {
-        const char *text = get_text(object, key);
+        const char *text = json_get_text(object, key);
 
         if (!text)
                 return 0;
@@ -120,15 +102,15 @@ static int parse_block(struct json_object *json, struct report_block *block)
         block->present_bytes = get_bytes(json, "present_bytes");
         block->shared = get_bool(json, "shared");
         block->page_size = get_bytes(json, "page_size");
-        block->reader = find_name(get_text(json, "reader"), reader_at, READER_MAX_);
+        block->reader = find_name(json_get_text(json, "reader"), reader_at, READER_MAX_);
         block->ksm_eligible = get_bool(json, "ksm_eligible");
-        block->reason = find_name(get_text(json, "reason"), reason_at, GAP_REASON_MAX_ + 1);
+        block->reason = find_name(json_get_text(json, "reason"), reason_at, GAP_REASON_MAX_ + 1);
         return r;
 }
 
 static int parse_blocks(struct json_object *json, struct report_guest *guest)
 {
-        struct json_object *blocks = get(json, "blocks", json_type_array);
+        struct json_object *blocks = json_get(json, "blocks", json_type_array);
         const size_t n = get_length(blocks);
         int r = 0;
 
@@ -165,7 +147,7 @@ static void parse_actual(struct json_object *json, struct report_figures *figure
 /* Only guests that were scanned have a consistency. */
 static void parse_consistency(struct json_object *json, struct report_guest *guest)
 {
-        const char *text = get_text(json, "consistency");
+        const char *text = json_get_text(json, "consistency");
 
         for (int i = 0; text && i < REPORT_CONSISTENCY_MAX_; i++) {
                 if (strcmp(text, report_consistency_to_string((enum report_consistency)i)) != 0)
@@ -177,8 +159,8 @@ static void parse_consistency(struct json_object *json, struct report_guest *gue
 
 static int parse_identity(struct json_object *json, struct report_guest *guest)
 {
-        struct json_object *pid = get(json, "pid", json_type_int);
-        const char *via = find_name(get_text(json, "via"), via_at, 2);
+        struct json_object *pid = json_get(json, "pid", json_type_int);
+        const char *via = find_name(json_get_text(json, "via"), via_at, 2);
         int r = dup_text(json, "name", &guest->name);
 
         if (r == 0)
@@ -197,7 +179,7 @@ static int parse_identity(struct json_object *json, struct report_guest *guest)
 
 static int parse_guest(struct json_object *json, struct report_guest *guest)
 {
-        struct json_object *pauses = get(json, "pauses", json_type_int);
+        struct json_object *pauses = json_get(json, "pauses", json_type_int);
         int r = parse_identity(json, guest);
 
         parse_consistency(json, guest);
@@ -214,7 +196,7 @@ static int parse_guest(struct json_object *json, struct report_guest *guest)
 
 static int parse_guests(struct json_object *json, struct report *report)
 {
-        struct json_object *guests = get(json, "guests", json_type_array);
+        struct json_object *guests = json_get(json, "guests", json_type_array);
         const size_t n = get_length(guests);
         int r = guests ? 0 : -EBADMSG;
 
@@ -232,7 +214,7 @@ static int parse_guests(struct json_object *json, struct report *report)
 
 static int parse_scan(struct json_object *json, struct report *report)
 {
-        const char *mode = get_text(json, "mode");
+        const char *mode = json_get_text(json, "mode");
 
         copy_text(json, "id", report->id, sizeof(report->id));
         copy_text(json, "started", report->started, sizeof(report->started));
@@ -280,9 +262,9 @@ static void add_to_guest(const struct report *report, struct report_reason *reas
 static int parse_reason(struct json_object *json, struct report *report)
 {
         struct report_reason *reason = &report->reasons[report->n_reasons];
-        struct json_object *guests = get(json, "guests", json_type_array);
-        struct json_object *bytes = get(json, "guest_bytes", json_type_array);
-        const char *name = get_text(json, "reason");
+        struct json_object *guests = json_get(json, "guests", json_type_array);
+        struct json_object *bytes = json_get(json, "guest_bytes", json_type_array);
+        const char *name = json_get_text(json, "reason");
         int which = 0;
 
         while (which < GAP_REASON_MAX_ && (!name || strcmp(name, reason_at(which)) != 0))
@@ -303,7 +285,7 @@ static int parse_reason(struct json_object *json, struct report *report)
 
 static int parse_gap(struct json_object *json, struct report *report)
 {
-        struct json_object *reasons = get(json, "reasons", json_type_array);
+        struct json_object *reasons = json_get(json, "reasons", json_type_array);
         int r = 0;
 
         report->gap_bytes = get_bytes(json, "bytes");
@@ -335,7 +317,7 @@ static int parse_schema(struct json_object *json, const char *schema,
                         int (*parser)(struct json_object *, struct report *), struct report **ret,
                         struct failure *failure)
 {
-        const char *said = get_text(json, "schema");
+        const char *said = json_get_text(json, "schema");
         struct report *report = NULL;
         int r = 0;
 
