@@ -81,7 +81,7 @@ const struct config_option config_options[] = {
          "CPUs to work on; none given: all"},
         {"scan", "threads", NUMBER(threads), "0", NULL, 0, THREADS_MOST, false,
          "worker threads; 0: one per CPU"},
-        {"scan", "timeout", DURATION(timeout_usec), "5s", NULL, SEC, HOUR, false,
+        {"scan", "timeout", DURATION(timeout_usec), "5s", NULL, SEC, 5 * MIN, false,
          "how long QEMU may take to answer"},
 
         {"history", "file", PATH(history_file), "/var/lib/samepage/history.db", "none", 0, 0, false,

@@ -44,9 +44,14 @@ static void forget_reply(struct control_client *client, const struct control_rep
                 }
 }
 
-/* For writing while something waits, which makes room for the next request; else for reading. */
-static int poll_for(struct control_client *client, bool writing)
+/*
+ * For writing while something waits, or while lines wait in the buffer, which make no descriptor readable: one that can
+ * be written to wakes us as well. Else for reading.
+ */
+static int poll_as_needed(struct control_client *client)
 {
+        const bool writing = wire_has_output(&client->wire) || client->has_more_lines;
+
         return sd_event_source_set_io_events(client->io, writing             ? EPOLLOUT
                                                          : client->has_ended ? 0
                                                                              : EPOLLIN);
@@ -56,7 +61,7 @@ static int flush(struct control_client *client)
 {
         int r = wire_flush(&client->wire, NULL);
 
-        return r < 0 ? r : poll_for(client, r == WIRE_E_NOTHING);
+        return r < 0 ? r : poll_as_needed(client);
 }
 
 static int queue(struct control_client *client, struct json_object *object)
@@ -96,6 +101,8 @@ static int answer(struct control_client *client, struct json_object *id, struct 
                 (void)json_object_object_add(line, "id", json_object_get(id));
         r = queue(client, line);
         json_object_put(line);
+        if (r == -ENOBUFS && !error)
+                return answer(client, id, NULL, make_error(CLASS_GENERIC, "the answer is too long"));
         return r;
 }
 
@@ -173,7 +180,7 @@ static int take_request(struct control_client *client, struct json_object *reque
 /* Half a line has to be completed in time. */
 static void watch_stall(struct control_client *client)
 {
-        const bool is_half = client->wire.input_end > client->wire.input_start;
+        const bool is_half = !client->has_more_lines && client->wire.input_end > client->wire.input_start;
         int enabled = SD_EVENT_OFF;
 
         (void)sd_event_source_get_enabled(client->stall, &enabled);
@@ -211,9 +218,9 @@ static int take_requests(struct control_client *client)
         client->has_ended = r == WIRE_E_END;
         if (is_done(client))
                 return -ECONNRESET;
+        client->has_more_lines = r == 0;
         watch_stall(client);
-        /* Lines that are here already make no descriptor readable: one that can be written to wakes us as well. */
-        return poll_for(client, r == 0 || wire_has_output(&client->wire));
+        return poll_as_needed(client);
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t revents, void *context)
@@ -280,6 +287,7 @@ int control_client_new(struct control *control, sd_event *event, int fd, const s
         }
         *client = (struct control_client){.control = control, .peer = *peer};
         r = wire_init(&client->wire, fd, CONTROL_LINE_MAX_BYTES);
+        client->wire.output_max_bytes = CONTROL_OUTPUT_MAX_BYTES;
         if (r >= 0)
                 r = sd_event_add_io(event, &client->io, fd, EPOLLIN, on_io, client);
         if (r >= 0)

@@ -10,6 +10,8 @@
 
 /* A request names a few guests; hundreds of them fit. */
 #define CONTROL_LINE_MAX_BYTES (256U << 10)
+/* What may wait to be sent: a report of 1024 guests is about 3 MiB. */
+#define CONTROL_OUTPUT_MAX_BYTES (16U << 20)
 /* Replies that may be owed to one client. */
 #define CONTROL_REPLIES_MAX 16
 
@@ -21,6 +23,7 @@ struct control_client {
         sd_event_source *stall; /* runs while half a line has arrived */
         sd_event_source *doom;  /* drops it in the loop's next turn, when nobody works with it */
         bool has_ended;         /* it sends no more, but may wait for replies */
+        bool has_more_lines;    /* there may be some in the buffer that were not looked at yet */
         struct control_reply *replies[CONTROL_REPLIES_MAX];
         size_t n_replies;
 };

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define URI_BYTES        1024
+#define URI_BYTES        4096
 #define RETRY_FIRST_USEC (1 * USEC_PER_SEC)
 #define RETRY_MOST_USEC  (60 * USEC_PER_SEC)
 

@@ -16,8 +16,8 @@ struct queue {
         sd_event_source *turn; /* begins the next task, from the loop and not from somebody's callback */
         struct worker *worker;
         struct task *running;
-        struct json_object *result; /* of the running one */
-        struct task *waiting[QUEUE_MAX];
+        struct json_object *result;          /* of the running one */
+        struct task *waiting[QUEUE_MAX + 1]; /* one place more for what resumes guests */
         size_t n_waiting;
         uint64_t last_id;
         bool is_stopped;
@@ -85,11 +85,11 @@ static void on_end(void *context, const struct failure *failure)
 static int start(struct queue *queue, struct failure *failure)
 {
         const struct worker_observer observer = {on_event, on_end, queue};
-        char **arguments = queue->observer.arguments(queue->observer.context, queue->running);
-        int r = 0;
+        char **arguments = NULL;
+        int r = queue->observer.arguments(queue->observer.context, queue->running, &arguments, failure);
 
-        if (!arguments)
-                return failure_errno(failure, -ENOMEM, "cannot begin");
+        if (r < 0)
+                return r;
         queue->running->begun_usec = clock_now_usec();
         r = worker_start(queue->event, arguments, &observer, &queue->worker, failure);
         strv_free(arguments);
@@ -162,20 +162,36 @@ struct queue *queue_free(struct queue *queue)
         return NULL;
 }
 
-static int check_room(const struct queue *queue, struct failure *failure)
+/* Whether guests that were left paused are about to be resumed: first in the line, and once is enough. */
+static bool resume_waits(const struct queue *queue)
+{
+        return queue->n_waiting > 0 && queue->waiting[0]->request.kind == REQUEST_RESUME;
+}
+
+static int check_room(const struct queue *queue, enum request_kind kind, struct failure *failure)
 {
         if (queue->is_stopped)
                 return failure_set(failure, -EBUSY, "the service is ending");
-        if (queue->n_waiting == QUEUE_MAX)
+        if (kind != REQUEST_RESUME && queue->n_waiting >= QUEUE_MAX)
                 return failure_set(failure, -EBUSY, "%d requests are waiting already", QUEUE_MAX);
         return 0;
+}
+
+/* What resumes guests goes before everything else. */
+static void put_in(struct queue *queue, struct task *task)
+{
+        size_t at = queue->n_waiting++;
+
+        for (; task->request.kind == REQUEST_RESUME && at > 0; at--)
+                queue->waiting[at] = queue->waiting[at - 1];
+        queue->waiting[at] = task;
 }
 
 int queue_add(struct queue *queue, struct request *request, void *context, uint64_t *ret_id,
               struct failure *failure)
 {
         struct task *task = calloc(1, sizeof(*task));
-        int r = check_room(queue, failure);
+        int r = check_room(queue, request->kind, failure);
 
         if (r == 0 && !task)
                 r = failure_errno(failure, -ENOMEM, "cannot take the request");
@@ -184,9 +200,14 @@ int queue_add(struct queue *queue, struct request *request, void *context, uint6
                 free(task);
                 return r;
         }
+        if (request->kind == REQUEST_RESUME && resume_waits(queue)) {
+                request_deinit(request);
+                free(task);
+                return 0;
+        }
         *task = (struct task){.id = ++queue->last_id, .request = *request, .context = context};
         *request = (struct request){0};
-        queue->waiting[queue->n_waiting++] = task;
+        put_in(queue, task);
         if (ret_id)
                 *ret_id = task->id;
         wake(queue);
@@ -210,12 +231,12 @@ static void cancel_running(struct queue *queue)
 
 int queue_cancel(struct queue *queue, uint64_t id)
 {
-        if (queue->running && queue->running->id == id) {
+        if (queue->running && queue->running->id == id && queue->running->request.kind != REQUEST_RESUME) {
                 cancel_running(queue);
                 return 0;
         }
         for (size_t i = 0; i < queue->n_waiting; i++)
-                if (queue->waiting[i]->id == id) {
+                if (queue->waiting[i]->id == id && queue->waiting[i]->request.kind != REQUEST_RESUME) {
                         cancel_waiting(queue, i);
                         return 0;
                 }
@@ -236,7 +257,7 @@ const struct task *queue_running(const struct queue *queue)
         return queue->running;
 }
 
-size_t queue_waiting(const struct queue *queue, const struct task *ret_tasks[QUEUE_MAX])
+size_t queue_waiting(const struct queue *queue, const struct task *ret_tasks[QUEUE_MAX + 1])
 {
         for (size_t i = 0; i < queue->n_waiting; i++)
                 ret_tasks[i] = queue->waiting[i];

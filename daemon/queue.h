@@ -33,12 +33,13 @@ struct task {
 
 /**
  * struct queue_observer - the owner
- * @arguments: the command line of a task that is about to begin, for strv_free(); NULL when out of memory
+ * @arguments: the command line of a task that is about to begin, for strv_free(); or a negative errno with a sentence
+ *             when it cannot
  * @begun, @progress: may be NULL
  * @ended: @result is the JSON of its report, or NULL with a @failure; both are borrowed
  */
 struct queue_observer {
-        char **(*arguments)(void *context, const struct task *task);
+        int (*arguments)(void *context, const struct task *task, char ***ret, struct failure *failure);
         void (*begun)(void *context, const struct task *task);
         void (*progress)(void *context, const struct task *task);
         void (*ended)(void *context, struct task *task, struct json_object *result,
@@ -59,14 +60,15 @@ struct queue *queue_free(struct queue *queue);
  * @context: of the task
  * @ret_id: its id; may be NULL
  *
- * It begins in the loop's next turn, when nothing else runs.
+ * It begins in the loop's next turn, when nothing else runs. REQUEST_RESUME goes before all others, finds room however
+ * many wait, and is not done twice in a row.
  *
  * Return: 0; -EBUSY when too many wait; -ENOMEM; with a sentence.
  */
 int queue_add(struct queue *queue, struct request *request, void *context, uint64_t *ret_id,
               struct failure *failure);
 
-/* Ends a task that runs, or drops one that waits; the observer is told. Return: 0, or -ENOENT. */
+/* Ends a task that runs, or drops one that waits; the observer is told. Return: 0; -ENOENT, for REQUEST_RESUME too. */
 int queue_cancel(struct queue *queue, uint64_t id);
 
 /* The same for all of them; from now on none is taken. */
@@ -76,4 +78,4 @@ void queue_stop(struct queue *queue);
 const struct task *queue_running(const struct queue *queue);
 
 /* Those that wait, in their order. */
-size_t queue_waiting(const struct queue *queue, const struct task *ret_tasks[QUEUE_MAX]);
+size_t queue_waiting(const struct queue *queue, const struct task *ret_tasks[QUEUE_MAX + 1]);

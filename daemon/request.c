@@ -14,6 +14,8 @@
 #include <string.h>
 
 #define MAX_PAUSE_SECONDS 60.0
+/* QEMU's and libvirt's names are far shorter. */
+#define NAME_MAX_BYTES 4096
 
 const char *request_kind_to_string(enum request_kind kind)
 {
@@ -68,6 +70,11 @@ int request_add_guest(struct request *request, const char *name)
 
         if (guests->n == SETTINGS_MAX_GUESTS)
                 return -E2BIG;
+        if (*name == '\0' || strlen(name) > NAME_MAX_BYTES)
+                return -EINVAL;
+        for (size_t i = 0; i < guests->n; i++)
+                if (strcmp(guests->words[i], name) == 0)
+                        return 0;
         larger = reallocarray(guests->words, guests->n + 1, sizeof(*larger));
         if (!larger)
                 return -ENOMEM;
@@ -112,12 +119,18 @@ static int read_max_pause(struct request *request, struct json_object *value, st
         const bool is_number =
                 json_object_is_type(value, json_type_double) || json_object_is_type(value, json_type_int);
         const double seconds = is_number ? json_object_get_double(value) : 0;
+        uint64_t max_pause_usec = 0;
 
         /* Written so that NaN is refused. */
         if (!(seconds >= 0.001 && seconds <= MAX_PAUSE_SECONDS))
                 return failure_set(failure, -EINVAL, "\"max_pause_seconds\" is no number from 0.001 to %.0f",
                                    MAX_PAUSE_SECONDS);
-        request->max_pause_usec = (uint64_t)(seconds * USEC_PER_SEC + 0.5);
+        max_pause_usec = (uint64_t)(seconds * USEC_PER_SEC + 0.5);
+        if (max_pause_usec > request->max_pause_usec)
+                return failure_set(failure, -EINVAL,
+                                   "a pause of %.3f s is longer than the configuration allows (%.3f s)",
+                                   seconds, (double)request->max_pause_usec / USEC_PER_SEC);
+        request->max_pause_usec = max_pause_usec;
         return 0;
 }
 

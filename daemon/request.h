@@ -52,12 +52,13 @@ void request_init(struct request *request, enum request_kind kind, enum request_
 
 void request_deinit(struct request *request);
 
-/* Makes it about this guest (too). Return: 0; -E2BIG; -ENOMEM. */
+/* Makes it about this guest (too). Return: 0; -EINVAL for what is no name; -E2BIG; -ENOMEM. */
 int request_add_guest(struct request *request, const char *name);
 
 /**
  * request_read() - take over what a client of the control socket asks for
- * @arguments: {"guests": [NAME…], "mode", "max_pause_seconds", "together"}, each optional; may be NULL
+ * @arguments: {"guests": [NAME…], "mode", "max_pause_seconds", "together"}, each optional; may be NULL. A pause may be
+ *             shorter than the one of the configuration, not longer
  *
  * Return: 0; -EINVAL for a wrong type or value, or a key that is not known, with a sentence.
  */

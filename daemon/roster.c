@@ -5,6 +5,8 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -120,6 +122,14 @@ static int note_guest(struct roster *roster, const struct report_guest *guest)
         return 0;
 }
 
+/* One that could not be reached this time, by a name or at all, may be there again at the next one. */
+static bool lives(const struct entry *entry)
+{
+        struct pollfd pollfd = {.fd = entry->pidfd, .events = POLLIN};
+
+        return entry->pidfd >= 0 && poll(&pollfd, 1, 0) == 0;
+}
+
 int roster_note(struct roster *roster, const struct report *report, bool all)
 {
         int r = 0;
@@ -131,9 +141,21 @@ int roster_note(struct roster *roster, const struct report *report, bool all)
                 if (report->guests[i].pid > 0)
                         r = note_guest(roster, &report->guests[i]);
         for (size_t i = roster->n; all && r == 0 && i-- > 0;)
-                if (!roster->entries[i]->is_named)
+                if (!roster->entries[i]->is_named && !lives(roster->entries[i]))
                         strike_off(roster, i);
         return r;
+}
+
+void roster_note_pause(struct roster *roster, const struct settings_list *names)
+{
+        for (size_t i = 0; i < roster->n; i++) {
+                bool is_meant = names->n == 0;
+
+                for (size_t n = 0; n < names->n && !is_meant; n++)
+                        is_meant = strcmp(names->words[n], roster->entries[i]->name) == 0;
+                if (is_meant)
+                        roster->entries[i]->paused_usec = clock_now_usec();
+        }
 }
 
 int roster_paused_since(const struct roster *roster, uint64_t gap_usec, struct settings_list *ret)

@@ -20,8 +20,11 @@ int roster_new(sd_event *event, void (*gone)(void *context, const char *name), v
 
 struct roster *roster_free(struct roster *roster);
 
-/* Takes over the guests of a report; with @all, those that it does not name are struck off. */
+/* Takes over the guests of a report; with @all, those that it does not name are struck off, unless their process lives. */
 int roster_note(struct roster *roster, const struct report *report, bool all);
+
+/* Notes that these guests (all, if none is named) may have been paused by a scan that left no report. */
+void roster_note_pause(struct roster *roster, const struct settings_list *names);
 
 /**
  * roster_paused_since() - who was paused by us less than @gap_usec ago

@@ -91,19 +91,34 @@ static bool is_same_address(const struct address *a, const struct address *b)
         return a->length == b->length && memcmp(&a->sockaddr, &b->sockaddr, a->length) == 0;
 }
 
-/* Puts a configuration in force in a service that runs. */
+/* Leases of a scan that runs lie in the old one: another folder needs a service that starts anew. */
+static void keep_runtime_dir(struct config *old, struct config *config)
+{
+        char *other = config->runtime_dir;
+
+        if (is_same_text(old->runtime_dir, other))
+                return;
+        log_say(LOG_LEVEL_WARNING, "runtime_dir stays %s until the service is started anew",
+                old->runtime_dir);
+        config->runtime_dir = old->runtime_dir;
+        old->runtime_dir = other;
+}
+
+/* Puts a configuration in force in a service that runs; parts that could not be had before are tried again. */
 static void change(struct service *service, struct config *config)
 {
         struct config *old = service->config;
 
+        keep_runtime_dir(old, config);
         service->config = config;
-        if (!is_same_text(old->history_file, config->history_file))
+        if (!is_same_text(old->history_file, config->history_file) ||
+            (config->history_file && !service->history))
                 (void)open_history(service);
         if (!is_same_address(&old->metrics_address, &config->metrics_address) ||
-            !is_same_text(old->ksm_dir, config->ksm_dir))
+            !is_same_text(old->ksm_dir, config->ksm_dir) || !service->metrics_server)
                 (void)open_metrics(service);
         if (!is_same_text(old->control_socket, config->control_socket) ||
-            !is_same_text(old->control_group, config->control_group))
+            !is_same_text(old->control_group, config->control_group) || !service->control)
                 (void)open_control(service);
         if (!is_same_text(old->libvirt_uri, config->libvirt_uri))
                 (void)service_domains_open(service);
@@ -212,10 +227,7 @@ static void free_parts(struct service *service)
 /* What an earlier one left paused is resumed before anything else. */
 static void begin(struct service *service)
 {
-        struct request request;
-
-        request_init(&request, REQUEST_RESUME, REQUEST_BY_SERVICE, service->config);
-        service_request(service, &request);
+        service_resume_left_overs(service);
         service_timers_begin(service);
         (void)sd_notify(0, "READY=1\nSTATUS=Idle");
         log_say(LOG_LEVEL_INFO, "samepaged " SAMEPAGE_VERSION " is ready");

@@ -151,7 +151,7 @@ static int cancel(struct service *service, struct json_object *arguments, struct
 static int query_scan(struct service *service, struct json_object *arguments, struct control_reply *reply,
                       struct json_object **ret_value, struct failure *failure)
 {
-        const struct task *tasks[QUEUE_MAX];
+        const struct task *tasks[QUEUE_MAX + 1];
         const struct task *running = queue_running(service->queue);
         const size_t n = queue_waiting(service->queue, tasks);
         struct json_object *waiting = NULL;

@@ -100,6 +100,19 @@ static bool set_mode(struct request *request, const char *mode)
         return false;
 }
 
+/* A domain that asks again while its request waits gets one answer. */
+static bool waits_already(const struct service *service, enum request_origin origin, const char *uuid)
+{
+        const struct task *tasks[QUEUE_MAX + 1];
+        const size_t n = queue_waiting(service->queue, tasks);
+
+        for (size_t i = 0; i < n; i++)
+                if (tasks[i]->request.origin == origin && tasks[i]->request.domain_uuid &&
+                    strcmp(tasks[i]->request.domain_uuid, uuid) == 0)
+                        return true;
+        return false;
+}
+
 static int add_domain(struct request *request, const char *name, const char *uuid)
 {
         request->domain_uuid = strdup(uuid);
@@ -112,6 +125,8 @@ static void on_requested(struct service *service, const char *name, const char *
         struct request request;
         int r = 0;
 
+        if (waits_already(service, REQUEST_BY_METADATA, uuid))
+                return;
         request_init(&request, REQUEST_SCAN, REQUEST_BY_METADATA, service->config);
         r = add_domain(&request, name, uuid);
         if (r < 0)
@@ -141,7 +156,8 @@ static void on_suspended(struct service *service, const char *name, const char *
 {
         struct request request;
 
-        if (!service->config->on_suspend || is_pausing(service) || !config_takes_guest(service->config, name))
+        if (!service->config->on_suspend || is_pausing(service) ||
+            !config_takes_guest(service->config, name) || waits_already(service, REQUEST_BY_SUSPEND, uuid))
                 return;
         request_init(&request, REQUEST_SCAN, REQUEST_BY_SUSPEND, service->config);
         request.mode = SCAN_MODE_LIVE;

@@ -19,10 +19,11 @@
 
 void service_request(struct service *service, struct request *request)
 {
+        const char *name = request_kind_to_string(request->kind);
         struct failure failure = {0};
 
         if (queue_add(service->queue, request, NULL, NULL, &failure) < 0)
-                log_say(LOG_LEVEL_WARNING, "a scan is left out: %s", failure.text);
+                log_say(LOG_LEVEL_WARNING, "a request (%s) is left out: %s", name, failure.text);
 }
 
 void service_guest_gone(void *context, const char *name)
@@ -41,18 +42,25 @@ static void free_words(struct settings_list *list)
 }
 
 /* Guests that were paused a moment ago are left out, unless nobody is going to be paused. */
-static char **on_arguments(void *context, const struct task *task)
+static int on_arguments(void *context, const struct task *task, char ***ret, struct failure *failure)
 {
         struct service *service = context;
         CLEANUP(free_words) struct settings_list skip = {0};
-        char **arguments = NULL;
+        const bool pauses = task->request.kind == REQUEST_SCAN && task->request.mode != SCAN_MODE_LIVE;
+        int r = 0;
 
-        if (task->request.kind == REQUEST_SCAN && task->request.mode != SCAN_MODE_LIVE &&
-            roster_paused_since(service->roster, service->config->min_gap_usec, &skip) < 0)
-                return NULL;
+        service->is_refused = false;
+        if (pauses && task->request.guests.n > 0)
+                r = service_check_gap(service, &task->request, failure);
+        else if (pauses)
+                r = roster_paused_since(service->roster, service->config->min_gap_usec, &skip);
+        service->is_refused = r == -EAGAIN;
         service->skips_some = skip.n > 0;
-        service->skips_all = false;
-        return request_arguments(&task->request, service->config, &skip, &arguments) < 0 ? NULL : arguments;
+        if (r == 0)
+                r = request_arguments(&task->request, service->config, &skip, ret);
+        if (r < 0 && r != -EAGAIN)
+                (void)failure_errno(failure, r, "cannot begin");
+        return r;
 }
 
 int service_check_gap(const struct service *service, const struct request *request, struct failure *failure)
@@ -132,6 +140,24 @@ static void keep_in_history(struct service *service, const struct report *report
                 log_say(LOG_LEVEL_WARNING, "history: %s", failure.text);
 }
 
+/* Those that live, and those of which the report says why they could not be scanned. */
+static int keep_known(struct service *service, const struct report *report)
+{
+        const size_t n_roster = roster_n(service->roster);
+        const char *const *roster = roster_names(service->roster);
+        CLEANUP_FREE const char **names = calloc(n_roster + report->n_guests + 1, sizeof(char *));
+        size_t n = 0;
+
+        if (!names || !roster)
+                return -ENOMEM;
+        for (size_t i = 0; i < n_roster; i++)
+                names[n++] = roster[i];
+        for (size_t i = 0; i < report->n_guests; i++)
+                if (report->guests[i].error.text[0])
+                        names[n++] = report->guests[i].name;
+        return metrics_keep_guests(service->metrics, names, n);
+}
+
 static void keep_in_metrics(struct service *service, const struct report *report, bool all)
 {
         int r = roster_note(service->roster, report, all);
@@ -140,8 +166,7 @@ static void keep_in_metrics(struct service *service, const struct report *report
                 r = all ? metrics_note_report(service->metrics, report)
                         : metrics_note_chosen(service->metrics, report);
         if (r == 0 && all)
-                r = metrics_keep_guests(service->metrics, roster_names(service->roster),
-                                        roster_n(service->roster));
+                r = keep_known(service, report);
         if (r < 0)
                 log_say(LOG_LEVEL_WARNING, "metrics: out of memory");
 }
@@ -184,11 +209,45 @@ static bool names_all_guests(const struct service *service, const struct task *t
 /* A scan for which nobody was left. */
 static bool skipped_all(struct service *service, const struct report *report, struct failure *failure)
 {
-        service->skips_all = service->skips_some && report->n_guests == 0;
-        if (service->skips_all)
+        service->is_refused = service->skips_some && report->n_guests == 0;
+        if (service->is_refused)
                 (void)failure_set(failure, 0, "all guests were paused less than %llu s ago (min_gap)",
                                   (unsigned long long)(service->config->min_gap_usec / USEC_PER_SEC));
-        return service->skips_all;
+        return service->is_refused;
+}
+
+/* Names that somebody asked for and that no guest has: the answer says so, and that is all. */
+static bool is_about_nobody(const struct task *task, const struct report *report)
+{
+        for (size_t i = 0; i < report->n_guests; i++)
+                if (report->guests[i].pid > 0)
+                        return false;
+        return task->request.guests.n > 0;
+}
+
+/* Of some guests: without those that were not even found. The guests stay the report's. */
+static struct report found_only(const struct report *report, struct report_guest *guests)
+{
+        struct report found = *report;
+
+        found.guests = guests;
+        found.n_guests = 0;
+        for (size_t i = 0; i < report->n_guests; i++)
+                if (report->guests[i].pid > 0)
+                        guests[found.n_guests++] = report->guests[i];
+        return found;
+}
+
+static void count(struct service *service, const struct task *task, const struct report *report)
+{
+        CLEANUP_FREE struct report_guest *guests = calloc(report->n_guests + 1, sizeof(*guests));
+        const bool all = names_all_guests(service, task, report);
+        struct report found;
+
+        if (!guests)
+                return;
+        found = found_only(report, guests);
+        keep_in_metrics(service, all ? report : &found, all);
 }
 
 static void keep(struct service *service, const struct task *task, const struct report *report,
@@ -196,8 +255,12 @@ static void keep(struct service *service, const struct task *task, const struct 
 {
         complain(report);
         summarise(task, report);
-        keep_in_metrics(service, report, names_all_guests(service, task, report));
-        keep_in_history(service, report);
+        if (is_about_nobody(task, report)) {
+                metrics_note_scan_failed(service->metrics, METRICS_SCAN_RESULT_FAILED);
+        } else {
+                count(service, task, report);
+                keep_in_history(service, report);
+        }
         service_domains_scanned(service, task, report);
         json_object_put(service->last_report);
         service->last_report = json_object_get(json);
@@ -260,12 +323,13 @@ static struct json_object *take_resumed(struct json_object *result)
         return json_object_get(result);
 }
 
-static void resume_left_overs(struct service *service)
+void service_resume_left_overs(struct service *service)
 {
         struct request request;
 
         if (service->is_stopping)
                 return;
+        service->resumed_usec = clock_now_usec();
         request_init(&request, REQUEST_RESUME, REQUEST_BY_SERVICE, service->config);
         service_request(service, &request);
 }
@@ -277,8 +341,11 @@ static void scan_failed(struct service *service, const struct task *task, const 
         log_say(task->is_cancelled ? LOG_LEVEL_NOTICE : LOG_LEVEL_ERROR, "a scan (%s) has no report: %s",
                 request_origin_to_string(task->request.origin), failure->text);
         (void)sd_notifyf(0, "STATUS=Idle; the last scan failed: %s", failure->text);
-        if (task->begun_usec > 0)
-                resume_left_overs(service);
+        if (task->begun_usec == 0)
+                return;
+        if (task->request.mode != SCAN_MODE_LIVE)
+                roster_note_pause(service->roster, &task->request.guests);
+        service_resume_left_overs(service);
 }
 
 static struct json_object *take_result(struct service *service, const struct task *task,
@@ -306,7 +373,7 @@ static void on_ended(void *context, struct task *task, struct json_object *resul
         struct failure reason = *failure;
         struct json_object *value = take_result(service, task, result, &reason);
 
-        if (!value && task->request.kind == REQUEST_SCAN && !service->skips_all)
+        if (!value && task->request.kind == REQUEST_SCAN && !service->is_refused)
                 scan_failed(service, task, &reason);
         else if (!value && task->request.kind != REQUEST_SCAN)
                 log_say(LOG_LEVEL_WARNING, "%s: %s", request_kind_to_string(task->request.kind), reason.text);
@@ -317,7 +384,7 @@ static void on_ended(void *context, struct task *task, struct json_object *resul
         if (task->context)
                 control_reply_send(task->context, json_object_get(value), &reason);
         json_object_put(value);
-        service->skips_all = false;
+        service->is_refused = false;
         service_timers_count_paused(service);
         service_end_if_idle(service);
 }

@@ -46,7 +46,8 @@ struct service {
         size_t n_queries;
         struct json_object *last_report; /* of the last scan that has one, as JSON; may be NULL */
         bool skips_some;                 /* the running scan leaves guests out, for the gap between pauses */
-        bool skips_all;                  /* it turned out that nobody was left */
+        bool is_refused;                 /* the running scan is none, for that gap: no failure */
+        uint64_t resumed_usec;           /* when left-overs were last looked for */
         bool is_stopping;
 };
 
@@ -67,6 +68,9 @@ void service_timers_count_paused(struct service *service);
  * @request: moved
  */
 void service_request(struct service *service, struct request *request);
+
+/* Has what a dead scan left paused resumed, before anything else is done. */
+void service_resume_left_overs(struct service *service);
 
 /* The queue's observer. */
 struct queue_observer service_queue_observer(struct service *service);

@@ -11,6 +11,8 @@
 #include <time.h>
 
 #define PAUSED_USEC (USEC_PER_SEC / 2)
+/* Between two attempts to resume what the dead left paused. */
+#define RESUME_USEC (10 * USEC_PER_SEC)
 /* The kernel may wait so much longer to wake us. */
 #define ACCURACY_USEC (USEC_PER_SEC / 4)
 
@@ -34,7 +36,7 @@ static void arm(sd_event_source *source, uint64_t usec)
 
 static bool has_scheduled_scan(const struct service *service)
 {
-        const struct task *tasks[QUEUE_MAX + 1];
+        const struct task *tasks[QUEUE_MAX + 2];
         size_t n = queue_waiting(service->queue, tasks);
 
         if (queue_running(service->queue))
@@ -90,6 +92,9 @@ void service_timers_count_paused(struct service *service)
         const unsigned int n = count_leases(service);
 
         metrics_set_paused(service->metrics, n);
+        /* Nobody works, and yet some are paused: a scan that died, or somebody's without the service. */
+        if (n > 0 && !queue_running(service->queue) && clock_now_usec() - service->resumed_usec > RESUME_USEC)
+                service_resume_left_overs(service);
         arm(service->paused, n > 0 || queue_running(service->queue) ? PAUSED_USEC : USEC_INFINITY);
 }
 

@@ -42,6 +42,7 @@ struct worker {
         struct wire wire;
         struct failure failure;
         bool has_reported;
+        bool is_cancelled;
         sd_event_source *output;
         sd_event_source *exit;
         sd_event_source *silence;
@@ -170,7 +171,8 @@ static int on_output(sd_event_source *source, int fd, uint32_t revents, void *co
         (void)fd;
         if (revents & EPOLLOUT)
                 (void)flush(worker);
-        (void)sd_event_source_set_time_relative(worker->silence, SILENCE_USEC);
+        if (!worker->is_cancelled)
+                (void)sd_event_source_set_time_relative(worker->silence, SILENCE_USEC);
         if (!take_output(worker))
                 (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
         return 0;
@@ -254,6 +256,7 @@ int worker_start(sd_event *event, char *const arguments[], const struct worker_o
 void worker_cancel(struct worker *worker)
 {
         fail(worker, "it was cancelled");
+        worker->is_cancelled = true;
         send_signal(worker, SIGTERM);
         (void)sd_event_source_set_time_relative(worker->silence, CANCEL_USEC);
         (void)sd_event_source_set_enabled(worker->silence, SD_EVENT_ONESHOT);

@@ -32,7 +32,11 @@ int wire_init(struct wire *wire, int fd, size_t line_max_bytes)
 {
         int flags = fcntl(fd, F_GETFL);
 
-        *wire = (struct wire){.fd = fd, .line_max_bytes = line_max_bytes};
+        *wire = (struct wire){
+                .fd = fd,
+                .line_max_bytes = line_max_bytes,
+                .output_max_bytes = WIRE_OUTPUT_MAX_BYTES,
+        };
         if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
                 int r = -errno;
 
@@ -250,7 +254,7 @@ int wire_queue_bytes(struct wire *wire, const void *bytes, size_t length)
         size_t waiting = wire->output_end - wire->output_start;
         size_t capacity = wire->output_capacity ? wire->output_capacity : OUTPUT_FIRST_BYTES;
 
-        if (length > WIRE_OUTPUT_MAX_BYTES || waiting > WIRE_OUTPUT_MAX_BYTES - length)
+        if (length > wire->output_max_bytes || waiting > wire->output_max_bytes - length)
                 return -ENOBUFS;
         if (wire->output_start > 0) {
                 memmove(wire->output, wire->output + wire->output_start, waiting);

@@ -13,7 +13,7 @@
 #define WIRE_LINE_MAX_BYTES (16U << 20)
 /* Objects and arrays within each other; QMP's replies stay below 10. */
 #define WIRE_DEPTH_MAX 32
-/* What may wait to be sent before the other side counts as hung. */
+/* What may wait to be sent before the other side counts as hung, unless the user of the wire says otherwise. */
 #define WIRE_OUTPUT_MAX_BYTES (1U << 20)
 
 enum wire_result {
@@ -25,6 +25,7 @@ enum wire_result {
 struct wire {
         int fd;
         size_t line_max_bytes;
+        size_t output_max_bytes; /* WIRE_OUTPUT_MAX_BYTES; may be set to another limit */
         char *input;
         size_t input_start;    /* where the line that is next begins */
         size_t input_searched; /* no line end before this */
@@ -82,7 +83,7 @@ int wire_next_before(struct wire *wire, uint64_t deadline_usec, struct json_obje
  * wire_queue() - append an object (and its line end) to what is to be sent
  * @object: borrowed
  *
- * Return: 0; -ENOBUFS when WIRE_OUTPUT_MAX_BYTES are waiting already; -ENOMEM.
+ * Return: 0; -ENOBUFS when too much is waiting already; -ENOMEM.
  */
 int wire_queue(struct wire *wire, struct json_object *object);
 

@@ -108,6 +108,54 @@ class Service(WithGuests):
             d.scan()
         self.assertEqual(len(d.scan(mode="live")["guests"]), 2)
 
+    def test_min_gap_of_two_at_once(self):
+        """It counts when the second one begins, and takes nothing away from what the first one found."""
+        d = self.daemon(schedule={"min_gap": "1h"})
+        with d.control() as control, d.control() as other:
+            control.send("scan", wait=True, guests=["first"])
+            other.send("scan", wait=True, guests=["first"])
+            self.assertEqual(len(control.answer()["guests"]), 1)
+            with self.assertRaisesRegex(Refused, "first was paused less than"):
+                other.answer()
+        self.assertEqual(len(d("query-history")["scans"]), 1)
+        self.assertIsNotNone(d.figure("samepage_guest_ram_bytes", guest="first", uuid="", group=""))
+
+    def test_names_that_nobody_has(self):
+        """They are answered, and leave nothing behind."""
+        d = self.daemon()
+        d.scan()
+        before = d.metrics().count("\n")
+        for n in range(3):
+            report = d.scan(guests=[f"invented-{n}-{m}" for m in range(500)])
+            self.assertEqual({g["error"] for g in report["guests"]}, {"no guest has this name"})
+        self.assertEqual(d.scan(guests=["first", "invented", "first"])["scan"]["complete"], False)
+        self.assertNotIn("invented", d.metrics())
+        self.assertLess(d.metrics().count("\n"), before + 40)
+        self.assertEqual(len(d("query-history")["scans"]), 2)
+        for names in ([""], ["x" * 5000]):
+            with self.assertRaises(Refused):
+                d.scan(guests=names)
+
+    def test_no_longer_pause_than_configured(self):
+        d = self.daemon(scan={"max_pause": "100ms"})
+        with self.assertRaisesRegex(Refused, "longer than the configuration allows"):
+            d.scan(max_pause_seconds=0.2)
+        self.assertEqual(len(d.scan(max_pause_seconds=0.05)["guests"]), 2)
+
+    def test_guest_that_hangs(self):
+        """It has no figures then, but a series that says so, and the gap between its pauses still counts."""
+        d = self.daemon(schedule={"min_gap": "1h"}, scan={"timeout": "1s"})
+        d.scan()
+        os.kill(self.first.pid, signal.SIGSTOP)
+        try:
+            d.scan(mode="live")
+            self.assertIsNone(d.figure("samepage_guest_ram_bytes", guest="first", uuid="", group=""))
+            self.assertRegex(d.metrics(), r'samepage_guest_scan_failed\{guest="[^"]*first[^"]*qmp.sock"[^}]*\} 1')
+        finally:
+            os.kill(self.first.pid, signal.SIGCONT)
+        with self.assertRaisesRegex(Refused, "first was paused"):
+            d.scan(guests=["first"])
+
     def test_progress_and_queue(self):
         d = self.daemon()
         with d.control() as control:
@@ -187,6 +235,19 @@ class Service(WithGuests):
         self.assertFalse(os.path.exists(old))
         with self.assertRaisesRegex(Refused, "no history"):
             d("query-history")
+
+    def test_reload_tries_again_what_failed(self):
+        d = self.daemon()
+        port = daemon.free_port()
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", port))
+            taken.listen()
+            d.configure(metrics={"address": f"127.0.0.1:{port}"})
+            d.reload()
+            self.assertIn("another program listens there", d.log())
+        d.port = port
+        d.reload()
+        self.assertIn("samepage_build_info", d.metrics())
 
     def test_check_config(self):
         d = Daemon(self.sockets, start=False)
@@ -343,6 +404,30 @@ class Robust(WithGuests):
         self.wait_running(d, 1)
         self.assertEqual(len(d.scan()["guests"]), 2)
         self.assertEqual(d.figure("samepage_scans_total", result="failed"), 1)
+
+    def test_resuming_goes_first(self):
+        """However many wait, and nobody can call it off."""
+        d = self.daemon()
+        control = d.control()
+        self.addCleanup(control.close)
+        control("scan")
+        self.wait_paused(d)
+        for _ in range(70):
+            try:
+                control("scan", mode="live")
+            except Refused as e:
+                self.assertIn("waiting already", str(e))
+                break
+        else:
+            self.fail("there is no end to the queue")
+        for pid in harness.children(d.process.pid):
+            os.kill(pid, signal.SIGSTOP)
+        # Scan and guard die, so that only the service is left.
+        victims = [p for pid in harness.children(d.process.pid) for p in [pid, *harness.children(pid)]]
+        for pid in victims:
+            os.kill(pid, signal.SIGKILL)
+        self.wait_running(d, 2)
+        self.assertNotIn("is left out", d.log())
 
     def test_clients_that_vanish(self):
         d = self.daemon()

@@ -298,6 +298,61 @@ static void test_events(void)
         fixture_deinit(&fixture);
 }
 
+/* Lines that wait in the buffer are not forgotten when an event goes out in between. */
+static void test_events_between_lines(void)
+{
+        struct fixture fixture;
+        size_t n = 0;
+        int fd = -1;
+
+        fixture_init(&fixture);
+        fd = connect_client(&fixture);
+        (void)receive(&fixture, fd, NULL);
+        for (int i = 0; i < 40; i++)
+                send_text(fd, "{\"execute\":\"echo\"}\n");
+        for (int i = 0; i < 100; i++) {
+                (void)sd_event_run(fixture.event, 0);
+                control_broadcast(fixture.control, "TICK", NULL);
+        }
+        for (int i = 0; i < 20; i++)
+                for (const char *c = receive(&fixture, fd, NULL); (c = strstr(c, "return")); c++)
+                        n++;
+        CU_ASSERT_EQUAL(n, 40);
+        (void)close(fd);
+        fixture_deinit(&fixture);
+}
+
+/* An answer of some MiB is sent; one that is too long for anybody is an error, and the client goes on. */
+static void test_long_answers(void)
+{
+        const size_t sizes[] = {4 << 20, 40 << 20};
+        struct fixture fixture;
+        int fd = -1;
+
+        fixture_init(&fixture);
+        fd = connect_client(&fixture);
+        (void)receive(&fixture, fd, NULL);
+        for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+                char *text = calloc(1, sizes[i] + 1);
+                size_t got = 0;
+
+                memset(text, 'x', sizes[i]);
+                (void)ask(&fixture, fd, "{\"execute\":\"later\"}\n");
+                control_reply_send(fixture.kept, json_object_new_string(text), NULL);
+                for (int turns = 0; turns < 2000; turns++) {
+                        const char *part = receive(&fixture, fd, NULL);
+
+                        got += strlen(part);
+                        CU_ASSERT_EQUAL(strstr(part, "too long") != NULL, i == 1 && turns == 0);
+                }
+                CU_ASSERT_EQUAL(got > sizes[0], i == 0);
+                free(text);
+        }
+        CU_ASSERT_STRING_EQUAL(ask(&fixture, fd, "{\"execute\":\"echo\"}\n"), "{\"return\":{}}\n");
+        (void)close(fd);
+        fixture_deinit(&fixture);
+}
+
 static void test_the_socket(void)
 {
         struct fixture fixture;
@@ -338,6 +393,8 @@ static const struct unit_test tests[] = {
         {"10 MB without a line end", test_line_without_end},
         {"1000 connections", test_thousand_connections},
         {"events", test_events},
+        {"events between lines", test_events_between_lines},
+        {"long answers", test_long_answers},
         {"the socket", test_the_socket},
 };
 

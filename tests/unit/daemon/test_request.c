@@ -125,6 +125,8 @@ static void test_names(void)
         request_init(&request, REQUEST_SCAN, REQUEST_BY_CONTROL, config);
         CU_ASSERT_EQUAL(request_add_guest(&request, "--json"), 0);
         CU_ASSERT_EQUAL(request_add_guest(&request, "two words; rm"), 0);
+        CU_ASSERT_EQUAL(request_add_guest(&request, "--json"), 0);
+        CU_ASSERT_EQUAL(request.guests.n, 2);
         words = arguments_of(&request, config, &skip);
         CU_ASSERT_TRUE(has(words, "--guest=--json"));
         CU_ASSERT_TRUE(has(words, "--guest=two words; rm"));
@@ -178,11 +180,17 @@ static int read_text(const char *text, struct request *request)
 static void test_read(void)
 {
         static const char *const wrong[] = {
-                "{\"guests\":\"a\"}",         "{\"guests\":[null]}",
-                "{\"mode\":\"x\"}",           "{\"mode\":1}",
-                "{\"max_pause_seconds\":0}",  "{\"max_pause_seconds\":-1}",
-                "{\"max_pause_seconds\":61}", "{\"max_pause_seconds\":null}",
-                "{\"together\":\"yes\"}",     "{\"other\":1}",
+                "{\"guests\":\"a\"}",
+                "{\"guests\":[null]}",
+                "{\"mode\":\"x\"}",
+                "{\"mode\":1}",
+                "{\"max_pause_seconds\":0}",
+                "{\"max_pause_seconds\":-1}",
+                "{\"max_pause_seconds\":0.51}",
+                "{\"max_pause_seconds\":null}",
+                "{\"guests\":[\"\"]}",
+                "{\"together\":\"yes\"}",
+                "{\"other\":1}",
         };
         struct config *config = make_config();
         struct request request;

@@ -76,6 +76,7 @@ static void note(const struct fixture *fixture, const char *first, pid_t first_p
 
 static void test_guests_of_reports(void)
 {
+        const pid_t process = start_process();
         struct fixture fixture;
 
         set_up(&fixture);
@@ -85,6 +86,12 @@ static void test_guests_of_reports(void)
         note(&fixture, "c", 0, 0, NULL, 0, false);
         note(&fixture, "a", getpid(), 1, NULL, 0, false);
         CU_ASSERT_EQUAL(roster_n(fixture.roster), 2);
+        /* One that is not named but lives was not reached this time. */
+        note(&fixture, "b", getpid(), 1, NULL, 0, true);
+        CU_ASSERT_EQUAL(roster_n(fixture.roster), 2);
+        /* One that ended, of which the loop has not heard yet, is gone. */
+        note(&fixture, "a", process, 1, "b", getpid(), true);
+        end_process(process);
         note(&fixture, "b", getpid(), 1, NULL, 0, true);
         CU_ASSERT_EQUAL_FATAL(roster_n(fixture.roster), 1);
         CU_ASSERT_STRING_EQUAL(roster_names(fixture.roster)[0], "b");
@@ -103,6 +110,24 @@ static size_t n_paused_since(const struct fixture *fixture, uint64_t gap_usec)
                 free(list.words[i]);
         free(list.words);
         return n;
+}
+
+static void test_pauses_without_a_report(void)
+{
+        char name[] = "b";
+        char *names[] = {name};
+        const struct settings_list some = {names, 1};
+        const struct settings_list none = {0};
+        struct fixture fixture;
+
+        set_up(&fixture);
+        note(&fixture, "a", getpid(), 0, "b", getpid(), true);
+        CU_ASSERT_EQUAL(n_paused_since(&fixture, HOUR), 0);
+        roster_note_pause(fixture.roster, &some);
+        CU_ASSERT_EQUAL(n_paused_since(&fixture, HOUR), 1);
+        roster_note_pause(fixture.roster, &none);
+        CU_ASSERT_EQUAL(n_paused_since(&fixture, HOUR), 2);
+        tear_down(&fixture);
 }
 
 static void test_pauses(void)
@@ -145,6 +170,7 @@ static void test_process_that_ends(void)
 static const struct unit_test tests[] = {
         {"guests of reports", test_guests_of_reports},
         {"pauses", test_pauses},
+        {"pauses without a report", test_pauses_without_a_report},
         {"a process that ends", test_process_that_ends},
 };
 
