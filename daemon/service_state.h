@@ -4,7 +4,8 @@
  *
  *      service.c            start, signals, the configuration, the end
  *      service_timers.c     the schedule, and guests that are paused
- *      service_requests.c   what is to be done, and what is done with its result
+ *      service_requests.c   what is to be done, from its beginning to its end
+ *      service_results.c    what is done with what comes of it
  *      service_commands.c   the commands of the control socket
  *      service_domains.c    requests of libvirt's domains, and their results
  *      service_history.c    questions to the history
@@ -84,6 +85,17 @@ void service_guest_gone(void *context, const char *name);
  * Return: 0, or -EAGAIN with a sentence.
  */
 int service_check_gap(const struct service *service, const struct request *request, struct failure *failure);
+
+/* service_results.c */
+
+/**
+ * service_take_result() - take over what came of a request
+ * @result: JSON of the process that did it; NULL when there is none, @failure then says why already
+ *
+ * Return: the result for whoever asked; the caller owns it. NULL with a sentence.
+ */
+struct json_object *service_take_result(struct service *service, const struct task *task,
+                                        struct json_object *result, struct failure *failure);
 
 /* service_domains.c */
 
