@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fileio.h"
+#include "base/text.h"
 #include "scanner/pool.h"
 
 #include <errno.h>
@@ -158,13 +159,45 @@ static void refuse_names_given_twice(struct inventory *inventory)
         }
 }
 
-static bool is_named(const struct settings *settings, const char *name)
+/* A name as it is, and as reports print it: who read it there may use it so. */
+struct name {
+        const char *raw;
+        char *printable;
+};
+
+static struct name make_name(const char *raw)
 {
-        if (patterns_match(&settings->exclude, name) ||
-            (settings->include.n > 0 && !patterns_match(&settings->include, name)))
+        struct name name = {.raw = raw, .printable = strdup(raw)};
+
+        if (name.printable)
+                text_make_printable(name.printable);
+        return name;
+}
+
+static void name_deinit(struct name *name)
+{
+        free(name->printable);
+}
+
+static bool is_called(const struct name *name, const char *wanted)
+{
+        return strcmp(name->raw, wanted) == 0 || (name->printable && strcmp(name->printable, wanted) == 0);
+}
+
+static bool fits(const struct name *name, const struct patterns *patterns)
+{
+        return patterns_match(patterns, name->raw) ||
+               (name->printable && patterns_match(patterns, name->printable));
+}
+
+static bool is_named(const struct settings *settings, const char *raw)
+{
+        CLEANUP(name_deinit) struct name name = make_name(raw);
+
+        if (fits(&name, &settings->exclude) || (settings->include.n > 0 && !fits(&name, &settings->include)))
                 return false;
         for (size_t i = 0; i < settings->guests.n; i++)
-                if (strcmp(settings->guests.words[i], name) == 0)
+                if (is_called(&name, settings->guests.words[i]))
                         return true;
         return settings->guests.n == 0;
 }
@@ -196,6 +229,13 @@ static void drop_unwanted(const struct settings *settings, struct inventory *inv
         inventory->n_guests = n;
 }
 
+static bool has_name(const struct inventory_guest *guest, const char *wanted)
+{
+        CLEANUP(name_deinit) struct name name = make_name(guest->name);
+
+        return is_called(&name, wanted);
+}
+
 static int add_missing(const struct settings *settings, struct inventory *inventory)
 {
         const size_t n_found = inventory->n_guests;
@@ -204,7 +244,7 @@ static int add_missing(const struct settings *settings, struct inventory *invent
                 struct inventory_guest *missing = &inventory->guests[inventory->n_guests];
                 size_t g = 0;
 
-                while (g < n_found && strcmp(inventory->guests[g].name, settings->guests.words[i]) != 0)
+                while (g < n_found && !has_name(&inventory->guests[g], settings->guests.words[i]))
                         g++;
                 if (g < n_found)
                         continue;

@@ -502,6 +502,11 @@ class Robust(WithGuests):
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertNotIn("\x1b", done.stdout + done.stderr)
         self.assertEqual(len(d("query-history", guest=name)["scans"]), 3)
+        self.assertIsNone(d.scan(guests=[name])["guests"][0]["error"])
+        d.configure(schedule={"min_gap": "1h"})
+        d.reload()
+        with self.assertRaisesRegex(Refused, "all guests"):
+            d.scan()
         escaped = name.replace("\\", "\\\\").replace('"', '\\"')
         self.assertIn(f'samepage_guest_ram_bytes{{guest="{escaped}",uuid="",group=""}} {guest["ram_bytes"]}', d.metrics())
 
