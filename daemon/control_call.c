@@ -12,6 +12,8 @@
 #include <sys/time.h>
 #include <sys/un.h>
 
+#define ENDED "samepaged ended, or closed the connection"
+
 struct control_call {
         struct wire wire;
         int64_t last_id;
@@ -42,7 +44,7 @@ static int next(struct control_call *call, uint64_t deadline_usec, struct json_o
         int r = wire_next_before(&call->wire, deadline_usec, ret, failure);
 
         if (r == WIRE_E_END)
-                return failure_set(failure, -ECONNRESET, "samepaged ended, or closed the connection");
+                return failure_set(failure, -ECONNRESET, ENDED);
         if (r == -ETIMEDOUT)
                 return failure_set(failure, r, "samepaged does not answer");
         return r;
@@ -113,12 +115,14 @@ static int send_command(struct control_call *call, const char *command, struct j
                         uint64_t deadline_usec, struct failure *failure)
 {
         CLEANUP_JSON struct json_object *line = json_object_new_object();
+        int r = 0;
 
         (void)json_object_object_add(line, "execute", json_object_new_string(command));
         if (arguments)
                 (void)json_object_object_add(line, "arguments", arguments);
         (void)json_object_object_add(line, "id", json_object_new_int64(++call->last_id));
-        return wire_send_before(&call->wire, line, deadline_usec, failure);
+        r = wire_send_before(&call->wire, line, deadline_usec, failure);
+        return r == -EPIPE || r == -ECONNRESET ? failure_set(failure, -ECONNRESET, ENDED) : r;
 }
 
 /* Whether this answers the last command; events and other answers do not. */

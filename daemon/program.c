@@ -4,6 +4,7 @@
 #include "conf/settings.h"
 #include "daemon/command.h"
 #include "daemon/command_line.h"
+#include "daemon/events.h"
 #include "daemon/print.h"
 #include "version.h"
 
@@ -60,6 +61,8 @@ static enum exit_code run(int argc, char **argv, struct settings *settings)
                 return command->run(settings);
         default:
                 (void)fprintf(stderr, "samepage: %s\n", failure.text);
+                if (settings->events) /* given before what is wrong */
+                        events_print_failure(failure.text);
                 return EXIT_CODE_USAGE;
         }
 }
