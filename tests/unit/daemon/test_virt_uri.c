@@ -18,7 +18,7 @@ static void test_named(void)
 static void test_auto(void)
 {
         char root[] = "/tmp/samepage-virt-XXXXXX";
-        char run[64] = "";
+        char run[40] = "";
         char folder[64] = "";
         struct sockaddr_un address = {.sun_family = AF_UNIX};
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
