@@ -91,7 +91,7 @@ class Container:
             return f.read()[-2000:]
 
     def command(self, *words):
-        return ["nsenter", "-t", str(self.pid), "-m", "-u", "-i", "-n", "-p", *words]
+        return ["nsenter", "-t", str(self.pid), "-m", "-u", "-i", "-n", "-p", "-r", *words]
 
     def run(self, *words, check=True, **popen):
         """Runs a command inside."""

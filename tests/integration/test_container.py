@@ -125,7 +125,7 @@ class Service(unittest.TestCase):
         self.container.run("systemctl", "daemon-reload")
         self.container.run("systemctl", "restart", "samepaged")
         before = self.property("MainPID")
-        self.container.run("kill", "-STOP", before)
+        self.container.run("systemctl", "kill", "-s", "STOP", "samepaged")
         self.container.wait_for(lambda: self.property("MainPID") not in ("0", before) and self.property("ActiveState") == "active", 30)
         os.unlink(self.container.path("/run/systemd/system/samepaged.service.d/watchdog.conf"))
         self.container.run("systemctl", "daemon-reload")

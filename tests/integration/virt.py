@@ -104,7 +104,7 @@ class Libvirt:
         self.wait()
 
     def inside(self, *command):
-        return ["nsenter", "-t", str(self.holder.pid), "-m", *command]
+        return ["nsenter", "-t", str(self.holder.pid), "-m", "-r", *command]  # -r: in a chroot it is another one
 
     def root(self, path):
         """A path as seen inside, for this process."""
