@@ -254,9 +254,12 @@ static void parse_ksm(struct json_object *json, struct ksm *ksm)
 static void add_to_guest(const struct report *report, struct report_reason *reason, const char *name,
                          int64_t bytes)
 {
+        /* Of two guests of one name the second one was not scanned. */
         for (size_t i = 0; name && i < report->n_guests; i++)
-                if (strcmp(report->guests[i].name, name) == 0)
+                if (report->guests[i].scanned && strcmp(report->guests[i].name, name) == 0) {
                         reason->by_guest[i] = bytes;
+                        return;
+                }
 }
 
 static int parse_reason(struct json_object *json, struct report *report)

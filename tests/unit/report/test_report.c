@@ -77,8 +77,9 @@ static struct report *make_report(void)
                 .n_reasons = 1,
         };
         report->guests[0] = make_guest("web \"1\"");
+        /* Of the same name: it is left out, and has no part in the gap. */
         report->guests[1] = (struct report_guest){
-                .name = strdup("lost"), .via = REPORT_VIA_QMP, .pause_seconds = -1, .error = {"gone"}};
+                .name = strdup("web \"1\""), .via = REPORT_VIA_QMP, .pause_seconds = -1, .error = {"gone"}};
         report->reasons[0].by_guest = calloc(3, sizeof(int64_t));
         report->reasons[0].by_guest[0] = 99;
         return report;
