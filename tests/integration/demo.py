@@ -31,7 +31,7 @@ def show(*arguments):
 
 def main():
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    lock = harness.wait_for_the_host()
+    harness.wait_for_the_host()
     with contextlib.ExitStack() as stack:
         print("Booting two guests: web1 with private RAM, web2 with shared RAM (memfd)", flush=True)
         web1 = guests.Guest("web1", mib=208, workload={"equal": 24, "copies": 2, "unique": 16, "zero": 8, "seed": 1})
@@ -44,7 +44,6 @@ def main():
         print(f"\nBoth guests run: {', '.join(g.name + ' ' + g.status() for g in (web1, web2))}")
         if code == 0 and (web1.status(), web2.status()) != ("running", "running"):
             code = 1
-    del lock
     return code
 
 

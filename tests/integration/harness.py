@@ -154,21 +154,25 @@ def _cases(suite):
 
 
 def wait_for_the_host():
-    """Test runs of other checkouts on this host would see our KSM merging and huge pages: one at a time. Held until the process ends."""
+    """Test runs of other checkouts on this host would see our KSM merging and huge pages: one at a time.
+
+    Held until everything is put back: the next run would take a setting of ours for the host's.
+    """
     try:
         lock = open(os.path.join(ksm.DIR, "run"))
     except OSError:
-        return None
+        return
+    guests.at_end(lock.close)
     deadline = time.monotonic() + HOST_SECONDS
     said = False
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return lock
+            return
         except BlockingIOError:
             if time.monotonic() > deadline:
                 print(f"     another test run held this host for {HOST_SECONDS} s: going on beside it")
-                return lock
+                return
             if not said:
                 print("     waiting for another test run on this host", flush=True)
                 said = True
@@ -182,7 +186,7 @@ def main():
         print(f"skip {name}: {reason}\n# {name}: 0 passed, 0 failed, 1 skipped")
         sys.exit(77)
 
-    lock = wait_for_the_host()
+    wait_for_the_host()
     guests.quiet_khugepaged()
     suite = unittest.defaultTestLoader.loadTestsFromModule(sys.modules["__main__"])
     words = sys.argv[1:]
@@ -191,7 +195,6 @@ def main():
     result = _Result()
     suite.run(result)
     skipped = len(result.skipped)
-    del lock
     print(f"# {name}: {result.passed} passed, {result.failed} failed, {skipped} skipped", flush=True)
     if result.failed:
         sys.exit(1)
