@@ -80,6 +80,25 @@ int fileio_read_int64(int dir_fd, const char *name, int64_t *ret_value)
         return 0;
 }
 
+int fileio_read_up_to(int fd, void *buffer, size_t capacity, size_t *ret_length)
+{
+        size_t length = 0;
+
+        while (length < capacity) {
+                ssize_t got = read(fd, (char *)buffer + length, capacity - length);
+
+                if (got < 0 && errno == EINTR)
+                        continue;
+                if (got < 0)
+                        return -errno;
+                if (got == 0)
+                        break;
+                length += (size_t)got;
+        }
+        *ret_length = length;
+        return 0;
+}
+
 int fileio_pread_full(int fd, void *buffer, size_t length, uint64_t offset)
 {
         char *position = buffer;

@@ -29,6 +29,15 @@ int fileio_read_text(int dir_fd, const char *name, char **ret_text);
 int fileio_read_int64(int dir_fd, const char *name, int64_t *ret_value);
 
 /**
+ * fileio_read_up_to() - read from a descriptor to its end, or until @capacity bytes are there
+ *
+ * Never follows the length that a file claims: it may change meanwhile.
+ *
+ * Return: 0 or a negative errno.
+ */
+int fileio_read_up_to(int fd, void *buffer, size_t capacity, size_t *ret_length);
+
+/**
  * fileio_pread_full() - read exactly @length bytes at @offset
  *
  * Return: 0; -ENODATA when the file ends before; another negative errno.

@@ -2,6 +2,7 @@
 #include "conf/config_file.h"
 
 #include "base/cleanup.h"
+#include "base/fileio.h"
 #include "conf/config.h"
 
 #include <dirent.h>
@@ -12,26 +13,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* Never follows the length that the file claims: it may grow meanwhile. */
-static int read_all(int fd, char *text, size_t capacity, size_t *ret_length)
-{
-        size_t length = 0;
-
-        while (length < capacity) {
-                ssize_t got = read(fd, text + length, capacity - length);
-
-                if (got < 0 && errno == EINTR)
-                        continue;
-                if (got < 0)
-                        return -errno;
-                if (got == 0)
-                        break;
-                length += (size_t)got;
-        }
-        *ret_length = length;
-        return 0;
-}
 
 int config_file_read(int dir_fd, const char *name, char **ret_text, size_t *ret_length,
                      struct failure *failure)
@@ -54,7 +35,7 @@ int config_file_read(int dir_fd, const char *name, char **ret_text, size_t *ret_
         text = malloc(CONFIG_FILE_MAX_BYTES + 2);
         if (!text)
                 return failure_set(failure, -ENOMEM, "out of memory");
-        r = read_all(fd, text, CONFIG_FILE_MAX_BYTES + 1, &length);
+        r = fileio_read_up_to(fd, text, CONFIG_FILE_MAX_BYTES + 1, &length);
         if (r < 0)
                 return failure_errno(failure, r, "cannot be read");
         if (length > CONFIG_FILE_MAX_BYTES)

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "qmp/bridge_proto.h"
 #include "qmp/json.h"
+#include "qmp/passing.h"
 #include "qmp/survive.h"
 #include "qmp/virt_load.h"
 
@@ -146,28 +147,6 @@ void bridge_free(struct bridge *bridge)
 
 /* Connections */
 
-static int send_request(const struct bridge *bridge, const struct bridge_request *request, int fd)
-{
-        union {
-                struct cmsghdr header;
-                char bytes[CMSG_SPACE(sizeof(int))];
-        } control = {0};
-        struct iovec vector = {.iov_base = (void *)request, .iov_len = sizeof(*request)};
-        struct msghdr message = {.msg_iov = &vector,
-                                 .msg_iovlen = 1,
-                                 .msg_control = &control,
-                                 .msg_controllen = sizeof(control)};
-
-        control.header.cmsg_level = SOL_SOCKET;
-        control.header.cmsg_type = SCM_RIGHTS;
-        control.header.cmsg_len = CMSG_LEN(sizeof(fd));
-        memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-        while (sendmsg(bridge->control_fd, &message, MSG_NOSIGNAL) < 0)
-                if (errno != EINTR)
-                        return -errno;
-        return 0;
-}
-
 int bridge_connect(const struct bridge *bridge, const char *uuid, uint64_t timeout_usec,
                    struct qmp_client **ret_client, struct failure *failure)
 {
@@ -184,7 +163,7 @@ int bridge_connect(const struct bridge *bridge, const char *uuid, uint64_t timeo
                 return failure_errno(failure, -errno, "cannot make a socket to libvirt's process");
         ours = pair[0];
         theirs = pair[1];
-        r = send_request(bridge, &request, theirs);
+        r = passing_send(bridge->control_fd, &request, sizeof(request), theirs, 0);
         if (r < 0)
                 return failure_errno(failure, r, "the process for libvirt has ended");
         close_fd(&theirs);

@@ -9,6 +9,7 @@
 #include "qmp/bridge_link.h"
 #include "qmp/bridge_peer.h"
 #include "qmp/bridge_proto.h"
+#include "qmp/passing.h"
 #include "qmp/virt_load.h"
 
 #include <errno.h>
@@ -134,42 +135,16 @@ static void take_request(struct loop *loop, const struct bridge_request *request
         free(served);
 }
 
-/* The descriptor that came with a message, or -1. */
-static int take_descriptor(struct msghdr *message)
-{
-        struct cmsghdr *header = CMSG_FIRSTHDR(message);
-        int fd = -1;
-
-        if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-            header->cmsg_len == CMSG_LEN(sizeof(fd)))
-                memcpy(&fd, CMSG_DATA(header), sizeof(fd));
-        return fd;
-}
-
 /* Returns false when the scan is gone. */
 static bool receive_request(struct loop *loop, int control_fd)
 {
         struct bridge_request request = {0};
-        union {
-                struct cmsghdr header;
-                char bytes[CMSG_SPACE(sizeof(int))];
-        } control;
-        struct iovec vector = {.iov_base = &request, .iov_len = sizeof(request)};
-        struct msghdr message = {.msg_iov = &vector,
-                                 .msg_iovlen = 1,
-                                 .msg_control = &control,
-                                 .msg_controllen = sizeof(control)};
-        ssize_t got = recvmsg(control_fd, &message, MSG_CMSG_CLOEXEC);
-        int fd = -1;
+        CLEANUP_CLOSE int fd = -1;
+        ssize_t got = passing_receive(control_fd, &request, sizeof(request), 0, &fd);
 
-        if (got < 0)
-                return errno == EINTR;
-        fd = take_descriptor(&message);
         if (got == (ssize_t)sizeof(request) && fd >= 0)
-                take_request(loop, &request, fd);
-        else if (fd >= 0)
-                (void)close(fd);
-        return got != 0;
+                take_request(loop, &request, TAKE_FD(fd));
+        return got < 0 ? got == -EINTR : got != 0;
 }
 
 static void wait_for_peers(struct loop *loop)

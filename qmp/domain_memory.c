@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "qmp/blocks.h"
+#include "qmp/json.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -73,16 +74,6 @@ static int get_string(struct json_object *object, const char *key, char **ret_te
         return *ret_text ? 0 : -ENOMEM;
 }
 
-static int get_number(struct json_object *object, const char *key, int64_t max, int64_t *ret_number)
-{
-        struct json_object *value = NULL;
-
-        if (!json_object_object_get_ex(object, key, &value) || !json_object_is_type(value, json_type_int))
-                return -EBADMSG;
-        *ret_number = json_object_get_int64(value);
-        return *ret_number < 0 || *ret_number > max ? -EBADMSG : 0;
-}
-
 static int block_from_json(struct json_object *object, struct memory_block *block)
 {
         int64_t size = 0;
@@ -93,11 +84,11 @@ static int block_from_json(struct json_object *object, struct memory_block *bloc
         if (r == 0)
                 r = get_string(object, "path", &block->path);
         if (r == 0)
-                r = get_number(object, "size", INT64_MAX, &size);
+                r = json_get_number(object, "size", INT64_MAX, &size);
         if (r == 0)
-                r = get_number(object, "kind", MEMORY_KIND_COUNT_ - 1, &kind);
+                r = json_get_number(object, "kind", MEMORY_KIND_COUNT_ - 1, &kind);
         if (r == 0)
-                r = get_number(object, "sharing", MEMORY_SHARING_COUNT_ - 1, &sharing);
+                r = json_get_number(object, "sharing", MEMORY_SHARING_COUNT_ - 1, &sharing);
         if (r == 0 && !block->id)
                 r = -EBADMSG;
         block->size_bytes = (uint64_t)size;
@@ -142,7 +133,7 @@ int domain_memory_from_json(struct json_object *object, struct domain_memory *re
                 r = json_object_object_get_ex(object, "blocks", &value) ? blocks_from_json(value, &memory)
                                                                         : -EBADMSG;
         if (r == 0)
-                r = get_number(object, "cells", (int64_t)memory.n_blocks, &n_cells);
+                r = json_get_number(object, "cells", (int64_t)memory.n_blocks, &n_cells);
         if (r == 0 && !memory.name)
                 r = -EBADMSG;
         if (r < 0)

@@ -2,6 +2,7 @@
 #include "qmp/domain_process.h"
 
 #include "base/cleanup.h"
+#include "base/fileio.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -25,26 +26,16 @@ static void cleanup_closedir(DIR **folder)
 }
 
 /* Reads up to @size - 1 bytes, and puts a NUL behind them. */
-static ssize_t read_up_to(const char *path, char *buffer, size_t size)
+static ssize_t read_file(const char *path, char *buffer, size_t size)
 {
         CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-        size_t total = 0;
+        size_t length = 0;
+        int r = fd < 0 ? -errno : fileio_read_up_to(fd, buffer, size - 1, &length);
 
-        if (fd < 0)
-                return -errno;
-        while (total < size - 1) {
-                ssize_t got = read(fd, buffer + total, size - 1 - total);
-
-                if (got < 0 && errno == EINTR)
-                        continue;
-                if (got < 0)
-                        return -errno;
-                if (got == 0)
-                        break;
-                total += (size_t)got;
-        }
-        buffer[total] = '\0';
-        return (ssize_t)total;
+        if (r < 0)
+                return r;
+        buffer[length] = '\0';
+        return (ssize_t)length;
 }
 
 bool domain_process_has_uuid(pid_t pid, const char *uuid)
@@ -55,7 +46,7 @@ bool domain_process_has_uuid(pid_t pid, const char *uuid)
         bool is_next = false;
 
         (void)snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
-        length = words ? read_up_to(path, words, COMMAND_LINE_MAX_BYTES) : -ENOMEM;
+        length = words ? read_file(path, words, COMMAND_LINE_MAX_BYTES) : -ENOMEM;
         for (ssize_t at = 0; at < length; at += (ssize_t)strlen(words + at) + 1) {
                 if (is_next && strcasecmp(words + at, uuid) == 0)
                         return true;
@@ -78,7 +69,7 @@ static pid_t read_pid_file(const char *run_dir, const char *name)
                 path = NULL;
                 return 0;
         }
-        if (read_up_to(path, text, sizeof(text)) <= 0)
+        if (read_file(path, text, sizeof(text)) <= 0)
                 return 0;
         pid = strtol(text, &end, 10);
         return (*end == '\0' || *end == '\n') && pid > 0 && pid <= INT32_MAX ? (pid_t)pid : 0;

@@ -27,6 +27,7 @@
 #include "base/cleanup.h"
 #include "qmp/lease.h"
 #include "qmp/leasefile.h"
+#include "qmp/passing.h"
 #include "qmp/pause.h"
 #include "qmp/stale.h"
 
@@ -421,34 +422,14 @@ static void take_request(struct loop *loop, const struct guard_request *request,
                 (void)close(fd);
 }
 
-/* The descriptor that came with a message, or -1. */
-static int take_descriptor(struct msghdr *message)
-{
-        struct cmsghdr *header = CMSG_FIRSTHDR(message);
-        int fd = -1;
-
-        if (header && header->cmsg_level == SOL_SOCKET && header->cmsg_type == SCM_RIGHTS &&
-            header->cmsg_len == CMSG_LEN(sizeof(fd)))
-                memcpy(&fd, CMSG_DATA(header), sizeof(fd));
-        return fd;
-}
-
 /* Returns false when nothing (more) has come. */
 static bool receive_request(struct loop *loop)
 {
         static struct guard_request request;
-        union {
-                struct cmsghdr header;
-                char bytes[CMSG_SPACE(sizeof(int))];
-        } control;
-        struct iovec vector = {.iov_base = &request, .iov_len = sizeof(request)};
-        struct msghdr message = {.msg_iov = &vector,
-                                 .msg_iovlen = 1,
-                                 .msg_control = &control,
-                                 .msg_controllen = sizeof(control)};
-        ssize_t got = recvmsg(loop->control_fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        CLEANUP_CLOSE int fd = -1;
+        ssize_t got = passing_receive(loop->control_fd, &request, sizeof(request), MSG_DONTWAIT, &fd);
 
-        if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+        if (got == -EAGAIN || got == -EINTR)
                 return false;
         if (got != (ssize_t)sizeof(request)) {
                 lose_scan(loop);
@@ -456,7 +437,7 @@ static bool receive_request(struct loop *loop)
         }
         request.guest[sizeof(request.guest) - 1] = '\0';
         request.socket_path[sizeof(request.socket_path) - 1] = '\0';
-        take_request(loop, &request, take_descriptor(&message));
+        take_request(loop, &request, TAKE_FD(fd));
         return loop->control_fd >= 0;
 }
 

@@ -4,7 +4,9 @@
 
 #include "base/cleanup.h"
 
+#include <errno.h>
 #include <json-c/json.h>
+#include <stdint.h>
 
 /* The value of @key in @object (borrowed), if @object is an object and has it, of this type. */
 static inline struct json_object *json_get(struct json_object *object, const char *key, enum json_type type)
@@ -23,6 +25,24 @@ static inline const char *json_get_text(struct json_object *object, const char *
         struct json_object *value = json_get(object, key, json_type_string);
 
         return value ? json_object_get_string(value) : NULL;
+}
+
+/**
+ * json_get_number() - a whole number that has to be there
+ * @most: it is from 0 to this
+ *
+ * Return: 0 or -EBADMSG.
+ */
+static inline int json_get_number(struct json_object *object, const char *key, int64_t most,
+                                  int64_t *ret_number)
+{
+        struct json_object *value = json_get(object, key, json_type_int);
+        const int64_t number = value ? json_object_get_int64(value) : -1;
+
+        if (number < 0 || number > most)
+                return -EBADMSG;
+        *ret_number = number;
+        return 0;
 }
 
 static inline void json_cleanup(struct json_object **object)

@@ -33,6 +33,7 @@
 #include "base/cleanup.h"
 #include "qmp/guard_proto.h"
 #include "qmp/leasefile.h"
+#include "qmp/passing.h"
 #include "qmp/pause.h"
 
 #include <assert.h>
@@ -285,28 +286,9 @@ static int receive_answers(struct guard *guard)
 /* Sends a message with an optional descriptor; -EAGAIN when the guard's queue is full. */
 static int send_request(const struct guard *guard, const struct guard_request *request, int fd)
 {
-        union {
-                struct cmsghdr header;
-                char bytes[CMSG_SPACE(sizeof(int))];
-        } control = {0};
-        struct iovec vector = {.iov_base = (void *)request, .iov_len = sizeof(*request)};
-        struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
+        int r = passing_send(guard->control_fd, request, sizeof(*request), fd, MSG_DONTWAIT);
 
-        if (fd >= 0) {
-                message.msg_control = &control;
-                message.msg_controllen = sizeof(control);
-                control.header.cmsg_level = SOL_SOCKET;
-                control.header.cmsg_type = SCM_RIGHTS;
-                control.header.cmsg_len = CMSG_LEN(sizeof(fd));
-                memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
-        }
-        while (sendmsg(guard->control_fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT) < 0) {
-                if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == ETOOMANYREFS)
-                        return -EAGAIN;
-                if (errno != EINTR)
-                        return -errno;
-        }
-        return 0;
+        return r == -ENOBUFS || r == -ETOOMANYREFS ? -EAGAIN : r;
 }
 
 /* Waits for something from the guard; 0 also when nothing came for a while. */

@@ -151,16 +151,6 @@ static int get_text(struct json_object *object, const char *key, char **ret_text
         return *ret_text ? 0 : -ENOMEM;
 }
 
-static int get_number(struct json_object *object, const char *key, int64_t max, int64_t *ret_number)
-{
-        struct json_object *value = NULL;
-
-        if (!json_object_object_get_ex(object, key, &value) || !json_object_is_type(value, json_type_int))
-                return -EBADMSG;
-        *ret_number = json_object_get_int64(value);
-        return *ret_number < 0 || *ret_number > max ? -EBADMSG : 0;
-}
-
 static int get_process(struct json_object *object, const char *key, struct process *ret_process)
 {
         struct json_object *value = NULL;
@@ -170,9 +160,9 @@ static int get_process(struct json_object *object, const char *key, struct proce
 
         if (!json_object_object_get_ex(object, key, &value) || !json_object_is_type(value, json_type_object))
                 return -EBADMSG;
-        r = get_number(value, "pid", INT32_MAX, &pid);
+        r = json_get_number(value, "pid", INT32_MAX, &pid);
         if (r == 0)
-                r = get_number(value, "start_ticks", INT64_MAX, &start_ticks);
+                r = json_get_number(value, "start_ticks", INT64_MAX, &start_ticks);
         if (r < 0)
                 return r;
         *ret_process = (struct process){.pid = (pid_t)pid, .start_ticks = (uint64_t)start_ticks};

@@ -95,11 +95,33 @@ static void test_pread_of_a_short_file(void)
         end();
 }
 
+static void test_read_up_to(void)
+{
+        int pair[2];
+        char buffer[8] = "";
+        size_t length = 99;
+
+        CU_ASSERT_EQUAL_FATAL(pipe2(pair, O_CLOEXEC), 0);
+        CU_ASSERT_EQUAL(write(pair[1], "0123456789", 10), 10);
+        CU_ASSERT_EQUAL(fileio_read_up_to(pair[0], buffer, 4, &length), 0);
+        CU_ASSERT_EQUAL(length, 4);
+        CU_ASSERT_EQUAL(memcmp(buffer, "0123", 4), 0);
+        (void)close(pair[1]);
+        CU_ASSERT_EQUAL(fileio_read_up_to(pair[0], buffer, sizeof(buffer), &length), 0);
+        CU_ASSERT_EQUAL(length, 6);
+        CU_ASSERT_EQUAL(memcmp(buffer, "456789", 6), 0);
+        CU_ASSERT_EQUAL(fileio_read_up_to(pair[0], buffer, sizeof(buffer), &length), 0);
+        CU_ASSERT_EQUAL(length, 0);
+        (void)close(pair[0]);
+        CU_ASSERT_EQUAL(fileio_read_up_to(folder_fd, buffer, sizeof(buffer), &length), -EBADF);
+}
+
 static const struct unit_test tests[] = {
         {"text of any length", test_text_of_any_length},
         {"missing file", test_missing_file},
         {"numbers", test_numbers},
         {"pread of a short file", test_pread_of_a_short_file},
+        {"read up to a length", test_read_up_to},
 };
 
 UNIT_MAIN("fileio", tests)
