@@ -16,13 +16,6 @@
 
 #define CLEAR "\033[H\033[J"
 
-static long long get_bytes(struct json_object *object, const char *key)
-{
-        struct json_object *value = NULL;
-
-        return json_object_object_get_ex(object, key, &value) ? json_object_get_int64(value) : 0;
-}
-
 /* One line: what the service does at this moment. */
 static void print_state(struct json_object *state)
 {
@@ -44,8 +37,8 @@ static void print_state(struct json_object *state)
                 (void)printf("%s  %s", clock, json_object_get_string(kind));
         else if (running)
                 (void)printf("%s  scanning: %s of %s", clock,
-                             table_format_bytes(get_bytes(running, "done_bytes"), done),
-                             table_format_bytes(get_bytes(running, "total_bytes"), total));
+                             table_format_bytes(json_get_int(running, "done_bytes", 0), done),
+                             table_format_bytes(json_get_int(running, "total_bytes", 0), total));
         else
                 (void)printf("%s  idle", clock);
         if (json_object_is_type(waiting, json_type_array) && json_object_array_length(waiting) > 0)

@@ -54,23 +54,6 @@ void control_broadcast(struct control *control, const char *event, struct json_o
         json_object_put(line);
 }
 
-/* Says why, in as far as the socket takes it, and closes. */
-static void refuse(int fd, const char *sentence)
-{
-        struct json_object *line = json_object_new_object();
-        struct json_object *error = json_object_new_object();
-        const char *text = NULL;
-
-        (void)json_object_object_add(error, "class", json_object_new_string("GenericError"));
-        (void)json_object_object_add(error, "desc", json_object_new_string(sentence));
-        (void)json_object_object_add(line, "error", error);
-        text = json_object_to_json_string_ext(line, JSON_C_TO_STRING_PLAIN);
-        (void)send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
-        (void)send(fd, "\n", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-        json_object_put(line);
-        (void)close(fd);
-}
-
 static void serve(struct control *control, int fd)
 {
         const size_t max = CONTROL_CLIENTS_MAX;
@@ -79,11 +62,11 @@ static void serve(struct control *control, int fd)
         if (peer_get(fd, &peer) < 0)
                 (void)close(fd);
         else if (!peer_is_allowed(fd, &peer, control->group))
-                refuse(fd, "only root and members of the group of the control socket may use it");
+                control_client_refuse(fd,
+                                      "only root and members of the group of the control socket may use it");
         else if (control->n_clients >= (peer.uid == 0 ? max : max - CONTROL_CLIENTS_ROOT))
-                refuse(fd, "too many clients");
-        else if (control_client_new(control, control->event, fd, &peer,
-                                    &control->clients[control->n_clients]) == 0)
+                control_client_refuse(fd, "too many clients");
+        else if (control_client_new(control, control->event, fd, &control->clients[control->n_clients]) == 0)
                 control->n_clients++;
 }
 

@@ -15,6 +15,9 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define STALL_USEC (UINT64_C(10) * USEC_PER_SEC)
 /* Lines that are taken before others get their turn. */
@@ -275,8 +278,7 @@ static int greet(struct control_client *client)
         return r;
 }
 
-int control_client_new(struct control *control, sd_event *event, int fd, const struct peer *peer,
-                       struct control_client **ret)
+int control_client_new(struct control *control, sd_event *event, int fd, struct control_client **ret)
 {
         struct control_client *client = calloc(1, sizeof(*client));
         int r = 0;
@@ -285,7 +287,7 @@ int control_client_new(struct control *control, sd_event *event, int fd, const s
                 (void)close(fd);
                 return -ENOMEM;
         }
-        *client = (struct control_client){.control = control, .peer = *peer};
+        *client = (struct control_client){.control = control};
         r = wire_init(&client->wire, fd, CONTROL_LINE_MAX_BYTES);
         client->wire.output_max_bytes = CONTROL_OUTPUT_MAX_BYTES;
         if (r >= 0)
@@ -307,6 +309,19 @@ int control_client_new(struct control *control, sd_event *event, int fd, const s
         }
         *ret = client;
         return 0;
+}
+
+void control_client_refuse(int fd, const char *sentence)
+{
+        struct json_object *line = json_object_new_object();
+        const char *text = NULL;
+
+        (void)json_object_object_add(line, "error", make_error(CLASS_GENERIC, sentence));
+        text = json_object_to_json_string_ext(line, JSON_C_TO_STRING_PLAIN);
+        (void)send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
+        (void)send(fd, "\n", 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+        json_object_put(line);
+        (void)close(fd);
 }
 
 struct control_client *control_client_free(struct control_client *client)

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "daemon/control.h"
-#include "daemon/peer.h"
 #include "qmp/wire.h"
 
 #include <stdbool.h>
@@ -17,7 +16,6 @@
 
 struct control_client {
         struct control *control;
-        struct peer peer;
         struct wire wire;
         sd_event_source *io;
         sd_event_source *stall; /* runs while half a line has arrived */
@@ -34,8 +32,10 @@ struct control_client {
  *
  * Return: 0 or a negative errno.
  */
-int control_client_new(struct control *control, sd_event *event, int fd, const struct peer *peer,
-                       struct control_client **ret);
+int control_client_new(struct control *control, sd_event *event, int fd, struct control_client **ret);
+
+/* Says why somebody is not served, in as far as the socket takes it, and closes @fd. */
+void control_client_refuse(int fd, const char *sentence);
 
 struct control_client *control_client_free(struct control_client *client);
 

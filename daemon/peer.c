@@ -16,7 +16,7 @@ int peer_get(int fd, struct peer *ret)
 
         if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &length) < 0)
                 return -errno;
-        *ret = (struct peer){credentials.uid, credentials.gid, credentials.pid};
+        *ret = (struct peer){credentials.uid, credentials.gid};
         return 0;
 }
 

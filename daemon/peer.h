@@ -8,7 +8,6 @@
 struct peer {
         uid_t uid;
         gid_t gid;
-        pid_t pid;
 };
 
 /* Return: 0 or a negative errno. */

@@ -5,6 +5,7 @@
 #include "daemon/events.h"
 #include "daemon/strv.h"
 #include "daemon/worker.h"
+#include "qmp/json.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -44,15 +45,6 @@ static void end(struct queue *queue, struct task *task, struct json_object *resu
         free_task(task);
 }
 
-static int64_t get_number(struct json_object *object, const char *key)
-{
-        struct json_object *value = NULL;
-
-        if (!json_object_is_type(object, json_type_object) || !json_object_object_get_ex(object, key, &value))
-                return 0;
-        return json_object_get_int64(value);
-}
-
 static void on_event(void *context, const char *event, struct json_object *data)
 {
         struct queue *queue = context;
@@ -61,8 +53,8 @@ static void on_event(void *context, const char *event, struct json_object *data)
         if (strcmp(event, EVENT_REPORT) == 0) {
                 queue->result = json_object_get(data);
         } else if (strcmp(event, EVENT_PROGRESS) == 0) {
-                task->done_bytes = (uint64_t)get_number(data, "done_bytes");
-                task->total_bytes = (uint64_t)get_number(data, "total_bytes");
+                task->done_bytes = (uint64_t)json_get_int(data, "done_bytes", 0);
+                task->total_bytes = (uint64_t)json_get_int(data, "total_bytes", 0);
                 if (queue->observer.progress)
                         queue->observer.progress(queue->observer.context, task);
         }

@@ -78,22 +78,13 @@ static struct json_object *scan_arguments(const struct settings *settings)
         return arguments;
 }
 
-static uint64_t get_bytes(struct json_object *data, const char *key)
-{
-        struct json_object *value = NULL;
-
-        return json_object_is_type(data, json_type_object) && json_object_object_get_ex(data, key, &value)
-                       ? (uint64_t)json_object_get_int64(value)
-                       : 0;
-}
-
 static void on_event(void *context, const char *event, struct json_object *data)
 {
         const struct job_observer *observer = context;
 
         if (observer && observer->progress && strcmp(event, "SCAN_PROGRESS") == 0)
-                observer->progress(observer->context, get_bytes(data, "done_bytes"),
-                                   get_bytes(data, "total_bytes"));
+                observer->progress(observer->context, (uint64_t)json_get_int(data, "done_bytes", 0),
+                                   (uint64_t)json_get_int(data, "total_bytes", 0));
 }
 
 int remote_scan(const struct settings *settings, const struct job_observer *observer, struct report **ret,

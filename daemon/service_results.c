@@ -106,6 +106,12 @@ static void summarise(const struct task *task, const struct report *report)
                          report->n_guests);
 }
 
+/* One that was not even found has no process. */
+static bool is_found(const struct report_guest *guest)
+{
+        return guest->pid > 0;
+}
+
 /* Whether a guest that the report does not name is gone: not where only some were asked for, or libvirt was silent. */
 static bool names_all_guests(const struct service *service, const struct task *task,
                              const struct report *report)
@@ -113,7 +119,7 @@ static bool names_all_guests(const struct service *service, const struct task *t
         if (task->request.guests.n > 0 || service->skips_some)
                 return false;
         for (size_t i = 0; i < report->n_guests; i++)
-                if (report->guests[i].pid <= 0 && strcmp(report->guests[i].via, REPORT_VIA_LIBVIRT) == 0)
+                if (!is_found(&report->guests[i]) && strcmp(report->guests[i].via, REPORT_VIA_LIBVIRT) == 0)
                         return false;
         return true;
 }
@@ -132,7 +138,7 @@ static bool skipped_all(struct service *service, const struct report *report, st
 static bool is_about_nobody(const struct task *task, const struct report *report)
 {
         for (size_t i = 0; i < report->n_guests; i++)
-                if (report->guests[i].pid > 0)
+                if (is_found(&report->guests[i]))
                         return false;
         return task->request.guests.n > 0;
 }
@@ -145,7 +151,7 @@ static struct report found_only(const struct report *report, struct report_guest
         found.guests = guests;
         found.n_guests = 0;
         for (size_t i = 0; i < report->n_guests; i++)
-                if (report->guests[i].pid > 0)
+                if (is_found(&report->guests[i]))
                         guests[found.n_guests++] = report->guests[i];
         return found;
 }

@@ -14,7 +14,7 @@
 #define PAUSE_TEXT_BYTES 48
 
 /* One size, one time, one duration of an argument list. */
-#define SIZE(object, key)  table_format_bytes(whole_number(object, key), (char[TABLE_SIZE_BYTES]){""})
+#define SIZE(object, key)  table_format_bytes(json_get_int(object, key, -1), (char[TABLE_SIZE_BYTES]){""})
 #define WHEN(object, key)  format_time(object, key, (char[TIME_TEXT_BYTES]){""})
 #define PAUSE(object, key) format_pause(object, key, (char[PAUSE_TEXT_BYTES]){""})
 
@@ -26,14 +26,6 @@ static const char *text(struct json_object *object, const char *key, const char 
         struct json_object *value = json_get(object, key, json_type_string);
 
         return value ? json_object_get_string(value) : otherwise;
-}
-
-/* Negative when it is not known. */
-static int64_t whole_number(struct json_object *object, const char *key)
-{
-        struct json_object *value = json_get(object, key, json_type_int);
-
-        return value ? json_object_get_int64(value) : -1;
 }
 
 static double seconds(struct json_object *object, const char *key)
@@ -82,7 +74,7 @@ static const char *format_pause(struct json_object *object, const char *key, cha
 /* What a person should know about this scan besides its figures. */
 static void add_note(struct table *table, struct json_object *scan, bool of_guest)
 {
-        const int64_t failed = whole_number(scan, "failed");
+        const int64_t failed = json_get_int(scan, "failed", -1);
         const char *error = text(scan, "error", "");
         const bool incomplete = is_false(scan, "complete");
 
@@ -106,7 +98,7 @@ static void add_scan(struct table *table, struct json_object *scan, bool of_gues
 {
         table_add(table, "%s", WHEN(scan, "started"));
         if (!of_guest)
-                add_number(table, whole_number(scan, "guests"));
+                add_number(table, json_get_int(scan, "guests", -1));
         table_add(table, "%s", SIZE(scan, "present_bytes"));
         table_add(table, "%s", SIZE(scan, "zero_bytes"));
         table_add(table, "%s", SIZE(scan, "self_sharing_bytes"));
@@ -208,7 +200,7 @@ static void print_name(const char *name, FILE *out)
 /* "12 scans of web1 from … to …". */
 static void print_period(struct json_object *summary, const char *guest, FILE *out)
 {
-        const int64_t n = whole_number(summary, "scans");
+        const int64_t n = json_get_int(summary, "scans", -1);
 
         (void)fprintf(out, "%lld scan%s", (long long)n, n == 1 ? "" : "s");
         if (guest) {
@@ -216,8 +208,8 @@ static void print_period(struct json_object *summary, const char *guest, FILE *o
                 print_name(guest, out);
         }
         (void)fprintf(out, " from %s to %s", WHEN(summary, "since"), WHEN(summary, "until"));
-        if (!guest && whole_number(summary, "incomplete") > 0)
-                (void)fprintf(out, ", %lld incomplete", (long long)whole_number(summary, "incomplete"));
+        if (!guest && json_get_int(summary, "incomplete", -1) > 0)
+                (void)fprintf(out, ", %lld incomplete", (long long)json_get_int(summary, "incomplete", -1));
         (void)fputc('\n', out);
 }
 
@@ -226,7 +218,7 @@ void history_print(struct json_object *history, FILE *out)
         struct json_object *summary = json_get(history, "summary", json_type_object);
         const char *guest = text(history, "guest", NULL);
 
-        if (whole_number(summary, "scans") <= 0) {
+        if (json_get_int(summary, "scans", -1) <= 0) {
                 (void)fputs("The history has no scans", out);
                 if (guest) {
                         (void)fputs(" of ", out);

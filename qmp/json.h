@@ -27,6 +27,14 @@ static inline const char *json_get_text(struct json_object *object, const char *
         return value ? json_object_get_string(value) : NULL;
 }
 
+/* The whole number under @key, or @otherwise. */
+static inline int64_t json_get_int(struct json_object *object, const char *key, int64_t otherwise)
+{
+        struct json_object *value = json_get(object, key, json_type_int);
+
+        return value ? json_object_get_int64(value) : otherwise;
+}
+
 /**
  * json_get_number() - a whole number that has to be there
  * @most: it is from 0 to this
@@ -36,8 +44,7 @@ static inline const char *json_get_text(struct json_object *object, const char *
 static inline int json_get_number(struct json_object *object, const char *key, int64_t most,
                                   int64_t *ret_number)
 {
-        struct json_object *value = json_get(object, key, json_type_int);
-        const int64_t number = value ? json_object_get_int64(value) : -1;
+        const int64_t number = json_get_int(object, key, -1);
 
         if (number < 0 || number > most)
                 return -EBADMSG;

@@ -23,8 +23,7 @@ static size_t get_length(struct json_object *array)
 
 static int64_t get_bytes(struct json_object *object, const char *key)
 {
-        struct json_object *value = json_get(object, key, json_type_int);
-        const int64_t bytes = value ? json_object_get_int64(value) : REPORT_UNKNOWN;
+        const int64_t bytes = json_get_int(object, key, REPORT_UNKNOWN);
 
         return bytes < 0 ? REPORT_UNKNOWN : bytes;
 }
@@ -159,7 +158,6 @@ static void parse_consistency(struct json_object *json, struct report_guest *gue
 
 static int parse_identity(struct json_object *json, struct report_guest *guest)
 {
-        struct json_object *pid = json_get(json, "pid", json_type_int);
         const char *via = find_name(json_get_text(json, "via"), via_at, 2);
         int r = dup_text(json, "name", &guest->name);
 
@@ -169,7 +167,7 @@ static int parse_identity(struct json_object *json, struct report_guest *guest)
                 r = dup_text(json, "group", &guest->group);
         if (r == 0 && !guest->name)
                 r = -EBADMSG;
-        guest->pid = pid ? json_object_get_int(pid) : 0;
+        guest->pid = (pid_t)json_get_int(json, "pid", 0);
         guest->via = via ? via : REPORT_VIA_QMP;
         copy_text(json, "found_state", guest->found_state, sizeof(guest->found_state));
         copy_text(json, "error", guest->error.text, sizeof(guest->error.text));
@@ -179,12 +177,11 @@ static int parse_identity(struct json_object *json, struct report_guest *guest)
 
 static int parse_guest(struct json_object *json, struct report_guest *guest)
 {
-        struct json_object *pauses = json_get(json, "pauses", json_type_int);
         int r = parse_identity(json, guest);
 
         parse_consistency(json, guest);
         guest->pause_seconds = get_seconds(json, "pause_seconds");
-        guest->pauses = pauses ? (unsigned int)json_object_get_int(pauses) : 0;
+        guest->pauses = (unsigned int)json_get_int(json, "pauses", 0);
         guest->scan_seconds = get_seconds(json, "scan_seconds");
         guest->figures.ram_bytes = get_bytes(json, "ram_bytes");
         guest->figures.absent_bytes = get_bytes(json, "absent_bytes");
