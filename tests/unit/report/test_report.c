@@ -109,6 +109,27 @@ static void test_parse_gives_it_back(void)
         free(after);
 }
 
+/* The one that was left out comes first. */
+static void test_parse_two_of_one_name(void)
+{
+        struct report *report = make_report();
+        const struct report_guest lost = report->guests[1];
+        struct json_object *json = NULL;
+        struct report *again = NULL;
+
+        report->guests[1] = report->guests[0];
+        report->guests[0] = lost;
+        report->reasons[0].by_guest[0] = 0;
+        report->reasons[0].by_guest[1] = 99;
+        json = report_to_json(report);
+        CU_ASSERT_EQUAL_FATAL(report_parse(json, &again, NULL), 0);
+        CU_ASSERT_EQUAL(again->reasons[0].by_guest[0], 0);
+        CU_ASSERT_EQUAL(again->reasons[0].by_guest[1], 99);
+        json_object_put(json);
+        report_free(report);
+        report_free(again);
+}
+
 static int parse_text(const char *text)
 {
         struct json_object *json = json_tokener_parse(text);
@@ -142,6 +163,7 @@ static void test_parse_takes_no_nonsense(void)
 
 static const struct unit_test tests[] = {
         {"a report comes back from JSON", test_parse_gives_it_back},
+        {"two guests of one name", test_parse_two_of_one_name},
         {"what is no report", test_parse_takes_no_nonsense},
 };
 
