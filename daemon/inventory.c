@@ -2,7 +2,6 @@
 #include "daemon/inventory.h"
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "base/fileio.h"
 #include "base/text.h"
 #include "scanner/pool.h"
@@ -268,9 +267,7 @@ static int open_all(struct opening *opening)
         r = pool_new((unsigned int)(n < OPEN_AT_ONCE ? n : OPEN_AT_ONCE), &pool);
         if (r < 0)
                 return r;
-        pool_start(pool, n, open_guest, opening);
-        while (!pool_wait(pool, USEC_INFINITY))
-                ;
+        pool_run(pool, n, open_guest, opening);
         pool_free(pool);
         return 0;
 }

@@ -20,7 +20,6 @@
 #include "merge/grouping.h"
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 #include "scanner/page.h"
 
 #include <emmintrin.h>
@@ -430,13 +429,6 @@ static size_t offsets_bytes(const struct work *work)
         return (work->grouping->n_pages + 1) * sizeof(*work->offsets);
 }
 
-static void run_job(struct pool *pool, size_t n_items, pool_work_fn *function, struct work *work)
-{
-        pool_start(pool, n_items, function, work);
-        while (!pool_wait(pool, USEC_INFINITY))
-                ;
-}
-
 static void add_counts(struct work *work)
 {
         for (size_t s = 0; s < work->n_segments; s++) {
@@ -456,15 +448,15 @@ static int run(struct work *work, struct pool *pool, size_t n_blocks)
 
         if (r < 0)
                 return r;
-        run_job(pool, work->n_segments, count_segment, work);
+        pool_run(pool, work->n_segments, count_segment, work);
         add_counts(work);
         assign_places(work);
         work->grouping->words = map_memory(words_bytes(work->grouping));
         work->offsets = map_memory(offsets_bytes(work));
         if (!work->grouping->words || !work->offsets)
                 return -ENOMEM;
-        run_job(pool, work->n_segments, fill_partitions, work);
-        run_job(pool, work->grouping->n_partitions, group_partition, work);
+        pool_run(pool, work->n_segments, fill_partitions, work);
+        pool_run(pool, work->grouping->n_partitions, group_partition, work);
         return atomic_load(&work->error);
 }
 
@@ -534,7 +526,5 @@ void grouping_for_each_duplicate(const struct grouping *grouping, struct pool *p
 {
         struct visiting visiting = {grouping, visit, context};
 
-        pool_start(pool, grouping->n_partitions, visit_partition, &visiting);
-        while (!pool_wait(pool, USEC_INFINITY))
-                ;
+        pool_run(pool, grouping->n_partitions, visit_partition, &visiting);
 }

@@ -176,6 +176,13 @@ bool pool_wait(struct pool *pool, uint64_t until_usec)
         return ended;
 }
 
+void pool_run(struct pool *pool, size_t n_items, pool_work_fn *work, void *context)
+{
+        pool_start(pool, n_items, work, context);
+        while (!pool_wait(pool, USEC_INFINITY))
+                ;
+}
+
 void pool_wake(struct pool *pool)
 {
         (void)pthread_mutex_lock(&pool->lock);

@@ -47,5 +47,8 @@ void pool_start(struct pool *pool, size_t n_items, pool_work_fn *work, void *con
  */
 bool pool_wait(struct pool *pool, uint64_t until_usec);
 
+/* Gives the workers a job and waits for its end. */
+void pool_run(struct pool *pool, size_t n_items, pool_work_fn *work, void *context);
+
 /* Lets pool_wait() return early, once. For workers. */
 void pool_wake(struct pool *pool);

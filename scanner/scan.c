@@ -550,8 +550,7 @@ void scan_read_frames(struct scan *scan)
 {
         if (scan->kpageflags_fd < 0)
                 return;
-        pool_start(scan->pool, scan->n_ranges, work_on_frames, scan);
-        (void)pool_wait(scan->pool, USEC_INFINITY);
+        pool_run(scan->pool, scan->n_ranges, work_on_frames, scan);
         for (size_t i = 0; i < scan->n_guests; i++) {
                 const int error = atomic_load(&scan->guests[i].frames_error);
 

@@ -112,8 +112,7 @@ static double fresh_memory_nsec(struct pool *pool, uint64_t n_pages)
         if (memory == MAP_FAILED)
                 exit(EXIT_FAILURE);
         (void)madvise(memory, n_huge * HUGE_PAGE_BYTES, MADV_HUGEPAGE);
-        pool_start(pool, n_huge, touch_huge_page, memory);
-        (void)pool_wait(pool, USEC_INFINITY);
+        pool_run(pool, n_huge, touch_huge_page, memory);
         (void)munmap(memory, n_huge * HUGE_PAGE_BYTES);
         return (double)(clock_now_usec() - begun) * 1000 * pool_n_threads(pool) / (double)n_pages;
 }

@@ -77,9 +77,7 @@ static double run_job(struct bench *bench, pool_work_fn *work)
 {
         const uint64_t begun = clock_now_usec();
 
-        pool_start(bench->pool, bench->size_bytes / CHUNK, work, bench);
-        while (!pool_wait(bench->pool, USEC_INFINITY))
-                ;
+        pool_run(bench->pool, bench->size_bytes / CHUNK, work, bench);
         return (double)bench->size_bytes * USEC_PER_SEC / (double)(clock_now_usec() - begun);
 }
 
