@@ -39,7 +39,7 @@ class Soak(unittest.TestCase):
     def scan_again_and_again(self, d):
         try:
             with d.control(seconds=300) as control:
-                for _ in range(SCANS):
+                while len(self.rss) < SCANS and not self.enough.is_set():
                     report = control("scan", wait=True)
                     control.events.clear()
                     errors = [g["error"] for g in report["guests"]]
@@ -63,6 +63,7 @@ class Soak(unittest.TestCase):
         try:
             self.come_and_go()
         finally:
+            self.enough.set()  # also when the test is ended half-way
             scanner.join()
         self.assertIsNone(self.failure)
         last = self.rss[-len(self.rss) // 4:]
