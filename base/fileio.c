@@ -7,7 +7,10 @@
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Most files of proc and sys are smaller than a page. */
@@ -117,4 +120,38 @@ int fileio_pread_full(int fd, void *buffer, size_t length, uint64_t offset)
                 length -= (size_t)got;
         }
         return 0;
+}
+
+static int write_all(int fd, const char *text, size_t length)
+{
+        while (length > 0) {
+                ssize_t written = write(fd, text, length);
+
+                if (written < 0 && errno == EINTR)
+                        continue;
+                if (written < 0)
+                        return -errno;
+                text += written;
+                length -= (size_t)written;
+        }
+        return 0;
+}
+
+int fileio_replace_text(int dir_fd, const char *name, const char *text)
+{
+        char temporary[NAME_MAX + 1];
+        CLEANUP_CLOSE int fd = -1;
+        int r = 0;
+
+        if (snprintf(temporary, sizeof(temporary), ".%s.%d", name, (int)getpid()) >= (int)sizeof(temporary))
+                return -ENAMETOOLONG;
+        fd = openat(dir_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd < 0)
+                return -errno;
+        r = write_all(fd, text, strlen(text));
+        if (r == 0 && renameat(dir_fd, temporary, dir_fd, name) < 0)
+                r = -errno;
+        if (r < 0)
+                (void)unlinkat(dir_fd, temporary, 0);
+        return r;
 }

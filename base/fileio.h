@@ -43,3 +43,12 @@ int fileio_read_up_to(int fd, void *buffer, size_t capacity, size_t *ret_length)
  * Return: 0; -ENODATA when the file ends before; another negative errno.
  */
 int fileio_pread_full(int fd, void *buffer, size_t length, uint64_t offset);
+
+/**
+ * fileio_replace_text() - put @text in place of whatever the file @name below a folder holds
+ *
+ * By rename, so that nobody reads half of it. The file gets mode 0600.
+ *
+ * Return: 0 or a negative errno.
+ */
+int fileio_replace_text(int dir_fd, const char *name, const char *text);

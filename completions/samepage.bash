@@ -15,7 +15,7 @@ _samepage()
 	fi
 
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W 'guests scan history watch resume --help --version' -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W 'guests scan tune history watch resume --help --version' -- "$cur")
 		return
 	fi
 
@@ -34,11 +34,15 @@ _samepage()
 		mapfile -t COMPREPLY < <(compgen -W 'snapshot sliced live' -- "$cur")
 		return
 		;;
+	--zero-pages | --smart-scan)
+		mapfile -t COMPREPLY < <(compgen -W 'keep no yes' -- "$cur")
+		return
+		;;
 	--libvirt)
 		mapfile -t COMPREPLY < <(compgen -W 'qemu:///system qemu:///session' -- "$cur")
 		return
 		;;
-	--guest | --include | --exclude | --max-pause | --threads | --cpus | --timeout | --since | --until | --limit | --id | --interval)
+	--guest | --group | --only-group | --ksm-cpu | --include | --exclude | --max-pause | --threads | --cpus | --timeout | --since | --until | --limit | --id | --interval)
 		return
 		;;
 	esac
@@ -46,11 +50,14 @@ _samepage()
 	case $command in
 	guests) words='--qmp --libvirt --libvirt-monitor --guest --include --exclude --threads --careful --json --events --timeout --runtime-dir --ksm-dir --control --help' ;;
 	scan)
-		words='--qmp --libvirt --libvirt-monitor --guest --include --exclude --mode --max-pause --together --threads --cpus --careful --json --events --timeout --runtime-dir --ksm-dir --control --help'
+		words='--qmp --libvirt --libvirt-monitor --guest --include --exclude --mode --max-pause --together --threads --cpus --careful --forecast --group --cross-group --only-group --ksm-cpu --zero-pages --smart-scan --json --events --timeout --runtime-dir --ksm-dir --control --help'
+		;;
+	tune)
+		words='--qmp --libvirt --libvirt-monitor --guest --include --exclude --mode --max-pause --together --threads --cpus --careful --dry-run --undo --group --cross-group --only-group --ksm-cpu --zero-pages --smart-scan --json --events --timeout --runtime-dir --ksm-dir --control --help'
 		;;
 	history) words='--guest --json --events --since --until --limit --id --file --control --help' ;;
 	watch) words='--interval --control --help' ;;
-	resume) words='--stale --json --events --runtime-dir --help' ;;
+	resume) words='--stale --json --events --runtime-dir --ksm-dir --help' ;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 } &&

@@ -34,6 +34,8 @@
 #define GLOBS(name)       &config_types_globs, MEMBER(struct patterns, name)
 #define GROUPS(name)      &config_types_groups, MEMBER(struct groups, name)
 #define MODE(name)        &config_types_mode, MEMBER(enum scan_mode, name)
+#define POLICY(name)      &config_types_policy, MEMBER(enum merging_policy, name)
+#define SWITCH(name)      &config_types_switch, MEMBER(enum merging_switch, name)
 #define NUMBER(name)      &config_types_number, MEMBER(unsigned int, name)
 #define PATH(name)        &config_types_path, MEMBER(char *, name)
 #define PATTERNS(name)    &config_types_patterns, MEMBER(struct patterns, name)
@@ -83,6 +85,19 @@ const struct config_option config_options[] = {
          "worker threads; 0: one per CPU"},
         {"scan", "timeout", DURATION(timeout_usec), "5s", NULL, SEC, 5 * MIN, false,
          "how long QEMU may take to answer"},
+
+        {"merge", "policy", POLICY(merge_policy), "observe", NULL, 0, 0, false,
+         "what is done about merging: nothing, reports, reports with a forecast, or what the forecast says"},
+        {"merge", "cross_group", BOOL(merging.cross_group), "no", NULL, 0, 0, false,
+         "let guests of different trust groups share memory, which lets them spy on each other"},
+        {"merge", "group", STRING(merging.group), "largest", "largest", 0, 0, false,
+         "the trust group whose guests are merged; largest: the one that gains most"},
+        {"merge", "cpu", NUMBER(merging.cpu_percent), "100", NULL, 1, 100, false,
+         "how much of a core KSM may take while there is something to gain, in percent"},
+        {"merge", "use_zero_pages", SWITCH(merging.use_zero_pages), "keep", NULL, 0, 0, false,
+         "set KSM's use_zero_pages"},
+        {"merge", "smart_scan", SWITCH(merging.smart_scan), "keep", NULL, 0, 0, false,
+         "set KSM's smart_scan"},
 
         {"history", "file", PATH(history_file), "/var/lib/samepage/history.db", "none", 0, 0, false,
          "database that keeps the reports"},

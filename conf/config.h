@@ -10,6 +10,7 @@
 #include "conf/address.h"
 #include "conf/config_types.h"
 #include "conf/groups.h"
+#include "conf/merging.h"
 #include "conf/patterns.h"
 #include "conf/quiet_hours.h"
 #include "conf/settings.h"
@@ -52,6 +53,9 @@ struct config {
         struct config_cpus cpus;
         unsigned int threads; /* 0: one per CPU */
         uint64_t timeout_usec;
+
+        enum merging_policy merge_policy;
+        struct merging merging;
 
         char *history_file;      /* NULL: no history */
         uint64_t retention_usec; /* USEC_INFINITY: for ever */

@@ -41,19 +41,77 @@ const struct config_type config_types_bool = {
         .set = set_bool,
 };
 
+/* The number of the word that @text is; -EINVAL when it is none of them. */
+static int find_word(const char *text, const char *(*name_of)(int), int n)
+{
+        for (int i = 0; i < n; i++)
+                if (strcmp(text, name_of(i)) == 0)
+                        return i;
+        return -EINVAL;
+}
+
+static const char *mode_name(int i)
+{
+        return scan_mode_to_string((enum scan_mode)i);
+}
+
 static int set_mode(const struct config_option *option, const char *text, void *member,
                     struct failure *failure)
 {
+        const int word = find_word(text, mode_name, SCAN_MODE_MAX_);
+
         (void)option;
         (void)failure;
-        for (enum scan_mode mode = 0; mode < SCAN_MODE_MAX_; mode++) {
-                if (strcmp(text, scan_mode_to_string(mode)) != 0)
-                        continue;
-                *(enum scan_mode *)member = mode;
-                return 0;
-        }
-        return -EINVAL;
+        if (word >= 0)
+                *(enum scan_mode *)member = (enum scan_mode)word;
+        return word < 0 ? word : 0;
 }
+
+static const char *policy_name(int i)
+{
+        return merging_policy_to_string((enum merging_policy)i);
+}
+
+static int set_policy(const struct config_option *option, const char *text, void *member,
+                      struct failure *failure)
+{
+        const int word = find_word(text, policy_name, MERGING_POLICY_MAX_);
+
+        (void)option;
+        (void)failure;
+        if (word >= 0)
+                *(enum merging_policy *)member = (enum merging_policy)word;
+        return word < 0 ? word : 0;
+}
+
+const struct config_type config_types_policy = {
+        .argument = "off|observe|advise|act",
+        .description = "a policy: off, observe, advise or act",
+        .set = set_policy,
+};
+
+static const char *switch_name(int i)
+{
+        return merging_switch_to_string((enum merging_switch)i);
+}
+
+static int set_switch(const struct config_option *option, const char *text, void *member,
+                      struct failure *failure)
+{
+        const int word = find_word(text, switch_name, MERGING_SWITCH_MAX_);
+
+        (void)option;
+        (void)failure;
+        if (word >= 0)
+                *(enum merging_switch *)member = (enum merging_switch)word;
+        return word < 0 ? word : 0;
+}
+
+const struct config_type config_types_switch = {
+        .argument = "keep|no|yes",
+        .description = "keep, no or yes",
+        .set = set_switch,
+};
 
 const struct config_type config_types_mode = {
         .argument = "snapshot|sliced|live",

@@ -47,6 +47,8 @@ extern const struct config_type config_types_duration;    /* [uint64_t] microsec
 extern const struct config_type config_types_globs;       /* [struct patterns] of absolute paths */
 extern const struct config_type config_types_groups;      /* [struct groups]; set by key, not by text */
 extern const struct config_type config_types_mode;        /* [enum scan_mode] */
+extern const struct config_type config_types_policy;      /* [enum merging_policy] */
+extern const struct config_type config_types_switch;      /* [enum merging_switch] */
 extern const struct config_type config_types_number;      /* [unsigned int] */
 extern const struct config_type config_types_path;        /* [char *]; off: NULL */
 extern const struct config_type config_types_patterns;    /* [struct patterns] */

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fnmatch.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,6 +96,23 @@ bool patterns_match(const struct patterns *patterns, const char *name)
                 if (strcmp(patterns->words[i], name) == 0 || fnmatch(patterns->words[i], name, 0) == 0)
                         return true;
         return false;
+}
+
+char *patterns_format(const struct patterns *patterns)
+{
+        char *text = NULL;
+        size_t length = 0;
+        FILE *out = open_memstream(&text, &length);
+
+        if (!out)
+                return NULL;
+        /* A word holds no quote: patterns_parse() takes none. */
+        for (size_t i = 0; i < patterns->n; i++)
+                (void)fprintf(out, "%s\"%s\"", i > 0 ? " " : "", patterns->words[i]);
+        if (fclose(out) == 0)
+                return text;
+        free(text);
+        return NULL;
 }
 
 void patterns_deinit(struct patterns *patterns)

@@ -222,6 +222,86 @@ static int set_stale(struct settings *settings, const char *argument, struct fai
         return 0;
 }
 
+static int set_forecast(struct settings *settings, const char *argument, struct failure *failure)
+{
+        (void)argument;
+        (void)failure;
+        settings->forecast = true;
+        return 0;
+}
+
+static int set_dry_run(struct settings *settings, const char *argument, struct failure *failure)
+{
+        (void)argument;
+        (void)failure;
+        settings->dry_run = true;
+        return 0;
+}
+
+static int set_undo(struct settings *settings, const char *argument, struct failure *failure)
+{
+        (void)argument;
+        (void)failure;
+        settings->undo = true;
+        return 0;
+}
+
+/* NAME=PATTERNS */
+static int set_group(struct settings *settings, const char *argument, struct failure *failure)
+{
+        const char *equals = strchr(argument, '=');
+        CLEANUP_FREE char *name = equals ? strndup(argument, (size_t)(equals - argument)) : NULL;
+
+        if (!equals)
+                return failure_set(failure, -EINVAL, "\"%s\" is no NAME=PATTERNS, like 'acme=web* db1'",
+                                   argument);
+        return name ? groups_set(&settings->groups, name, equals + 1, failure)
+                    : failure_set(failure, -ENOMEM, "out of memory");
+}
+
+static int set_cross_group(struct settings *settings, const char *argument, struct failure *failure)
+{
+        (void)argument;
+        (void)failure;
+        settings->merging.cross_group = true;
+        return 0;
+}
+
+static int set_only_group(struct settings *settings, const char *argument, struct failure *failure)
+{
+        return set_string(&settings->merging.group, argument, failure);
+}
+
+static int set_ksm_cpu(struct settings *settings, const char *argument, struct failure *failure)
+{
+        unsigned long percent = 0;
+        int r = parse_number(argument, 1, 100, &percent, failure);
+
+        settings->merging.cpu_percent = r < 0 ? settings->merging.cpu_percent : (unsigned int)percent;
+        return r;
+}
+
+static int parse_switch(const char *argument, enum merging_switch *ret, struct failure *failure)
+{
+        for (enum merging_switch value = 0; value < MERGING_SWITCH_MAX_; value++) {
+                if (strcmp(argument, merging_switch_to_string(value)) != 0)
+                        continue;
+                *ret = value;
+                return 0;
+        }
+        return failure_set(failure, -EINVAL, "\"%s\" is none of keep, no and yes", argument);
+}
+
+static int set_use_zero_pages(struct settings *settings, const char *argument, struct failure *failure)
+{
+        return parse_switch(argument, &settings->merging.use_zero_pages, failure);
+}
+
+static int set_smart_scan(struct settings *settings, const char *argument, struct failure *failure)
+{
+        return parse_switch(argument, &settings->merging.smart_scan, failure);
+}
+
 static int set_runtime_dir(struct settings *settings, const char *argument, struct failure *failure)
 {
         return set_string(&settings->runtime_dir, argument, failure);
@@ -275,7 +355,8 @@ static int set_interval(struct settings *settings, const char *argument, struct 
         return r;
 }
 
-#define FOR_READING  (SETTINGS_FOR_GUESTS | SETTINGS_FOR_SCAN)
+#define FOR_SCANNING (SETTINGS_FOR_SCAN | SETTINGS_FOR_TUNE)
+#define FOR_READING  (SETTINGS_FOR_GUESTS | FOR_SCANNING)
 #define FOR_ACTING   (FOR_READING | SETTINGS_FOR_RESUME)
 #define FOR_CHOOSING (FOR_READING | SETTINGS_FOR_HISTORY)
 #define FOR_ASKING   (FOR_CHOOSING | SETTINGS_FOR_WATCH)
@@ -295,18 +376,36 @@ const struct settings_option settings_options[] = {
          "only guests whose name matches, like 'web*'; may be given more than once", set_include},
         {"exclude", "PATTERN", FOR_READING,
          "no guest whose name matches; may be given more than once", set_exclude},
-        {"mode", "MODE", SETTINGS_FOR_SCAN,
+        {"mode", "MODE", FOR_SCANNING,
          "snapshot (default), sliced, or live", set_mode},
-        {"max-pause", "MS", SETTINGS_FOR_SCAN,
+        {"max-pause", "MS", FOR_SCANNING,
          "longest pause of a guest in milliseconds (default 500)", set_max_pause},
-        {"together", NULL, SETTINGS_FOR_SCAN,
+        {"together", NULL, FOR_SCANNING,
          "pause all guests at one instant", set_together},
         {"threads", "N", FOR_READING,
          "worker threads (default: one per CPU)", set_threads},
-        {"cpus", "LIST", SETTINGS_FOR_SCAN,
+        {"cpus", "LIST", FOR_SCANNING,
          "CPUs to work on, like 0-3,8 or node1 (default: all)", set_cpus},
         {"careful", NULL, FOR_READING,
          "read shared RAM by pread(2) and private RAM by /proc/PID/mem only: slower", set_careful},
+        {"forecast", NULL, SETTINGS_FOR_SCAN,
+         "say what merging would save and cost", set_forecast},
+        {"dry-run", NULL, SETTINGS_FOR_TUNE,
+         "say what merging would save and cost, and change nothing", set_dry_run},
+        {"undo", NULL, SETTINGS_FOR_TUNE,
+         "put KSM's settings back to what was found", set_undo},
+        {"group", "GROUP", FOR_SCANNING,
+         "NAME=PATTERNS: the trust group of the guests whose names match", set_group},
+        {"cross-group", NULL, FOR_SCANNING,
+         "let guests of different trust groups share memory", set_cross_group},
+        {"only-group", "NAME", FOR_SCANNING,
+         "merge guests of this trust group, not of the one that gains most", set_only_group},
+        {"ksm-cpu", "PERCENT", FOR_SCANNING,
+         "how much of a core KSM may take while there is something to gain (default 100)", set_ksm_cpu},
+        {"zero-pages", "VALUE", FOR_SCANNING,
+         "keep, no or yes: set KSM's use_zero_pages (default keep)", set_use_zero_pages},
+        {"smart-scan", "VALUE", FOR_SCANNING,
+         "keep, no or yes: set KSM's smart_scan (default keep)", set_smart_scan},
         {"stale", NULL, SETTINGS_FOR_RESUME,
          "only what scans left paused that are dead; end no living scan", set_stale},
         {"json", NULL, FOR_PRINTING,
@@ -331,7 +430,7 @@ const struct settings_option settings_options[] = {
          "control socket of samepaged, or none (default " DEFAULT_CONTROL_SOCKET ")", set_control},
         {"runtime-dir", "DIR", FOR_ACTING,
          "where leases are kept (default " DEFAULT_RUNTIME_DIR ")", set_runtime_dir},
-        {"ksm-dir", "DIR", FOR_READING,
+        {"ksm-dir", "DIR", FOR_ACTING,
          "the kernel's KSM folder (default " DEFAULT_KSM_DIR ")", set_ksm_dir},
         {0},
 };
@@ -345,6 +444,7 @@ int settings_init(struct settings *settings)
                 .runtime_dir = strdup(DEFAULT_RUNTIME_DIR),
                 .ksm_dir = strdup(DEFAULT_KSM_DIR),
                 .control_socket = strdup(DEFAULT_CONTROL_SOCKET),
+                .merging.cpu_percent = MERGING_DEFAULT_CPU_PERCENT,
                 .interval_usec = DEFAULT_INTERVAL_SEC * USEC_PER_SEC,
         };
         return settings->runtime_dir && settings->ksm_dir && settings->control_socket ? 0 : -ENOMEM;
@@ -364,6 +464,8 @@ void settings_deinit(struct settings *settings)
         patterns_deinit(&settings->include);
         patterns_deinit(&settings->exclude);
         free(settings->libvirt_uri);
+        groups_deinit(&settings->groups);
+        free(settings->merging.group);
         free(settings->runtime_dir);
         free(settings->ksm_dir);
         free(settings->control_socket);

@@ -4,6 +4,8 @@
 
 #include "base/failure.h"
 #include "conf/cpu_list.h"
+#include "conf/groups.h"
+#include "conf/merging.h"
 #include "conf/patterns.h"
 
 #include <stdbool.h>
@@ -50,6 +52,12 @@ struct settings {
         bool json;
         bool events; /* JSON lines; stronger than @json */
         bool stale;
+        bool forecast; /* say what merging would save and cost */
+        bool acts;     /* and do it */
+        bool dry_run;
+        bool undo;
+        struct groups groups; /* the trust groups of guests, before those of libvirt's metadata */
+        struct merging merging;
         char *runtime_dir;
         char *ksm_dir;
         char *control_socket;
@@ -67,6 +75,7 @@ struct settings {
 #define SETTINGS_FOR_RESUME  (1U << 2)
 #define SETTINGS_FOR_HISTORY (1U << 3)
 #define SETTINGS_FOR_WATCH   (1U << 4)
+#define SETTINGS_FOR_TUNE    (1U << 5)
 
 /**
  * struct settings_option - one option

@@ -27,6 +27,7 @@ struct command {
 
 enum exit_code command_guests(const struct settings *settings);
 enum exit_code command_scan(const struct settings *settings);
+enum exit_code command_tune(const struct settings *settings);
 enum exit_code command_history(const struct settings *settings);
 enum exit_code command_watch(const struct settings *settings);
 enum exit_code command_resume(const struct settings *settings);

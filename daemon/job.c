@@ -7,6 +7,7 @@
  *      reading          (daemon/reading.c) the only part in which guests stand still
  *      frames           all guests in one go, so that they belong together
  *      census, gap      pure computation
+ *      acting           (daemon/acting.c) only where it was asked for
  *      report
  */
 #include "daemon/job.h"
@@ -14,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "daemon/acting.h"
 #include "daemon/reading.h"
 #include "daemon/tally.h"
 #include "qmp/guard.h"
@@ -182,6 +184,8 @@ static int run(struct job *job, const struct settings *settings, const struct jo
                 r = read_memory(job, settings, observer, &guard_failure);
         if (r == 0)
                 r = tally(job->pool, settings, job->inventory, job->report);
+        if (r == 0 && settings->acts)
+                acting_run(settings, job->inventory, job->report);
         if (r < 0)
                 return failure_errno(failure, r, "the scan failed");
         assert(job->report);

@@ -17,6 +17,8 @@ static const struct command commands[] = {
         {"guests", SETTINGS_FOR_GUESTS, "list guests, how their RAM is read, and whether KSM can merge it",
          command_guests},
         {"scan", SETTINGS_FOR_SCAN, "scan guests once and report ideal against actual sharing", command_scan},
+        {"tune", SETTINGS_FOR_TUNE, "forecast what merging saves and costs, and have KSM do it",
+         command_tune},
         {"history", SETTINGS_FOR_HISTORY, "list the scans of the service, or print one of its reports",
          command_history},
         {"watch", SETTINGS_FOR_WATCH, "show what the service does and its last report, again and again",

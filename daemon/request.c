@@ -50,6 +50,7 @@ void request_init(struct request *request, enum request_kind kind, enum request_
                 .mode = config->mode,
                 .max_pause_usec = config->max_pause_usec,
                 .together = config->together,
+                .forecast = config->merge_policy >= MERGING_POLICY_ADVISE,
         };
 }
 
@@ -142,6 +143,14 @@ static int read_together(struct request *request, struct json_object *value, str
         return 0;
 }
 
+static int read_forecast(struct request *request, struct json_object *value, struct failure *failure)
+{
+        if (!json_object_is_type(value, json_type_boolean))
+                return failure_set(failure, -EINVAL, "\"forecast\" is neither true nor false");
+        request->forecast = json_object_get_boolean(value);
+        return 0;
+}
+
 int request_read(struct request *request, struct json_object *arguments, struct failure *failure)
 {
         static const struct {
@@ -152,6 +161,7 @@ int request_read(struct request *request, struct json_object *arguments, struct 
                 {"mode", read_mode},
                 {"max_pause_seconds", read_max_pause},
                 {"together", read_together},
+                {"forecast", read_forecast},
         };
 
         if (!arguments)
@@ -256,6 +266,27 @@ static void add_cpus(struct strv *strv, const cpu_set_t *cpus)
                 strv->error = -ENOMEM;
 }
 
+/* The groups and what is wanted of merging. */
+static void add_merging(struct strv *strv, const struct config *config)
+{
+        for (size_t i = 0; i < config->groups.n; i++) {
+                const struct group *group = &config->groups.groups[i];
+                CLEANUP_FREE char *patterns = patterns_format(&group->members);
+
+                if (!patterns)
+                        strv->error = -ENOMEM;
+                else
+                        strv_add(strv, "--group=%s=%s", group->name, patterns);
+        }
+        if (config->merging.cross_group)
+                strv_add(strv, "--cross-group");
+        if (config->merging.group)
+                strv_add(strv, "--only-group=%s", config->merging.group);
+        strv_add(strv, "--ksm-cpu=%u", config->merging.cpu_percent);
+        strv_add(strv, "--zero-pages=%s", merging_switch_to_string(config->merging.use_zero_pages));
+        strv_add(strv, "--smart-scan=%s", merging_switch_to_string(config->merging.smart_scan));
+}
+
 static void add_scan(struct strv *strv, const struct request *request, const struct config *config)
 {
         const uint64_t msec = request->max_pause_usec / USEC_PER_MSEC;
@@ -264,6 +295,12 @@ static void add_scan(struct strv *strv, const struct request *request, const str
         strv_add(strv, "--max-pause=%llu", (unsigned long long)(msec > 0 ? msec : 1));
         if (request->together)
                 strv_add(strv, "--together");
+        /* A forecast about some guests would leave out what the others share with them. */
+        if (request->forecast && request->guests.n == 0) {
+                if (!request->acts)
+                        strv_add(strv, "--forecast");
+                add_merging(strv, config);
+        }
         if (config->cpus.chosen)
                 add_cpus(strv, &config->cpus.set);
 }
@@ -274,15 +311,17 @@ int request_arguments(const struct request *request, const struct config *config
         struct strv strv = {0};
 
         strv_add(&strv, "samepage");
-        strv_add(&strv, "%s", request_kind_to_string(request->kind));
+        strv_add(&strv, "%s", request->acts ? "tune" : request_kind_to_string(request->kind));
         strv_add(&strv, "--events");
         if (request->kind != REQUEST_RESUME)
                 strv_add(&strv, "--control=" REMOTE_NOBODY); /* which would be the service itself */
         strv_add(&strv, "--runtime-dir=%s", config->runtime_dir);
-        if (request->kind == REQUEST_RESUME)
+        if (request->kind == REQUEST_RESUME) {
                 strv_add(&strv, "--stale");
-        else
+                strv_add(&strv, "--ksm-dir=%s", config->ksm_dir);
+        } else {
                 add_guests(&strv, request, config, skip);
+        }
         if (request->kind == REQUEST_SCAN)
                 add_scan(&strv, request, config);
         return strv_end(&strv, ret);

@@ -32,6 +32,8 @@ enum request_origin {
  * @guests: only these; empty: all that the configuration takes
  * @domain_uuid: of the domain that gets the result as metadata; NULL: none
  * @mode, @max_pause_usec, @together: of a scan
+ * @forecast: it says what merging would save and cost
+ * @acts: and does it
  */
 struct request {
         enum request_kind kind;
@@ -41,6 +43,8 @@ struct request {
         enum scan_mode mode;
         uint64_t max_pause_usec;
         bool together;
+        bool forecast;
+        bool acts;
 };
 
 const char *request_kind_to_string(enum request_kind kind);

@@ -3,6 +3,7 @@
 #include "conf/config.h"
 #include "daemon/domains.h"
 #include "daemon/program.h"
+#include "daemon/sampler.h"
 #include "daemon/service.h"
 #include "version.h"
 
@@ -120,5 +121,7 @@ int main(int argc, char **argv)
         program_prepare();
         if (strcmp(name, DOMAINS_PROGRAM) == 0 && argc == 2)
                 return domains_run_program(argv[1]);
+        if (strcmp(name, SAMPLER_PROGRAM) == 0)
+                return sampler_run_program();
         return run(argc, argv);
 }

@@ -122,6 +122,7 @@ static void change(struct service *service, struct config *config)
                 (void)open_control(service);
         if (!is_same_text(old->libvirt_uri, config->libvirt_uri))
                 (void)service_domains_open(service);
+        service_merge_begin(service);
         if (old->interval_usec != config->interval_usec || old->jitter_usec != config->jitter_usec)
                 service_timers_begin(service);
         config_free(old);
@@ -163,6 +164,7 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info,
         (void)sd_notify(0, "STOPPING=1\nSTATUS=Ending");
         service->is_stopping = true;
         queue_stop(service->queue);
+        service_merge_end(service);
         service_end_if_idle(service);
         return 0;
 }
@@ -203,6 +205,8 @@ static int make_parts(struct service *service)
                 r = metrics_new(SAMEPAGE_VERSION, &service->metrics);
         if (r >= 0)
                 r = service_timers_init(service);
+        if (r >= 0)
+                r = service_merge_init(service);
         if (r < 0)
                 log_say(LOG_LEVEL_ERROR, "cannot start: %s", strerror(-r));
         return r;
@@ -210,6 +214,7 @@ static int make_parts(struct service *service)
 
 static void free_parts(struct service *service)
 {
+        service_merge_deinit(service);
         service_timers_deinit(service);
         service_history_deinit(service);
         control_free(service->control);
@@ -229,6 +234,7 @@ static void begin(struct service *service)
 {
         service_resume_left_overs(service);
         service_timers_begin(service);
+        service_merge_begin(service);
         (void)sd_notify(0, "READY=1\nSTATUS=Idle");
         log_say(LOG_LEVEL_INFO, "samepaged " SAMEPAGE_VERSION " is ready");
 }

@@ -137,6 +137,8 @@ static void on_ended(void *context, struct task *task, struct json_object *resul
                 scan_failed(service, task, &reason);
         else if (!value && task->request.kind != REQUEST_SCAN)
                 log_say(LOG_LEVEL_WARNING, "%s: %s", request_kind_to_string(task->request.kind), reason.text);
+        if (!value && task->request.kind == REQUEST_SCAN)
+                service_merge_tuned(service, task, NULL);
         if (!value)
                 service_domains_failed(service, task, &reason);
         if (task->request.kind == REQUEST_SCAN)

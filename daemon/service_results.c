@@ -77,6 +77,8 @@ static void keep_in_metrics(struct service *service, const struct report *report
         if (r == 0)
                 r = all ? metrics_note_report(service->metrics, report)
                         : metrics_note_chosen(service->metrics, report);
+        if (report->merge)
+                metrics_merge_note(metrics_merge_of(service->metrics), report->merge);
         if (r == 0 && all)
                 r = keep_known(service, report);
         if (r < 0)
@@ -180,6 +182,7 @@ static void keep(struct service *service, const struct task *task, const struct 
                 keep_in_history(service, report);
         }
         service_domains_scanned(service, task, report);
+        service_merge_tuned(service, task, report);
         json_object_put(service->last_report);
         service->last_report = json_object_get(json);
 }

@@ -9,6 +9,7 @@
  *      service_commands.c   the commands of the control socket
  *      service_domains.c    requests of libvirt's domains, and their results
  *      service_history.c    questions to the history
+ *      service_merge.c      what KSM does, where the policy is to act
  */
 #pragma once
 
@@ -25,6 +26,7 @@
 #include <systemd/sd-event.h>
 
 struct service_query;
+struct service_merge;
 
 /* Questions to the history that are answered at the same time. */
 #define SERVICE_QUERIES_MAX 4
@@ -41,8 +43,9 @@ struct service {
         struct metrics *metrics;
         struct metrics_server *metrics_server; /* NULL when there are no metrics */
         struct control *control;               /* NULL when there is no control socket */
-        sd_event_source *schedule;             /* the next scan */
-        sd_event_source *paused;               /* looks how many guests are paused, while some may be */
+        struct service_merge *merge;
+        sd_event_source *schedule; /* the next scan */
+        sd_event_source *paused;   /* looks how many guests are paused, while some may be */
         struct service_query *queries[SERVICE_QUERIES_MAX];
         size_t n_queries;
         struct json_object *last_report; /* of the last scan that has one, as JSON; may be NULL */
@@ -104,6 +107,19 @@ int service_domains_open(struct service *service);
 /* Puts the end of a scan that a domain asked for into its metadata; of other scans, does nothing. */
 void service_domains_scanned(struct service *service, const struct task *task, const struct report *report);
 void service_domains_failed(struct service *service, const struct task *task, const struct failure *failure);
+
+/* service_merge.c */
+
+int service_merge_init(struct service *service);
+void service_merge_deinit(struct service *service);
+/* Acts by the configuration, which is new: begins, or ends and puts back what was found. */
+void service_merge_begin(struct service *service);
+/* Ends, and puts back what was found. */
+void service_merge_end(struct service *service);
+/* A guest has come. */
+void service_merge_arrived(struct service *service);
+/* A scan has ended, with a report or (NULL) without. */
+void service_merge_tuned(struct service *service, const struct task *task, const struct report *report);
 
 /* service_history.c */
 

@@ -2,6 +2,7 @@
 #include "daemon/tally.h"
 
 #include "base/cleanup.h"
+#include "daemon/forecasting.h"
 #include "merge/actual.h"
 #include "merge/census.h"
 #include "merge/gap.h"
@@ -163,7 +164,8 @@ static int fill_gap(struct pool *pool, struct report *report, const struct scann
         return r;
 }
 
-static int fill_report(struct pool *pool, struct report *report, const struct scanned *scanned)
+static int fill_report(struct pool *pool, const struct settings *settings, struct report *report,
+                       const struct scanned *scanned)
 {
         struct census *census = NULL;
         struct actual *actual = NULL;
@@ -175,6 +177,8 @@ static int fill_report(struct pool *pool, struct report *report, const struct sc
                 fill_guests(report, scanned, census, actual);
         if (r == 0 && actual->known)
                 r = fill_gap(pool, report, scanned, census);
+        if (r == 0 && settings->forecast)
+                r = forecasting_run(pool, settings, census, actual, scanned->indexes, report);
         actual_free(actual);
         census_free(census);
         return r;
@@ -191,7 +195,7 @@ int tally(struct pool *pool, const struct settings *settings, const struct inven
                 report->ksm.available = false;
         r = scanned_init(&scanned, inventory, report);
         if (r == 0)
-                r = fill_report(pool, report, &scanned);
+                r = fill_report(pool, settings, report, &scanned);
         scanned_deinit(&scanned);
         return r;
 }

@@ -17,6 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Numbers in a set of figures. */
+#define N_SUMS (sizeof(struct actual_figures) / sizeof(uint64_t))
+
 static size_t same_frame_length(const struct census_copy *copies, size_t n)
 {
         size_t length = 1;
@@ -27,32 +30,41 @@ static size_t same_frame_length(const struct census_copy *copies, size_t n)
         return length;
 }
 
+/* The sums: figures of each guest, then those of all together. */
+static struct actual_figures *guest_sums(uint64_t *sums)
+{
+        return (struct actual_figures *)(void *)sums;
+}
+
 /* All the pages behind which one frame stands, sorted by guest. */
-static void count_frame(struct actual *actual, const struct census_copy *copies, size_t n)
+static void count_frame(struct actual_figures *guests, struct actual_figures *total,
+                        const struct census_copy *copies, size_t n)
 {
         const bool across = copies[0].guest != copies[n - 1].guest;
 
         for (size_t i = 0; i < n; i++) {
-                struct actual_figures *guest = &actual->guests[copies[i].guest];
+                struct actual_figures *guest = &guests[copies[i].guest];
 
                 if (i > 0 && copies[i].guest == copies[i - 1].guest) {
                         guest->self++;
-                        actual->total.self++;
+                        total->self++;
                         continue;
                 }
                 guest->inter += across;
-                actual->total.inter += i > 0;
+                total->inter += i > 0;
         }
 }
 
-static void count_content(void *context, unsigned int worker, const struct census_copy *copies,
+static void count_content(void *context, uint64_t *scratch, uint64_t *sums, const struct census_copy *copies,
                           size_t n_copies)
 {
-        struct actual *actual = ((struct actual **)context)[worker];
+        const size_t n_guests = *(const size_t *)context;
+        struct actual_figures *guests = guest_sums(sums);
 
+        (void)scratch;
         for (size_t i = 0, n = 0; i < n_copies; i += n) {
                 n = same_frame_length(copies + i, n_copies - i);
-                count_frame(actual, copies + i, n);
+                count_frame(guests, &guests[n_guests], copies + i, n);
         }
 }
 
@@ -132,36 +144,19 @@ static struct actual *make(size_t n_guests)
         return actual->guests ? actual : actual_free(actual);
 }
 
-/* What a worker counted: only pages that share a frame. */
-static void add(struct actual *actual, const struct actual *part, size_t n_guests)
-{
-        for (size_t g = 0; g < n_guests; g++) {
-                actual->guests[g].self += part->guests[g].self;
-                actual->guests[g].inter += part->guests[g].inter;
-        }
-        actual->total.self += part->total.self;
-        actual->total.inter += part->total.inter;
-}
-
-/* Each worker counts for itself, and the sums are put together. */
 static int count_shared_frames(struct actual *actual, const struct census *census, struct pool *pool)
 {
-        const unsigned int n_workers = pool_n_threads(pool);
-        CLEANUP_FREE struct actual **parts = calloc(n_workers, sizeof(struct actual *));
-        int r = parts ? 0 : -ENOMEM;
+        size_t n_guests = census->n_guests;
+        CLEANUP_FREE struct actual_figures *sums = calloc(n_guests + 1, sizeof(*sums));
+        int r = sums ? census_count_duplicates(census, pool, count_content, &n_guests, 0,
+                                               (n_guests + 1) * N_SUMS, (uint64_t *)(void *)sums)
+                     : -ENOMEM;
 
-        for (unsigned int i = 0; r == 0 && i < n_workers; i++) {
-                parts[i] = make(census->n_guests);
-                r = parts[i] ? 0 : -ENOMEM;
-        }
-        if (r == 0)
-                r = census_for_each_duplicate(census, pool, count_content, parts);
-        for (unsigned int i = 0; parts && i < n_workers; i++) {
-                if (r == 0)
-                        add(actual, parts[i], census->n_guests);
-                actual_free(parts[i]);
-        }
-        return r;
+        if (r < 0)
+                return r;
+        memcpy(actual->guests, sums, n_guests * sizeof(*sums));
+        actual->total = sums[n_guests];
+        return 0;
 }
 
 int actual_new(const struct census *census, struct pool *pool, struct actual **ret)

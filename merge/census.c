@@ -302,3 +302,41 @@ int census_for_each_duplicate(const struct census *census, struct pool *pool, ce
         }
         return r;
 }
+
+struct summing {
+        census_count_fn *add;
+        void *context;
+        uint64_t *numbers; /* of all workers: scratch and sums of each */
+        size_t n_scratch;
+        size_t n_sums;
+};
+
+static uint64_t *scratch_of(const struct summing *summing, unsigned int worker)
+{
+        return summing->numbers + (size_t)worker * (summing->n_scratch + summing->n_sums);
+}
+
+static void sum_content(void *context, unsigned int worker, const struct census_copy *copies, size_t n_copies)
+{
+        const struct summing *summing = context;
+        uint64_t *scratch = scratch_of(summing, worker);
+
+        summing->add(summing->context, scratch, scratch + summing->n_scratch, copies, n_copies);
+}
+
+int census_count_duplicates(const struct census *census, struct pool *pool, census_count_fn *add,
+                            void *context, size_t n_scratch, size_t n_sums, uint64_t *ret_sums)
+{
+        const unsigned int n_workers = pool_n_threads(pool);
+        CLEANUP_FREE uint64_t *numbers = calloc((size_t)n_workers * (n_scratch + n_sums), sizeof(*numbers));
+        struct summing summing = {add, context, numbers, n_scratch, n_sums};
+        int r = 0;
+
+        if (!numbers)
+                return -ENOMEM;
+        r = census_for_each_duplicate(census, pool, sum_content, &summing);
+        for (unsigned int worker = 0; r == 0 && worker < n_workers; worker++)
+                for (size_t i = 0; i < n_sums; i++)
+                        ret_sums[i] += scratch_of(&summing, worker)[n_scratch + i];
+        return r;
+}

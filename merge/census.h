@@ -90,3 +90,24 @@ typedef void census_visit_fn(void *context, unsigned int worker, const struct ce
  */
 int census_for_each_duplicate(const struct census *census, struct pool *pool, census_visit_fn *visit,
                               void *context);
+
+/**
+ * census_count_fn - count one content that is present more than once
+ * @scratch: the worker's own, for whatever the counting needs; as given to census_count_duplicates()
+ * @sums: the worker's own numbers
+ *
+ * The other arguments are those of census_visit_fn.
+ */
+typedef void census_count_fn(void *context, uint64_t *scratch, uint64_t *sums,
+                             const struct census_copy *copies, size_t n_copies);
+
+/**
+ * census_count_duplicates() - sum up something over every non-zero content that is present more than once
+ * @n_scratch: words that each worker has for itself, all 0 at first
+ * @n_sums: numbers that are summed up
+ * @ret_sums: their sums over all contents are added to these
+ *
+ * Return: 0, or -ENOMEM.
+ */
+int census_count_duplicates(const struct census *census, struct pool *pool, census_count_fn *add,
+                            void *context, size_t n_scratch, size_t n_sums, uint64_t *ret_sums);

@@ -59,15 +59,22 @@ int ksm_read(const char *path, struct ksm *ret)
         return 0;
 }
 
+const struct ksm_file *ksm_find(const struct ksm *ksm, const char *name)
+{
+        for (size_t i = 0; i < ksm->n_files; i++)
+                if (strcmp(ksm->files[i].name, name) == 0)
+                        return &ksm->files[i];
+        return NULL;
+}
+
 bool ksm_get(const struct ksm *ksm, const char *name, int64_t *ret_value)
 {
-        for (size_t i = 0; i < ksm->n_files; i++) {
-                if (strcmp(ksm->files[i].name, name) != 0 || !ksm->files[i].is_number)
-                        continue;
-                *ret_value = ksm->files[i].value;
-                return true;
-        }
-        return false;
+        const struct ksm_file *file = ksm_find(ksm, name);
+
+        if (!file || !file->is_number)
+                return false;
+        *ret_value = file->value;
+        return true;
 }
 
 int ksm_visited_pages(int proc_fd, uint64_t *ret_pages)

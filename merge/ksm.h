@@ -45,6 +45,9 @@ struct ksm {
  */
 int ksm_read(const char *path, struct ksm *ret);
 
+/* One file by its name; NULL when there is none. */
+const struct ksm_file *ksm_find(const struct ksm *ksm, const char *name);
+
 /**
  * ksm_get() - the number in one file
  *
@@ -61,3 +64,20 @@ bool ksm_get(const struct ksm *ksm, const char *name, int64_t *ret_value);
  * Return: 0; -ENODATA when the file lacks it; -ENOENT on older kernels; another negative errno.
  */
 int ksm_visited_pages(int proc_fd, uint64_t *ret_pages);
+
+/**
+ * ksm_frames_needed() - the KSM ceiling: how many KSM pages @copies equal pages need
+ * @max_page_sharing: most users of one KSM page; 0: no limit
+ *
+ * ceil(copies / max_page_sharing), docs/sharing-model.md.
+ */
+static inline uint64_t ksm_frames_needed(uint64_t copies, uint64_t max_page_sharing)
+{
+        if (copies == 0 || max_page_sharing == 0)
+                return copies > 0;
+        return (copies - 1) / max_page_sharing + 1;
+}
+
+/* KSM keeps an item of so many bytes for every page that it has met (struct ksm_rmap_item on 64 bits; the
+ * kernel's Documentation/admin-guide/mm/ksm.rst reckons with its size in general_profit). */
+#define KSM_ITEM_BYTES 64

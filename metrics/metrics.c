@@ -62,6 +62,7 @@ int metrics_new(const char *version, struct metrics **ret)
         }
         metrics->started_usec = wall_clock_usec();
         metrics->n_known_guests = REPORT_UNKNOWN;
+        metrics->merge = METRICS_MERGE_NONE;
         metrics_histogram_init(&metrics->pauses, pause_bounds_usec, ARRAY_SIZE(pause_bounds_usec));
         metrics_histogram_init(&metrics->scans, scan_bounds_usec, ARRAY_SIZE(scan_bounds_usec));
         *ret = metrics;
@@ -350,4 +351,9 @@ int metrics_keep_guests(struct metrics *metrics, const char *const *names, size_
 void metrics_set_paused(struct metrics *metrics, unsigned int n_paused)
 {
         metrics->n_paused = n_paused;
+}
+
+struct metrics_merge *metrics_merge_of(struct metrics *metrics)
+{
+        return &metrics->merge;
 }

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "metrics/metrics_merge.h"
 #include "metrics/metrics_text.h"
 #include "report/report.h"
 
@@ -78,6 +79,9 @@ int metrics_keep_guests(struct metrics *metrics, const char *const *names, size_
 
 /* How many guests we hold paused at this moment. */
 void metrics_set_paused(struct metrics *metrics, unsigned int n_paused);
+
+/* What is exported of merging, to be changed in place. */
+struct metrics_merge *metrics_merge_of(struct metrics *metrics);
 
 /**
  * metrics_render() - everything as text

@@ -372,6 +372,7 @@ int metrics_render(const struct metrics *metrics, const char *ksm_dir, enum metr
         render_host(&text, metrics);
         render_guest_figures(&text, metrics);
         render_guest_scans(&text, metrics);
+        metrics_merge_render(&text, &metrics->merge);
         r = render_ksm(&text, ksm_dir);
         if (r == 0)
                 r = metrics_text_finish(&text, ret, ret_length);

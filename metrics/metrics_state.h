@@ -4,6 +4,7 @@
 
 #include "metrics/metrics.h"
 #include "metrics/metrics_histogram.h"
+#include "metrics/metrics_merge.h"
 
 /**
  * struct metrics_guest - one guest; its name is unique
@@ -45,5 +46,6 @@ struct metrics {
         struct metrics_histogram scans;
         uint64_t n_scans[METRICS_SCAN_RESULT_MAX_];
         unsigned int n_paused;
+        struct metrics_merge merge;
         int64_t n_known_guests; /* REPORT_UNKNOWN before anybody said */
 };

@@ -344,6 +344,7 @@ static const struct command {
         {"human-monitor-command", OF_MONITOR, ask_monitor},
         {"query-memdev", OF_MONITOR, ask_monitor},
         {"qom-list", OF_MONITOR, ask_monitor},
+        {"qom-set", OF_MONITOR, ask_monitor},
 };
 
 static const struct command *find_command(const struct bridge_peer *peer, const char *name)

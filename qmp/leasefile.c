@@ -218,40 +218,6 @@ bool leasefile_is_held(const struct leasefile *lease)
         return process_is_alive(&lease->scanner) || process_is_alive(&lease->guard);
 }
 
-static int write_all(int fd, const char *text, size_t length)
-{
-        while (length > 0) {
-                ssize_t written = write(fd, text, length);
-
-                if (written < 0 && errno == EINTR)
-                        continue;
-                if (written < 0)
-                        return -errno;
-                text += written;
-                length -= (size_t)written;
-        }
-        return 0;
-}
-
-/* Puts @text in place of whatever @name holds. */
-static int replace_file(int folder_fd, const char *name, const char *text)
-{
-        char temporary[NAME_BYTES + 32];
-        CLEANUP_CLOSE int fd = -1;
-        int r = 0;
-
-        (void)snprintf(temporary, sizeof(temporary), ".%s.%d", name, (int)getpid());
-        fd = openat(folder_fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
-        if (fd < 0)
-                return -errno;
-        r = write_all(fd, text, strlen(text));
-        if (r == 0 && renameat(folder_fd, temporary, folder_fd, name) < 0)
-                r = -errno;
-        if (r < 0)
-                (void)unlinkat(folder_fd, temporary, 0);
-        return r;
-}
-
 /* -EBUSY when somebody who lives holds the QEMU of the note @name. */
 static int check_holder(int folder_fd, const char *name, struct failure *failure)
 {
@@ -280,7 +246,8 @@ int leasefile_write(int folder_fd, const struct leasefile *lease, struct failure
         r = check_holder(folder_fd, name, failure);
         if (r < 0)
                 return r;
-        r = replace_file(folder_fd, name, json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
+        r = fileio_replace_text(folder_fd, name,
+                                json_object_to_json_string_ext(object, JSON_C_TO_STRING_PLAIN));
         if (r < 0)
                 return failure_errno(failure, r, "not paused: cannot write its lease file");
         return 0;

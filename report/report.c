@@ -38,6 +38,7 @@ struct report *report_free(struct report *report)
                 free_report_guest(&report->guests[i]);
         for (size_t i = 0; i < report->n_reasons; i++)
                 free(report->reasons[i].by_guest);
+        report_merge_free(report->merge);
         free(report->guests);
         free(report);
         return NULL;

@@ -10,6 +10,7 @@
 #include "merge/gap.h"
 #include "merge/ksm.h"
 #include "qmp/guest.h"
+#include "report/report_merge.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -127,6 +128,7 @@ struct report {
         int64_t gap_bytes;
         struct report_reason reasons[GAP_REASON_MAX_];
         size_t n_reasons;
+        struct report_merge *merge; /* NULL without a forecast */
 };
 
 /* Frees it; returns NULL. */

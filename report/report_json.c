@@ -222,6 +222,7 @@ struct json_object *report_to_json(const struct report *report)
         add(root, "actual", actual_to_json(&report->total));
         add(root, "ksm", ksm_to_json(&report->ksm));
         add(root, "gap", gap_to_json(report));
+        add(root, "merge", report_merge_to_json(report));
         return root;
 }
 

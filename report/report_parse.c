@@ -309,6 +309,8 @@ static int parse(struct json_object *json, struct report *report)
                 r = parse_guests(json, report);
         if (r == 0)
                 r = parse_gap(get_object(json, "gap"), report);
+        if (r == 0 && get_object(json, "merge"))
+                r = report_merge_parse(get_object(json, "merge"), report->n_guests, &report->merge);
         return r;
 }
 

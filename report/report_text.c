@@ -114,6 +114,7 @@ void report_print(const struct report *report, FILE *out)
         print_guests(report, out);
         print_verdict(report, out);
         print_gap(report, out);
+        report_merge_print(report, out);
 }
 
 static enum gap_reason reason_of_name(const char *name)

@@ -179,3 +179,29 @@ int region_find(const char *smaps, uint64_t hva, uint64_t size_bytes, struct reg
         *ret_n_regions = n_regions;
         return 0;
 }
+
+int region_list_mergeable(const char *smaps, uint64_t least_bytes, struct region **ret_regions,
+                          size_t *ret_n_regions)
+{
+        CLEANUP_FREE struct region *regions = NULL;
+        size_t n_regions = 0;
+
+        while (*smaps) {
+                struct mapping mapping = {0};
+                int r = 0;
+
+                if (!parse_mapping(smaps, &mapping, &smaps))
+                        return -EINVAL;
+                if (!mapping.mergeable || mapping.shared || mapping.end - mapping.start < least_bytes)
+                        continue;
+                if (n_regions == REGION_MAX_PER_BLOCK)
+                        return -E2BIG;
+                r = append(&regions, &n_regions,
+                           cut_to_block(&mapping, mapping.start, mapping.end, mapping.start));
+                if (r < 0)
+                        return r;
+        }
+        *ret_regions = TAKE_PTR(regions);
+        *ret_n_regions = n_regions;
+        return 0;
+}

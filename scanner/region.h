@@ -42,6 +42,16 @@ struct region {
 };
 
 /**
+ * region_list_mergeable() - the mappings of a process that are marked for KSM
+ * @least_bytes: smaller ones are left out: they are no guest's RAM
+ * @ret_regions: receives an array in address order, of at most REGION_MAX_PER_BLOCK; the caller frees it
+ *
+ * Return: 0; -E2BIG; -EINVAL when the text cannot be understood; -ENOMEM.
+ */
+int region_list_mergeable(const char *smaps, uint64_t least_bytes, struct region **ret_regions,
+                          size_t *ret_n_regions);
+
+/**
  * region_find() - the mappings that hold a RAM block
  * @smaps: text of QEMU's /proc/PID/smaps
  * @hva, @size_bytes: where the block lies, multiples of PAGE_BYTES

@@ -76,6 +76,10 @@ static size_t plain_size(const struct config_type *type)
                 return sizeof(bool);
         if (type == &config_types_mode)
                 return sizeof(enum scan_mode);
+        if (type == &config_types_policy)
+                return sizeof(enum merging_policy);
+        if (type == &config_types_switch)
+                return sizeof(enum merging_switch);
         return type == &config_types_number ? sizeof(unsigned int) : 0;
 }
 
@@ -94,6 +98,8 @@ static bool same_value(const struct config_option *option, const void *a, const 
                 return !((const struct config_cpus *)a)->chosen && !((const struct config_cpus *)b)->chosen;
         if (type == &config_types_quiet_hours)
                 return ((const struct quiet_hours *)a)->n == ((const struct quiet_hours *)b)->n;
+        if (type->off && !*(char *const *)a)
+                return !*(char *const *)b;
         if (type->off)
                 return strcmp(*(char *const *)a, *(char *const *)b) == 0;
         return type == &config_types_groups;

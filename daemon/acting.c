@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The order keeps trust groups apart at every moment: first the mark is taken from whoever is not to be merged, and that is
+ * checked; then the others are marked; then KSM is switched on. If a guest cannot be unmarked, or a process that is none
+ * of the guests has opted in, nothing is merged.
+ *
+ * QEMU says yes to marking RAM that KSM cannot merge and does nothing, so what counts is the flag of the mapping. Each
+ * guest is looked at again right before: it may have been started anew, or changed by somebody else.
+ *
+ * What is marked stays so when KSM's settings are put back: taking it back would let guests of different groups share as
+ * soon as somebody else switches KSM on.
+ */
+#include "daemon/acting.h"
+
+#include "base/cleanup.h"
+#include "base/fileio.h"
+#include "daemon/ksmd.h"
+#include "merge/apply.h"
+#include "qmp/guest_merge.h"
+#include "qmp/process.h"
+#include "scanner/region.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Whether every mapping of a block that KSM can merge has the mark, or none has. */
+static int check_block(const char *smaps, const struct ram_block *block, bool merge, struct failure *failure)
+{
+        CLEANUP_FREE struct region *regions = NULL;
+        size_t n = 0;
+        int r = region_find(smaps, block->hva, block->size_bytes, &regions, &n, failure);
+
+        for (size_t i = 0; r == 0 && i < n; i++)
+                if (!regions[i].shared && !regions[i].hugetlb && regions[i].mergeable != merge)
+                        return failure_set(failure, -EIO,
+                                           "QEMU says that RAM block %s is%s mergeable, and its mapping is%s",
+                                           block->id, merge ? "" : " not", merge ? " not" : "");
+        return r;
+}
+
+static int check_guest(const struct qmp_guest *guest, bool merge, struct failure *failure)
+{
+        CLEANUP_FREE char *smaps = NULL;
+        int r = fileio_read_text(guest->proc_fd, "smaps", &smaps);
+
+        if (r < 0)
+                return failure_errno(failure, r, "cannot look at its mappings");
+        for (size_t i = 0; r == 0 && i < guest->blocks.count; i++)
+                if (guest->blocks.blocks[i].hva != 0)
+                        r = check_block(smaps, &guest->blocks.blocks[i], merge, failure);
+        return r;
+}
+
+static int change_guest(struct qmp_guest *guest, bool merge, struct failure *failure)
+{
+        int r = 0;
+
+        if (!guest)
+                return failure_set(failure, -ESRCH, "it is gone");
+        for (size_t i = 0; r == 0 && i < guest->blocks.count; i++)
+                r = qmp_guest_set_merge(guest, guest->blocks.blocks[i].id, merge, failure);
+        return r < 0 ? r : check_guest(guest, merge, failure);
+}
+
+static int change_guests(const struct inventory *inventory, struct report_merge *merge,
+                         enum plan_change change)
+{
+        int r = 0;
+
+        for (size_t i = 0; i < merge->n_guests; i++) {
+                struct report_merge_guest *guest = &merge->guests[i];
+                int changed = 0;
+
+                if (guest->change != change)
+                        continue;
+                changed =
+                        change_guest(inventory->guests[i].qmp, change == PLAN_CHANGE_MERGE, &guest->failure);
+                guest->is_done = changed == 0;
+                r = changed < 0 ? changed : r;
+        }
+        return r;
+}
+
+/* Those whose mark the plan decides: a guest that could not be scanned is a stranger. */
+static bool find_stranger(const struct inventory *inventory, const struct report_merge *merge,
+                          struct failure *failure)
+{
+        CLEANUP_FREE pid_t *pids = calloc(inventory->n_guests + 1, sizeof(*pids));
+        size_t n = 0;
+
+        for (size_t i = 0; pids && i < inventory->n_guests; i++)
+                if (merge->guests[i].is_known && inventory->guests[i].qmp)
+                        pids[n++] = inventory->guests[i].qmp->pid;
+        return ksmd_find_stranger(pids, n, failure);
+}
+
+static bool may_act(const struct inventory *inventory, struct report_merge *merge)
+{
+        if (ksmd_find_rival(&merge->refusal))
+                return false;
+        if (!merge->cross_group && find_stranger(inventory, merge, &merge->refusal))
+                return false;
+        return true;
+}
+
+/* What the service has changed ends with it; what a person has changed is his to undo. */
+static struct apply_owner owner_of(const struct settings *settings)
+{
+        struct process service = {0};
+
+        if (!settings->events || process_identify(getppid(), &service) < 0)
+                return (struct apply_owner){0};
+        return (struct apply_owner){(int)service.pid, service.start_ticks};
+}
+
+static void write_settings(const struct settings *settings, struct report_merge *merge)
+{
+        const struct apply_place place = {settings->ksm_dir, settings->runtime_dir};
+        const struct apply_owner owner = owner_of(settings);
+
+        merge->is_done = apply_settings_write(&place, &owner, &merge->settings, &merge->refusal) == 0;
+}
+
+void acting_run(const struct settings *settings, const struct inventory *inventory, struct report *report)
+{
+        struct report_merge *merge = report->merge;
+
+        if (!merge || !merge->merges)
+                return;
+        merge->acts = true;
+        if (!may_act(inventory, merge))
+                return;
+        if (change_guests(inventory, merge, PLAN_CHANGE_UNMERGE) < 0) {
+                (void)failure_set(&merge->refusal, 0,
+                                  "a guest that must not share could not be kept from it: nothing is merged");
+                return;
+        }
+        (void)change_guests(inventory, merge, PLAN_CHANGE_MERGE);
+        write_settings(settings, merge);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* From a census to the forecast and the plan in the report. */
+#pragma once
+
+#include "conf/settings.h"
+#include "merge/actual.h"
+#include "merge/census.h"
+#include "report/report.h"
+#include "scanner/pool.h"
+
+#include <stddef.h>
+
+/**
+ * forecasting_run() - fill in what merging would save and cost, and what is to be done
+ * @census, @actual: of the scanned guests
+ * @indexes: their places in @report
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int forecasting_run(struct pool *pool, const struct settings *settings, const struct census *census,
+                    const struct actual *actual, const size_t *indexes, struct report *report);

@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/ksmd.h"
+
+#include "base/cleanup.h"
+#include "base/fileio.h"
+#include "merge/plan.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Fewer pages tell nothing of a page: the first ones find cold caches. */
+#define PAGES_LEAST 1000000
+
+/* What a look at each process of the host is about; false ends it. */
+typedef bool look_fn(void *context, pid_t pid, int proc_fd, const char *comm);
+
+static void look_at(look_fn *look, void *context, int dir_fd, const char *name, bool *go_on)
+{
+        CLEANUP_CLOSE int proc_fd = openat(dir_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        CLEANUP_FREE char *comm = NULL;
+
+        if (proc_fd < 0 || fileio_read_text(proc_fd, "comm", &comm) < 0)
+                return;
+        comm[strcspn(comm, "\n")] = '\0';
+        *go_on = look(context, (pid_t)strtol(name, NULL, 10), proc_fd, comm);
+}
+
+static void for_each_process(look_fn *look, void *context)
+{
+        DIR *dir = opendir("/proc");
+        const struct dirent *entry = NULL;
+        bool go_on = true;
+
+        while (dir && go_on && (entry = readdir(dir)))
+                if (isdigit((unsigned char)entry->d_name[0]))
+                        look_at(look, context, dirfd(dir), entry->d_name, &go_on);
+        if (dir)
+                (void)closedir(dir);
+}
+
+/* Fields 14 and 15 of /proc/PID/stat, proc(5). */
+static double parse_cpu_seconds(const char *stat)
+{
+        const char *fields = strrchr(stat, ')');
+        unsigned long long user = 0;
+        unsigned long long system = 0;
+
+        if (!fields ||
+            sscanf(fields + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &system) != 2)
+                return -1;
+        return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static bool look_for_ksmd(void *context, pid_t pid, int proc_fd, const char *comm)
+{
+        CLEANUP_FREE char *stat = NULL;
+        CLEANUP_FREE char *cmdline = NULL;
+
+        (void)pid;
+        if (strcmp(comm, "ksmd") != 0)
+                return true;
+        /* A kernel thread has no command line. */
+        if (fileio_read_text(proc_fd, "cmdline", &cmdline) < 0 || cmdline[0] ||
+            fileio_read_text(proc_fd, "stat", &stat) < 0)
+                return true;
+        *(double *)context = parse_cpu_seconds(stat);
+        return false;
+}
+
+double ksmd_cpu_seconds(void)
+{
+        double seconds = -1;
+
+        for_each_process(look_for_ksmd, &seconds);
+        return seconds;
+}
+
+double ksmd_page_seconds(const struct ksm *ksm)
+{
+        const double seconds = ksmd_cpu_seconds();
+        int64_t pages = 0;
+
+        if (seconds <= 0 || !ksm_get(ksm, "pages_scanned", &pages) || pages < PAGES_LEAST)
+                return PLAN_PAGE_SECONDS;
+        return seconds / (double)pages;
+}
+
+static bool look_for_rival(void *context, pid_t pid, int proc_fd, const char *comm)
+{
+        static const struct {
+                const char *comm;
+                const char *what;
+        } rivals[] = {
+                {"ksmtuned", "ksmtuned"},
+                {"vdsmd", "vdsm, oVirt's agent,"},
+                {"momd", "MOM, the memory overcommitment manager,"},
+        };
+
+        (void)proc_fd;
+        for (size_t i = 0; i < ARRAY_SIZE(rivals); i++) {
+                if (strcmp(comm, rivals[i].comm) != 0)
+                        continue;
+                (void)failure_set(context, -EBUSY, "%s (pid %d) tunes KSM on this host: stop it first",
+                                  rivals[i].what, (int)pid);
+                return false;
+        }
+        return true;
+}
+
+bool ksmd_find_rival(struct failure *ret_failure)
+{
+        struct failure failure = {0};
+
+        for_each_process(look_for_rival, &failure);
+        if (failure.text[0])
+                *ret_failure = failure;
+        return failure.text[0] != '\0';
+}
+
+struct stranger {
+        const pid_t *pids;
+        size_t n;
+        struct failure failure;
+};
+
+/* Whether smaps says "mg" of any mapping. */
+static bool has_mergeable_mapping(int proc_fd)
+{
+        CLEANUP_FREE char *smaps = NULL;
+        const char *line = NULL;
+
+        if (fileio_read_text(proc_fd, "smaps", &smaps) < 0)
+                return false;
+        line = strstr(smaps, "\nVmFlags:");
+        while (line) {
+                const char *end = strchr(line + 1, '\n');
+                const char *flag = strstr(line, " mg");
+
+                if (flag && (!end || flag < end))
+                        return true;
+                line = strstr(line + 1, "\nVmFlags:");
+        }
+        return false;
+}
+
+static bool has_opted_in(int proc_fd)
+{
+        CLEANUP_FREE char *text = NULL;
+
+        if (fileio_read_text(proc_fd, "ksm_stat", &text) == 0 && strstr(text, "ksm_mergeable"))
+                return strstr(text, "ksm_mergeable: yes") || strstr(text, "ksm_merge_any: yes");
+        return has_mergeable_mapping(proc_fd);
+}
+
+static bool look_for_stranger(void *context, pid_t pid, int proc_fd, const char *comm)
+{
+        struct stranger *stranger = context;
+
+        for (size_t i = 0; i < stranger->n; i++)
+                if (stranger->pids[i] == pid)
+                        return true;
+        if (!has_opted_in(proc_fd))
+                return true;
+        (void)failure_set(
+                &stranger->failure, -EBUSY,
+                "%s (pid %d), which is none of the guests, has opted in to KSM too: its pages would be "
+                "merged with theirs",
+                comm, (int)pid);
+        return false;
+}
+
+bool ksmd_find_stranger(const pid_t *pids, size_t n, struct failure *ret_failure)
+{
+        struct stranger stranger = {.pids = pids, .n = n};
+
+        for_each_process(look_for_stranger, &stranger);
+        if (stranger.failure.text[0])
+                *ret_failure = stranger.failure;
+        return stranger.failure.text[0] != '\0';
+}

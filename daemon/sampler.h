@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The process that watches the merging of some guests by small samples: what it reads may hang with a QEMU that hangs, so
+ * the service has it done. It speaks JSON lines on its standard input and output.
+ */
+#pragma once
+
+#include "merge/pace.h"
+
+#include <json-c/json.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/* As argv[0]. */
+#define SAMPLER_PROGRAM "samepaged-sampler"
+
+/* What was found: {"pages", "merged", "changed"}. */
+#define SAMPLER_EVENT "SAMPLE"
+
+/* Between two looks. */
+#define SAMPLER_PERIOD_USEC (UINT64_C(5) * 1000000)
+
+/* What that process does. Return: its exit status. */
+int sampler_run_program(void);
+
+/* The line that has it watch these processes from now on, for worker_send(). */
+struct json_object *sampler_line(const pid_t *pids, size_t n);
+
+/* The estimate that the data of an event gives, with the half width of its 95 % interval. */
+struct pace_sample sampler_parse(struct json_object *data);

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/scanning.h"
+
+#include "daemon/events.h"
+#include "daemon/job.h"
+#include "daemon/print.h"
+#include "daemon/progress.h"
+#include "daemon/remote.h"
+#include "report/report_json.h"
+#include "report/report_text.h"
+
+#include <stdio.h>
+
+static void show_progress(void *context, uint64_t done_bytes, uint64_t total_bytes)
+{
+        progress_update(context, done_bytes, total_bytes);
+}
+
+static void tell_progress(void *context, uint64_t done_bytes, uint64_t total_bytes)
+{
+        (void)context;
+        events_print_progress(done_bytes, total_bytes);
+}
+
+int scanning_run(const struct settings *settings, struct report **ret, struct failure *failure)
+{
+        struct progress progress = {0};
+        int (*const run)(const struct settings *settings, const struct job_observer *observer,
+                         struct report **ret, struct failure *failure) =
+                remote_is_wanted(settings) ? remote_scan : job_run;
+        int r = 0;
+
+        if (settings->events)
+                return run(settings, &(struct job_observer){.progress = tell_progress}, ret, failure);
+        progress_init(&progress);
+        r = run(settings, &(struct job_observer){show_progress, &progress}, ret, failure);
+        progress_deinit(&progress);
+        return r;
+}
+
+bool scanning_print(const struct settings *settings, const struct report *report)
+{
+        if (settings->events)
+                return events_print(EVENT_REPORT, report_to_json(report));
+        report_print_complaints(report, stderr);
+        if (report->n_guests == 0)
+                (void)fputs("samepage: there are no guests\n", stderr);
+        if (settings->json)
+                return print_json(report_to_json(report));
+        report_print(report, stdout);
+        return print_finish();
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A scan for a command: in this process or by the service, with its progress shown, and its report printed. */
+#pragma once
+
+#include "base/failure.h"
+#include "conf/settings.h"
+#include "report/report.h"
+
+#include <stdbool.h>
+
+/**
+ * scanning_run() - scan
+ * @ret: the report, also when guests could not be scanned; report_free() it
+ *
+ * Return: 0, or a negative errno with a sentence when there is no report.
+ */
+int scanning_run(const struct settings *settings, struct report **ret, struct failure *failure);
+
+/* Prints the report in the way that was asked for. Return: whether all of it could be written. */
+bool scanning_print(const struct settings *settings, const struct report *report);

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The policy "act": the closed loop around KSM.
+ *
+ *      tuning    a scan in the mode live that pauses nobody, with forecast and plan, which carries the plan out: at the
+ *                start, when guests come, when a sample says that their content is another, and when the configuration was
+ *                read again
+ *      sampling  a process looks at some thousand pages every few seconds (sampler.c)
+ *      pace      once a second it is decided how fast KSM goes (merge/pace.c), and that is written
+ *
+ * While guests of different groups are kept apart and a new one has come, KSM stands still until the plan is made: a QEMU
+ * marks its RAM when it starts, and KSM would merge it with whoever is marked.
+ *
+ * Whatever says that the settings are not ours alone (somebody else changed one, another tuner runs) ends the acting until
+ * the configuration is read again; what was found is put back.
+ */
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "daemon/ksmd.h"
+#include "daemon/log.h"
+#include "daemon/sampler.h"
+#include "daemon/service_state.h"
+#include "daemon/worker.h"
+#include "merge/pace.h"
+#include "merge/plan.h"
+#include "qmp/process.h"
+#include "scanner/page.h"
+
+#include <errno.h>
+#include <glob.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define STEP_USEC USEC_PER_SEC
+/* A guest that has come fills its memory. */
+#define ARRIVAL_USEC (UINT64_C(15) * USEC_PER_SEC)
+/* Between two scans that a sample asks for: a guest that changes all the time is not scanned all the time. */
+#define TUNE_GAP_USEC (UINT64_C(20) * USEC_PER_SEC)
+/* Between two looks for another tuner. */
+#define RIVAL_USEC (UINT64_C(30) * USEC_PER_SEC)
+/* A scan that failed is tried again. */
+#define RETRY_USEC (UINT64_C(60) * USEC_PER_SEC)
+
+struct service_merge {
+        sd_event_source *step;
+        struct worker *sampler;
+        struct pace pace;
+        struct pace_facts facts;
+        bool acts;      /* KSM runs, or stands still, as we say */
+        bool is_tuning; /* a scan for it waits or runs */
+        bool has_arrival;
+        uint64_t sockets; /* what the sockets' names and inodes add up to */
+        uint64_t tuned_usec;
+        uint64_t rival_usec;
+        struct failure refusal; /* why nothing is done any more */
+};
+
+static struct apply_place place_of(const struct service *service)
+{
+        return (struct apply_place){service->config->ksm_dir, service->config->runtime_dir};
+}
+
+static bool is_wanted(const struct service *service)
+{
+        return service->config->merge_policy == MERGING_POLICY_ACT && !service->is_stopping;
+}
+
+static struct apply_owner myself(void)
+{
+        struct process process = {0};
+
+        (void)process_identify(getpid(), &process);
+        return (struct apply_owner){(int)process.pid, process.start_ticks};
+}
+
+/* What a person has changed with samepage(1) is his. */
+static void put_back(struct service *service)
+{
+        const struct apply_place place = place_of(service);
+        const struct apply_owner me = myself();
+        struct apply_owner owner = {0};
+        struct failure failure = {0};
+        size_t n = 0;
+
+        if (apply_owner_read(&place, &owner) < 0 || owner.pid != me.pid ||
+            owner.start_ticks != me.start_ticks)
+                return;
+        if (apply_restore(&place, &n, &failure) < 0)
+                log_say(LOG_LEVEL_ERROR, "KSM's settings could not be put back: %s", failure.text);
+        else if (n > 0)
+                log_say(LOG_LEVEL_NOTICE, "KSM's settings are as they were found");
+}
+
+static void stop_sampling(struct service_merge *merge)
+{
+        merge->sampler = worker_free(merge->sampler);
+        merge->facts.sample = (struct pace_sample){0};
+}
+
+/* Gives up, until the configuration is read again. */
+static void back_off(struct service *service, const struct failure *failure)
+{
+        struct service_merge *merge = service->merge;
+
+        log_say(LOG_LEVEL_WARNING, "merging: %s; nothing more is done until the configuration is read again",
+                failure->text);
+        merge->refusal = *failure;
+        merge->acts = false;
+        stop_sampling(merge);
+        put_back(service);
+        metrics_merge_of(service->metrics)->n_refused++;
+}
+
+/* Writes what a speed means. */
+static void set_speed(struct service *service, enum pace_speed speed)
+{
+        const struct apply_place place = place_of(service);
+        const struct apply_owner owner = myself();
+        const struct plan_rules rules = {.pinned = -1}; /* the switches were set by the tuning */
+        struct apply_settings settings;
+        struct failure failure = {0};
+        struct plan_rate rate;
+        struct ksm ksm;
+
+        if (ksm_read(place.ksm_dir, &ksm) < 0)
+                return;
+        rate = plan_rate_of_cpu(service->config->merging.cpu_percent, ksmd_page_seconds(&ksm));
+        settings = plan_settings(&rules, &ksm, speed == PACE_FAST ? &rate : NULL);
+        if (apply_settings_write(&place, &owner, &settings, &failure) < 0)
+                back_off(service, &failure);
+}
+
+static void request_tuning(struct service *service)
+{
+        struct request request;
+
+        if (service->merge->is_tuning || !is_wanted(service))
+                return;
+        request_init(&request, REQUEST_SCAN, REQUEST_BY_SERVICE, service->config);
+        request.mode = SCAN_MODE_LIVE;
+        request.forecast = true;
+        request.acts = true;
+        service->merge->is_tuning = true;
+        service->merge->tuned_usec = clock_now_usec();
+        service_request(service, &request);
+}
+
+/* Arrivals */
+
+static uint64_t add_up(const char *path)
+{
+        uint64_t sum = 5381;
+        struct stat status = {0};
+
+        for (const char *c = path; *c; c++)
+                sum = sum * 33 + (unsigned char)*c;
+        return stat(path, &status) < 0 ? 0
+                                       : sum * UINT64_C(0x9e3779b97f4a7c15) + status.st_ino * 31 +
+                                                 (uint64_t)status.st_ctim.tv_nsec;
+}
+
+static uint64_t add_up_sockets(const struct config *config)
+{
+        uint64_t sum = 0;
+
+        for (size_t i = 0; i < config->qmp_sockets.n; i++) {
+                glob_t found = {0};
+
+                if (glob(config->qmp_sockets.words[i], GLOB_NOSORT, NULL, &found) == 0)
+                        for (size_t j = 0; j < found.gl_pathc; j++)
+                                sum += add_up(found.gl_pathv[j]);
+                globfree(&found);
+        }
+        return sum;
+}
+
+void service_merge_arrived(struct service *service)
+{
+        struct service_merge *merge = service->merge;
+
+        if (!is_wanted(service) || merge->refusal.text[0])
+                return;
+        merge->has_arrival = true;
+        if (merge->acts && !service->config->merging.cross_group && merge->pace.speed == PACE_FAST) {
+                merge->pace.speed = PACE_STOPPED;
+                set_speed(service, PACE_STOPPED);
+        }
+        request_tuning(service);
+}
+
+static void look_for_arrivals(struct service *service)
+{
+        const uint64_t sockets = add_up_sockets(service->config);
+
+        if (sockets == service->merge->sockets)
+                return;
+        service->merge->sockets = sockets;
+        service_merge_arrived(service);
+}
+
+/* Sampling */
+
+static void on_sample(void *context, const char *event, struct json_object *data)
+{
+        struct service *service = context;
+
+        if (strcmp(event, SAMPLER_EVENT) == 0)
+                service->merge->facts.sample = sampler_parse(data);
+}
+
+static void on_sampler_end(void *context, const struct failure *failure)
+{
+        struct service *service = context;
+
+        /* The next tuning starts another one. */
+        log_say(LOG_LEVEL_WARNING, "merging: the sampling ended: %s", failure->text);
+        stop_sampling(service->merge);
+}
+
+static void start_sampling(struct service *service, const struct report *report)
+{
+        const struct worker_observer observer = {on_sample, on_sampler_end, service};
+        struct service_merge *merge = service->merge;
+        CLEANUP_FREE pid_t *pids = calloc(report->n_guests + 1, sizeof(*pids));
+        char program[] = SAMPLER_PROGRAM;
+        char *const arguments[] = {program, NULL};
+        struct json_object *line = NULL;
+        struct failure failure = {0};
+        size_t n = 0;
+
+        for (size_t i = 0; pids && i < report->n_guests; i++)
+                if (report->merge->guests[i].is_chosen)
+                        pids[n++] = report->guests[i].pid;
+        merge->facts.sample = (struct pace_sample){0};
+        if (!merge->sampler &&
+            worker_start(service->event, arguments, &observer, &merge->sampler, &failure) < 0) {
+                log_say(LOG_LEVEL_WARNING, "merging: no sampling: %s", failure.text);
+                return;
+        }
+        line = sampler_line(pids, n);
+        if (worker_send(merge->sampler, line) < 0)
+                stop_sampling(merge);
+        json_object_put(line);
+}
+
+/* What the tuning found */
+
+static int64_t present_bytes(const struct report *report)
+{
+        int64_t bytes = 0;
+
+        for (size_t i = 0; i < report->n_guests; i++)
+                if (report->merge->guests[i].is_chosen)
+                        bytes += report->guests[i].figures.present_bytes;
+        return bytes;
+}
+
+static void begin_acting(struct service *service, const struct report *report)
+{
+        struct service_merge *merge = service->merge;
+        const int64_t present = present_bytes(report);
+
+        merge->acts = true;
+        merge->facts.sharable = present > 0 ? (double)report->merge->sharable_bytes / (double)present : -1;
+        merge->facts.scanned_pages = report->merge->scanned_bytes / (int64_t)PAGE_BYTES;
+        merge->facts.now_usec = clock_now_usec();
+        pace_scanned(&merge->pace);
+        /* The tuning has switched KSM on. */
+        pace_kick(&merge->pace, &merge->facts, merge->has_arrival ? ARRIVAL_USEC : 0);
+        merge->has_arrival = false;
+        start_sampling(service, report);
+}
+
+void service_merge_tuned(struct service *service, const struct task *task, const struct report *report)
+{
+        struct service_merge *merge = service->merge;
+
+        if (!task->request.acts)
+                return;
+        merge->is_tuning = false;
+        if (!is_wanted(service) || merge->refusal.text[0])
+                return;
+        if (!report || !report->merge || !report->merge->acts) {
+                /* Nothing that is worth while, or no report: nobody merges any more. */
+                if (merge->acts)
+                        set_speed(service, PACE_STOPPED);
+                merge->pace.speed = PACE_STOPPED;
+                stop_sampling(merge);
+                return;
+        }
+        if (!report->merge->is_done) {
+                back_off(service, &report->merge->refusal);
+                return;
+        }
+        begin_acting(service, report);
+}
+
+/* Once a second */
+
+static void observe(struct service *service, struct pace_facts *facts)
+{
+        int64_t shared = 0;
+        int64_t sharing = 0;
+        struct ksm ksm;
+
+        facts->now_usec = clock_now_usec();
+        if (ksm_read(service->config->ksm_dir, &ksm) < 0)
+                return;
+        (void)ksm_get(&ksm, "full_scans", &facts->full_scans);
+        (void)ksm_get(&ksm, "pages_shared", &shared);
+        (void)ksm_get(&ksm, "pages_sharing", &sharing);
+        facts->merged_pages = shared + sharing;
+}
+
+static bool is_disturbed(struct service *service, struct failure *failure)
+{
+        const struct apply_place place = place_of(service);
+        struct service_merge *merge = service->merge;
+
+        if (apply_settings_check(&place, failure) < 0)
+                return true;
+        if (merge->facts.now_usec - merge->rival_usec < RIVAL_USEC)
+                return false;
+        merge->rival_usec = merge->facts.now_usec;
+        return ksmd_find_rival(failure);
+}
+
+static void step(struct service *service)
+{
+        struct service_merge *merge = service->merge;
+        const enum pace_speed before = merge->pace.speed;
+        struct failure failure = {0};
+
+        observe(service, &merge->facts);
+        if (is_disturbed(service, &failure)) {
+                back_off(service, &failure);
+                return;
+        }
+        pace_step(&merge->pace, &merge->facts);
+        if (merge->pace.speed != before)
+                set_speed(service, merge->pace.speed);
+        if (merge->pace.wants_scan && merge->facts.now_usec - merge->tuned_usec > TUNE_GAP_USEC)
+                request_tuning(service);
+}
+
+static void export(struct service *service)
+{
+        struct metrics_merge *metrics = metrics_merge_of(service->metrics);
+        const struct service_merge *merge = service->merge;
+        const double seconds = ksmd_cpu_seconds();
+
+        metrics->acts = merge->acts;
+        metrics->is_fast = merge->pace.speed == PACE_FAST;
+        metrics->gap = merge->acts ? merge->pace.gap : -1;
+        metrics->gap_error = merge->pace.gap_error;
+        metrics->ksmd_usec = seconds > 0 ? (uint64_t)(seconds * USEC_PER_SEC) : 0;
+}
+
+static int on_step(sd_event_source *source, uint64_t usec, void *context)
+{
+        struct service *service = context;
+        struct service_merge *merge = service->merge;
+
+        (void)usec;
+        if (!is_wanted(service) || merge->refusal.text[0]) {
+                (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+                return 0;
+        }
+        look_for_arrivals(service);
+        /* While a tuning runs, it is the one that writes. */
+        if (merge->acts && !merge->is_tuning)
+                step(service);
+        if (!merge->acts && clock_now_usec() - merge->tuned_usec > RETRY_USEC)
+                request_tuning(service);
+        export(service);
+        (void)sd_event_source_set_time_relative(source, STEP_USEC);
+        (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        return 0;
+}
+
+/* Life */
+
+int service_merge_init(struct service *service)
+{
+        int r = 0;
+
+        service->merge = calloc(1, sizeof(*service->merge));
+        if (!service->merge)
+                return -ENOMEM;
+        r = sd_event_add_time_relative(service->event, &service->merge->step, CLOCK_MONOTONIC, 0, 0, on_step,
+                                       service);
+        if (r >= 0)
+                (void)sd_event_source_set_enabled(service->merge->step, SD_EVENT_OFF);
+        return r;
+}
+
+void service_merge_begin(struct service *service)
+{
+        struct service_merge *merge = service->merge;
+
+        merge->refusal = (struct failure){0};
+        merge->is_tuning = false;
+        pace_init(&merge->pace);
+        if (!is_wanted(service)) {
+                service_merge_end(service);
+                return;
+        }
+        merge->sockets = add_up_sockets(service->config);
+        request_tuning(service);
+        (void)sd_event_source_set_time_relative(merge->step, STEP_USEC);
+        (void)sd_event_source_set_enabled(merge->step, SD_EVENT_ONESHOT);
+}
+
+void service_merge_end(struct service *service)
+{
+        struct service_merge *merge = service->merge;
+
+        stop_sampling(merge);
+        put_back(service);
+        merge->acts = false;
+        merge->pace.speed = PACE_STOPPED;
+}
+
+void service_merge_deinit(struct service *service)
+{
+        if (!service->merge)
+                return;
+        service_merge_end(service);
+        sd_event_source_disable_unref(service->merge->step);
+        free(service->merge);
+        service->merge = NULL;
+}

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The note in the runtime folder, "ksm-settings", says for each setting that was ever changed what was found, what was
+ * written last and what stood there before that:
+ *
+ *      owner PID START_TICKS
+ *      setting NAME FOUND WRITTEN BEFORE
+ *
+ * It is written before the settings are, so after a crash at any moment a setting holds either of the last two, and is
+ * put back to the first; with any other value somebody else has changed it, and it is his. The runtime folder is
+ * in memory like the settings: both are gone after a boot.
+ *
+ * Order matters in the kernel: pages_to_scan cannot be written while an advisor sets it, and an advisor that is switched
+ * on sets it anew. So the advisor goes first where it is switched off, and last where it is put back.
+ */
+#include "merge/apply.h"
+
+#include "base/cleanup.h"
+#include "base/fileio.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define NOTE_NAME "ksm-settings"
+/* No value of a setting is empty or holds blanks. */
+#define NOTE_BYTES 4096
+
+struct note_entry {
+        char name[KSM_NAME_BYTES];
+        char found[APPLY_VALUE_BYTES];
+        char written[APPLY_VALUE_BYTES];
+        char before[APPLY_VALUE_BYTES];
+};
+
+struct note {
+        struct apply_owner owner;
+        struct note_entry entries[APPLY_MAX_SETTINGS];
+        size_t n;
+};
+
+void apply_settings_add_text(struct apply_settings *settings, const char *name, const char *value)
+{
+        struct apply_setting *setting = &settings->settings[settings->n];
+
+        if (settings->n == APPLY_MAX_SETTINGS)
+                return;
+        settings->n++;
+        (void)snprintf(setting->name, sizeof(setting->name), "%s", name);
+        (void)snprintf(setting->value, sizeof(setting->value), "%s", value);
+}
+
+void apply_settings_add(struct apply_settings *settings, const char *name, int64_t value)
+{
+        char text[APPLY_VALUE_BYTES] = "";
+
+        (void)snprintf(text, sizeof(text), "%" PRId64, value);
+        apply_settings_add_text(settings, name, text);
+}
+
+/* The note */
+
+static int open_folder(const char *path, struct failure *failure)
+{
+        int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        return fd < 0 ? failure_errno(failure, -errno, "cannot use %s", path) : fd;
+}
+
+static void parse_line(struct note *note, const char *line)
+{
+        struct note_entry entry = {0};
+
+        if (sscanf(line, "owner %d %" SCNu64, &note->owner.pid, &note->owner.start_ticks) == 2)
+                return;
+        if (note->n < APPLY_MAX_SETTINGS && sscanf(line, "setting %63s %31s %31s %31s", entry.name,
+                                                   entry.found, entry.written, entry.before) == 4)
+                note->entries[note->n++] = entry;
+}
+
+static int read_note(int runtime_fd, struct note *ret)
+{
+        CLEANUP_FREE char *text = NULL;
+        int r = fileio_read_text(runtime_fd, NOTE_NAME, &text);
+
+        *ret = (struct note){0};
+        if (r < 0)
+                return r;
+        for (char *line = text, *next = NULL; line && *line; line = next) {
+                next = strchr(line, '\n');
+                if (next)
+                        *next++ = '\0';
+                parse_line(ret, line);
+        }
+        return 0;
+}
+
+static int write_note(int runtime_fd, const struct note *note, struct failure *failure)
+{
+        char text[NOTE_BYTES] = "";
+        FILE *out = fmemopen(text, sizeof(text), "w");
+        int r = 0;
+
+        if (!out)
+                return -errno;
+        (void)fprintf(out, "owner %d %" PRIu64 "\n", note->owner.pid, note->owner.start_ticks);
+        for (size_t i = 0; i < note->n; i++)
+                (void)fprintf(out, "setting %s %s %s %s\n", note->entries[i].name, note->entries[i].found,
+                              note->entries[i].written, note->entries[i].before);
+        if (fclose(out) == 0)
+                r = fileio_replace_text(runtime_fd, NOTE_NAME, text);
+        else
+                r = -errno;
+        return r < 0 ? failure_errno(failure, r, "cannot note which KSM settings were found") : 0;
+}
+
+static struct note_entry *find_entry(struct note *note, const char *name)
+{
+        for (size_t i = 0; i < note->n; i++)
+                if (strcmp(note->entries[i].name, name) == 0)
+                        return &note->entries[i];
+        return NULL;
+}
+
+/* The settings */
+
+/* Settings with a choice show all words and mark the chosen one: "[none] scan-time". */
+static void choose(char *text)
+{
+        char *begin = strchr(text, '[');
+        char *end = begin ? strchr(begin, ']') : NULL;
+
+        if (!end)
+                return;
+        *end = '\0';
+        (void)memmove(text, begin + 1, (size_t)(end - begin));
+}
+
+static int read_setting(int ksm_fd, const char *name, char value[APPLY_VALUE_BYTES])
+{
+        CLEANUP_FREE char *text = NULL;
+        int r = fileio_read_text(ksm_fd, name, &text);
+
+        if (r < 0)
+                return r;
+        text[strcspn(text, "\n")] = '\0';
+        choose(text);
+        if (text[0] == '\0' || strchr(text, ' ') || strlen(text) >= APPLY_VALUE_BYTES)
+                return -EBADMSG;
+        (void)snprintf(value, APPLY_VALUE_BYTES, "%s", text);
+        return 0;
+}
+
+static int write_setting(int ksm_fd, const char *name, const char *value, struct failure *failure)
+{
+        CLEANUP_CLOSE int fd = openat(ksm_fd, name, O_WRONLY | O_CLOEXEC);
+        char now[APPLY_VALUE_BYTES] = "";
+        char line[APPLY_VALUE_BYTES + 1] = "";
+        int r = 0;
+
+        (void)snprintf(line, sizeof(line), "%s\n", value);
+        if (fd < 0 || write(fd, line, strlen(line)) < 0)
+                return failure_errno(failure, -errno, "cannot set KSM's %s to %s", name, value);
+        r = read_setting(ksm_fd, name, now);
+        if (r < 0)
+                return failure_errno(failure, r, "cannot read KSM's %s back", name);
+        return strcmp(now, value) == 0
+                       ? 0
+                       : failure_set(failure, -EIO, "KSM's %s was set to %s and reads %s", name, value, now);
+}
+
+static bool is_ours(const struct note_entry *entry, const char *value)
+{
+        return strcmp(value, entry->written) == 0 || strcmp(value, entry->before) == 0;
+}
+
+static int check_entry(int ksm_fd, const struct note_entry *entry, struct failure *failure)
+{
+        char now[APPLY_VALUE_BYTES] = "";
+        int r = read_setting(ksm_fd, entry->name, now);
+
+        if (r < 0)
+                return failure_errno(failure, r, "cannot read KSM's %s", entry->name);
+        return strcmp(now, entry->written) == 0
+                       ? 0
+                       : failure_set(failure, -EBUSY,
+                                     "somebody else set KSM's %s to %s, where samepage had written %s",
+                                     entry->name, now, entry->written);
+}
+
+static int check_all(int ksm_fd, const struct note *note, struct failure *failure)
+{
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < note->n; i++)
+                r = check_entry(ksm_fd, &note->entries[i], failure);
+        return r;
+}
+
+/* Notes what is about to be written. */
+static int note_setting(int ksm_fd, struct note *note, const struct apply_setting *setting,
+                        struct failure *failure)
+{
+        struct note_entry *entry = find_entry(note, setting->name);
+        char now[APPLY_VALUE_BYTES] = "";
+        int r = read_setting(ksm_fd, setting->name, now);
+
+        if (r == -ENOENT)
+                return failure_set(failure, -EOPNOTSUPP, "this kernel's KSM has no %s", setting->name);
+        if (r < 0)
+                return failure_errno(failure, r, "cannot read KSM's %s", setting->name);
+        if (!entry && note->n == APPLY_MAX_SETTINGS)
+                return failure_set(failure, -E2BIG, "more than %d KSM settings", APPLY_MAX_SETTINGS);
+        if (!entry) {
+                entry = &note->entries[note->n++];
+                memcpy(entry->name, setting->name, sizeof(entry->name));
+                memcpy(entry->found, now, sizeof(entry->found));
+        }
+        memcpy(entry->before, now, sizeof(entry->before));
+        memcpy(entry->written, setting->value, sizeof(entry->written));
+        return 0;
+}
+
+static int write_all_settings(int ksm_fd, const struct apply_settings *settings, struct failure *failure)
+{
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < settings->n; i++) {
+                const struct apply_setting *setting = &settings->settings[i];
+                char now[APPLY_VALUE_BYTES] = "";
+
+                r = read_setting(ksm_fd, setting->name, now);
+                if (r < 0)
+                        return failure_errno(failure, r, "cannot read KSM's %s", setting->name);
+                if (strcmp(now, setting->value) != 0)
+                        r = write_setting(ksm_fd, setting->name, setting->value, failure);
+        }
+        return r;
+}
+
+int apply_settings_write(const struct apply_place *place, const struct apply_owner *owner,
+                         const struct apply_settings *settings, struct failure *failure)
+{
+        CLEANUP_CLOSE int ksm_fd = open_folder(place->ksm_dir, failure);
+        CLEANUP_CLOSE int runtime_fd = -1;
+        struct note note = {0};
+        int r = 0;
+
+        if (ksm_fd < 0)
+                return ksm_fd == -ENOENT ? failure_set(failure, -EOPNOTSUPP, "this kernel has no KSM")
+                                         : ksm_fd;
+        (void)mkdir(place->runtime_dir, 0755);
+        runtime_fd = open_folder(place->runtime_dir, failure);
+        if (runtime_fd < 0)
+                return runtime_fd;
+        r = read_note(runtime_fd, &note);
+        if (r < 0 && r != -ENOENT)
+                return failure_errno(failure, r, "cannot read which KSM settings were found");
+        r = check_all(ksm_fd, &note, failure);
+        for (size_t i = 0; r == 0 && i < settings->n; i++)
+                r = note_setting(ksm_fd, &note, &settings->settings[i], failure);
+        note.owner = *owner;
+        if (r == 0)
+                r = write_note(runtime_fd, &note, failure);
+        return r < 0 ? r : write_all_settings(ksm_fd, settings, failure);
+}
+
+int apply_settings_check(const struct apply_place *place, struct failure *failure)
+{
+        CLEANUP_CLOSE int ksm_fd = open_folder(place->ksm_dir, failure);
+        CLEANUP_CLOSE int runtime_fd = open(place->runtime_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        struct note note = {0};
+
+        if (ksm_fd < 0)
+                return ksm_fd;
+        return runtime_fd < 0 || read_note(runtime_fd, &note) < 0 ? 0 : check_all(ksm_fd, &note, failure);
+}
+
+/* One setting; the value that somebody else wrote stays. */
+static int restore_entry(int ksm_fd, const struct note_entry *entry, size_t *n, struct failure *failure)
+{
+        /* A host that was found un-merging is left stopped: un-merging everybody's pages is not ours to begin. */
+        const bool unmerges = strcmp(entry->name, "run") == 0 && strcmp(entry->found, "2") == 0;
+        const char *value = unmerges ? "0" : entry->found;
+        char now[APPLY_VALUE_BYTES] = "";
+        int r = read_setting(ksm_fd, entry->name, now);
+
+        if (r < 0)
+                return failure_errno(failure, r, "cannot read KSM's %s", entry->name);
+        if (!is_ours(entry, now) || strcmp(now, value) == 0)
+                return 0;
+        r = write_setting(ksm_fd, entry->name, value, failure);
+        *n += r == 0;
+        return r;
+}
+
+static int restore_named(int ksm_fd, struct note *note, const char *name, size_t *n, struct failure *failure)
+{
+        const struct note_entry *entry = find_entry(note, name);
+
+        return entry ? restore_entry(ksm_fd, entry, n, failure) : 0;
+}
+
+static int restore_all(int ksm_fd, struct note *note, size_t *n, struct failure *failure)
+{
+        /* ksmd stops first and starts last; an advisor is off while the rate is set. */
+        static const char *const last[] = {"advisor_mode", "run"};
+        const struct note_entry *run = find_entry(note, "run");
+        int r = run && strcmp(run->found, "1") != 0 ? restore_named(ksm_fd, note, "run", n, failure) : 0;
+
+        for (size_t i = 0; r == 0 && i < note->n; i++)
+                if (strcmp(note->entries[i].name, last[0]) != 0 &&
+                    strcmp(note->entries[i].name, last[1]) != 0)
+                        r = restore_entry(ksm_fd, &note->entries[i], n, failure);
+        for (size_t i = 0; r == 0 && i < ARRAY_SIZE(last); i++)
+                r = restore_named(ksm_fd, note, last[i], n, failure);
+        return r;
+}
+
+int apply_restore(const struct apply_place *place, size_t *ret_n, struct failure *failure)
+{
+        CLEANUP_CLOSE int runtime_fd = open(place->runtime_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        CLEANUP_CLOSE int ksm_fd = -1;
+        struct note note = {0};
+        size_t n = 0;
+        int r = runtime_fd < 0 ? -errno : read_note(runtime_fd, &note);
+
+        if (r == -ENOENT) {
+                if (ret_n)
+                        *ret_n = 0;
+                return 0;
+        }
+        if (r < 0)
+                return failure_errno(failure, r, "cannot read which KSM settings were found");
+        ksm_fd = open_folder(place->ksm_dir, failure);
+        if (ksm_fd < 0)
+                return ksm_fd;
+        r = restore_all(ksm_fd, &note, &n, failure);
+        if (r < 0)
+                return r;
+        if (unlinkat(runtime_fd, NOTE_NAME, 0) < 0)
+                return failure_errno(failure, -errno, "cannot remove the note of the KSM settings");
+        if (ret_n)
+                *ret_n = n;
+        return 0;
+}
+
+int apply_owner_read(const struct apply_place *place, struct apply_owner *ret)
+{
+        CLEANUP_CLOSE int runtime_fd = open(place->runtime_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        struct note note = {0};
+        int r = runtime_fd < 0 ? -errno : read_note(runtime_fd, &note);
+
+        if (r == 0)
+                *ret = note.owner;
+        return r;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * KSM is fast while that gains something, and stands still otherwise: it never does half of the work for ever.
+ *
+ * Fast until   it has completed three passes (two for a page to be merged, and one that may have been under way), and
+ *              in the last one it merged fewer than 0.2 % of the pages that it looked at.
+ *
+ * Fast again   when the gap has opened: when the sample says with 95 % confidence that it is wider by 2 % of the pages
+ *              than what was left when KSM stopped. What is left then is what KSM cannot merge (it changes too often, or is
+ *              pinned), and would probably not merge by another try: those come at growing intervals. At once when a
+ *              guest came (pace_kick()).
+ *
+ * Scan again   when 10 % of the pages have other content than after the last scan, again with 95 % confidence: then the
+ *              share that could be merged is not known any more.
+ *
+ * The gap is the share of the pages that the last scan found sharable, less the share that the sample finds merged.
+ */
+#include "merge/pace.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+
+#include <assert.h>
+
+#define PASSES_LEAST 3
+/* A pass that merged less than this share of its pages gained nothing. */
+#define GAIN_LEAST 0.002
+/* The gap has opened; and content is another. */
+#define GAP_OPENED  0.02
+#define CHURN_LARGE 0.10
+/* Between two tries at a gap that is no wider than the last one left: longer after each that gains nothing. */
+#define RETRY_FIRST_USEC (UINT64_C(30) * USEC_PER_SEC)
+#define RETRY_MOST_USEC  (UINT64_C(960) * USEC_PER_SEC)
+
+const char *pace_speed_to_string(enum pace_speed speed)
+{
+        static const char *const names[] = {[PACE_STOPPED] = "stopped", [PACE_FAST] = "fast"};
+
+        static_assert(ARRAY_SIZE(names) == PACE_SPEED_MAX_, "every speed has a name");
+        return names[speed];
+}
+
+void pace_init(struct pace *pace)
+{
+        *pace = (struct pace){.speed = PACE_STOPPED, .gap = -1, .retry_usec = RETRY_FIRST_USEC};
+}
+
+static void begin_pass(struct pace *pace, const struct pace_facts *facts)
+{
+        pace->pass = facts->full_scans;
+        pace->pass_merged = facts->merged_pages;
+}
+
+void pace_kick(struct pace *pace, const struct pace_facts *facts, uint64_t hold_usec)
+{
+        const uint64_t until_usec = facts->now_usec + hold_usec;
+
+        if (until_usec > pace->hold_until_usec)
+                pace->hold_until_usec = until_usec;
+        if (pace->speed != PACE_FAST)
+                pace->begin_merged = facts->merged_pages;
+        pace->speed = PACE_FAST;
+        pace->n_passes = 0;
+        pace->n_idle = 0;
+        begin_pass(pace, facts);
+}
+
+void pace_scanned(struct pace *pace)
+{
+        pace->wants_scan = false;
+}
+
+static void estimate(struct pace *pace, const struct pace_facts *facts)
+{
+        const struct pace_sample *sample = &facts->sample;
+
+        pace->gap = -1;
+        if (sample->pages == 0)
+                return;
+        if (facts->sharable >= 0) {
+                const double gap = facts->sharable - sample->merged;
+
+                pace->gap = gap < 0 ? 0 : gap;
+                pace->gap_error = sample->merged_error;
+        }
+        if (sample->changed - sample->changed_error > CHURN_LARGE)
+                pace->wants_scan = true;
+}
+
+/* Whether so much has been merged that it counts. */
+static bool is_gain(const struct pace_facts *facts, int64_t merged_pages)
+{
+        return (double)merged_pages > GAIN_LEAST * (double)facts->scanned_pages;
+}
+
+static void stop(struct pace *pace, const struct pace_facts *facts)
+{
+        const uint64_t longer_usec =
+                pace->retry_usec * 2 > RETRY_MOST_USEC ? RETRY_MOST_USEC : pace->retry_usec * 2;
+
+        pace->retry_usec =
+                is_gain(facts, facts->merged_pages - pace->begin_merged) ? RETRY_FIRST_USEC : longer_usec;
+        pace->speed = PACE_STOPPED;
+        pace->residual = -1; /* by the next sample */
+        pace->stopped_usec = facts->now_usec;
+}
+
+static void step_fast(struct pace *pace, const struct pace_facts *facts)
+{
+        if (facts->full_scans <= pace->pass)
+                return;
+        pace->n_passes += (unsigned int)(facts->full_scans - pace->pass);
+        pace->n_idle = is_gain(facts, facts->merged_pages - pace->pass_merged) ? 0 : pace->n_idle + 1;
+        begin_pass(pace, facts);
+        if (pace->n_passes >= PASSES_LEAST && pace->n_idle > 0 && facts->now_usec >= pace->hold_until_usec)
+                stop(pace, facts);
+}
+
+static void step_stopped(struct pace *pace, const struct pace_facts *facts)
+{
+        if (pace->gap < 0)
+                return;
+        if (pace->residual < 0 || pace->gap < pace->residual)
+                pace->residual = pace->gap;
+        if (pace->gap - pace->gap_error > pace->residual + GAP_OPENED ||
+            (pace->gap - pace->gap_error > GAP_OPENED &&
+             facts->now_usec - pace->stopped_usec > pace->retry_usec))
+                pace_kick(pace, facts, 0);
+}
+
+void pace_step(struct pace *pace, const struct pace_facts *facts)
+{
+        estimate(pace, facts);
+        if (pace->speed == PACE_FAST)
+                step_fast(pace, facts);
+        else
+                step_stopped(pace, facts);
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * KSM merges across every process that opted in, and merged pages are a side channel: who shares a page can tell, by the
+ * time that writing to it takes, that another one has it. So the guests of one trust group at a time are mergeable, and
+ * it is the group with the largest net gain; what all guests together would save besides is said in bytes.
+ *
+ * A page has to be met twice before KSM merges it: once to note its checksum, once to find that it kept it. Its copy may
+ * be met later in the same pass, and a pass may have begun before the guest was marked: three passes are reckoned.
+ */
+#include "merge/plan.h"
+
+#include "base/cleanup.h"
+#include "scanner/page.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PASSES 3
+/* Pages that ksmd takes between two sleeps at full speed: some milliseconds in which it holds KSM's lock. */
+#define BATCH_PAGES 4000
+/* The kernel's defaults (Documentation/admin-guide/mm/ksm.rst). */
+#define DEFAULT_PAGES  100
+#define DEFAULT_SLEEP  20
+#define SECONDS_A_HOUR 3600.0
+
+const char *plan_change_to_string(enum plan_change change)
+{
+        static const char *const names[] = {
+                [PLAN_CHANGE_NONE] = "none",
+                [PLAN_CHANGE_MERGE] = "merge",
+                [PLAN_CHANGE_UNMERGE] = "unmerge",
+        };
+
+        static_assert(ARRAY_SIZE(names) == PLAN_CHANGE_MAX_, "every change has a name");
+        return names[change];
+}
+
+/* Whether a guest is among those that are merged. */
+static bool is_merged(const struct plan *plan, const struct plan_guest *guest)
+{
+        return plan->merges && guest->group == plan->group && guest->can_merge && !guest->left_out;
+}
+
+static enum plan_change change_of(const struct plan *plan, const struct plan_guest *guest)
+{
+        if (is_merged(plan, guest))
+                return guest->is_whole ? PLAN_CHANGE_NONE : PLAN_CHANGE_MERGE;
+        return plan->merges && guest->is_mergeable ? PLAN_CHANGE_UNMERGE : PLAN_CHANGE_NONE;
+}
+
+/* The group that is to be merged: the pinned one, else the one with the largest net gain. */
+static void choose_group(struct plan *plan, const struct plan_rules *rules, const struct forecast *forecast)
+{
+        int64_t best = 0;
+
+        for (uint32_t i = 0; i < forecast->n_groups; i++) {
+                const int64_t net = forecast_net_bytes(&forecast->groups[i]);
+
+                if (net <= best || (rules->pinned >= 0 && rules->pinned != i))
+                        continue;
+                best = net;
+                plan->merges = true;
+                plan->group = i;
+        }
+}
+
+int plan_new(const struct plan_rules *rules, const struct forecast *forecast, const struct plan_guest *guests,
+             size_t n_guests, struct plan **ret)
+{
+        struct plan *plan = calloc(1, sizeof(*plan));
+
+        if (!plan)
+                return -ENOMEM;
+        plan->n_guests = n_guests;
+        plan->changes = calloc(n_guests + 1, sizeof(*plan->changes));
+        if (!plan->changes) {
+                plan_free(plan);
+                return -ENOMEM;
+        }
+        choose_group(plan, rules, forecast);
+        if (plan->merges) {
+                plan->figures = forecast->groups[plan->group];
+                plan->isolation_bytes =
+                        forecast_saved_bytes(&forecast->across) - forecast_saved_bytes(&plan->figures);
+        }
+        for (size_t i = 0; i < n_guests; i++) {
+                plan->changes[i] = change_of(plan, &guests[i]);
+                if (is_merged(plan, &guests[i]))
+                        plan->huge_pages += forecast->huge_pages[i];
+        }
+        *ret = plan;
+        return 0;
+}
+
+struct plan *plan_free(struct plan *plan)
+{
+        if (!plan)
+                return NULL;
+        free(plan->changes);
+        free(plan);
+        return NULL;
+}
+
+struct plan_cost plan_cost(uint64_t pages, const struct plan_rate *rate, double page_seconds)
+{
+        const double batch_cpu = (double)rate->pages_to_scan * page_seconds;
+        const double batch = batch_cpu + (double)rate->sleep_millisecs / 1000;
+        const double batches = (double)pages * PASSES / (double)rate->pages_to_scan;
+
+        return (struct plan_cost){
+                .seconds = batches * batch,
+                .cpu_seconds = (double)pages * PASSES * page_seconds,
+                .cpu_seconds_per_hour = SECONDS_A_HOUR * batch_cpu / batch,
+        };
+}
+
+struct plan_rate plan_rate_for(uint64_t pages)
+{
+        const uint64_t wanted = pages * DEFAULT_SLEEP / (UINT64_C(1000) * PLAN_PASS_SECONDS);
+
+        return (struct plan_rate){
+                .pages_to_scan = wanted < DEFAULT_PAGES ? DEFAULT_PAGES : (int64_t)wanted,
+                .sleep_millisecs = DEFAULT_SLEEP,
+        };
+}
+
+struct plan_rate plan_rate_of_cpu(unsigned int cpu_percent, double page_seconds)
+{
+        const double batch_millisecs = BATCH_PAGES * page_seconds * 1000;
+
+        return (struct plan_rate){
+                .pages_to_scan = BATCH_PAGES,
+                .sleep_millisecs = (int64_t)(batch_millisecs * (100.0 - cpu_percent) / cpu_percent + 0.5),
+        };
+}
+
+static void add_switch(struct apply_settings *settings, const char *name, enum plan_switch wanted)
+{
+        if (wanted != PLAN_SWITCH_KEEP)
+                apply_settings_add(settings, name, wanted == PLAN_SWITCH_ON);
+}
+
+struct apply_settings plan_settings(const struct plan_rules *rules, const struct ksm *now,
+                                    const struct plan_rate *rate)
+{
+        struct apply_settings settings = {0};
+        const struct ksm_file *advisor = ksm_find(now, "advisor_mode");
+
+        if (!rate) {
+                apply_settings_add(&settings, "run", 0);
+                return settings;
+        }
+        if (advisor && !strstr(advisor->text, "[none]"))
+                apply_settings_add_text(&settings, "advisor_mode", "none");
+        add_switch(&settings, "use_zero_pages", rules->use_zero_pages);
+        add_switch(&settings, "smart_scan", rules->smart_scan);
+        apply_settings_add(&settings, "pages_to_scan", rate->pages_to_scan);
+        apply_settings_add(&settings, "sleep_millisecs", rate->sleep_millisecs);
+        apply_settings_add(&settings, "run", 1);
+        return settings;
+}

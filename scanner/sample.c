@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What share of a host's pages is merged or changes can be estimated from some thousand of them: of n pages a share p is
+ * found with a standard error of sqrt(p (1 - p) / n), however large the guests are. So a look costs the same for 4 GiB and
+ * for 4 TiB.
+ *
+ * The pages are chosen among all addresses and not among the pages that there are: a guest that fills its memory shows as
+ * pages that have come.
+ *
+ * A page is only read where the page map says that there is one: reading a hole would not allocate, but grow page tables.
+ * A hole that appears in between reads as zeros, and counts as changed, which it is.
+ */
+#include "scanner/sample.h"
+
+#include "base/cleanup.h"
+#include "base/fileio.h"
+#include "scanner/frames.h"
+#include "scanner/guest_ram.h"
+#include "scanner/page.h"
+#include "scanner/pagemap.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+/* The blocks of one QEMU beside its RAM (video memory, firmware) are smaller, and so are the heaps of others. */
+#define LEAST_BYTES (UINT64_C(1) << 20)
+
+struct sample_page {
+        uint64_t page; /* among all pages of all blocks */
+        uint64_t fingerprint;
+};
+
+struct sample {
+        const struct fingerprint_key *key;
+        int kpageflags_fd;
+        struct guest_ram **rams;
+        size_t n_rams;
+        uint64_t n_all;
+        struct sample_page *pages;
+        size_t n_pages;
+        uint64_t seed;
+};
+
+int sample_new(const struct fingerprint_key *key, int kpageflags_fd, struct sample **ret)
+{
+        struct sample *sample = calloc(1, sizeof(*sample));
+
+        if (!sample)
+                return -ENOMEM;
+        sample->key = key;
+        sample->kpageflags_fd = kpageflags_fd;
+        (void)!getrandom(&sample->seed, sizeof(sample->seed), 0);
+        *ret = sample;
+        return 0;
+}
+
+struct sample *sample_free(struct sample *sample)
+{
+        if (!sample)
+                return NULL;
+        for (size_t i = 0; i < sample->n_rams; i++)
+                guest_ram_free(sample->rams[i]);
+        free(sample->rams);
+        free(sample->pages);
+        free(sample);
+        return NULL;
+}
+
+static int add_blocks(struct guest_ram *ram, int proc_fd, uint64_t *n_pages)
+{
+        CLEANUP_FREE char *smaps = NULL;
+        CLEANUP_FREE struct region *regions = NULL;
+        struct failure failure = {0};
+        size_t n = 0;
+        int r = fileio_read_text(proc_fd, "smaps", &smaps);
+
+        if (r == 0)
+                r = region_list_mergeable(smaps, LEAST_BYTES, &regions, &n);
+        for (size_t i = 0; r == 0 && i < n; i++) {
+                char id[24] = "";
+
+                (void)snprintf(id, sizeof(id), "%zu", i);
+                r = guest_ram_add_block(ram, proc_fd, smaps, id, regions[i].hva, regions[i].size_bytes,
+                                        &failure);
+                *n_pages += regions[i].size_bytes / PAGE_BYTES;
+        }
+        return r == 0 && n == 0 ? -ENODATA : r;
+}
+
+int sample_add(struct sample *sample, pid_t pid, int proc_fd)
+{
+        struct guest_ram **larger =
+                reallocarray(sample->rams, sample->n_rams + 1, sizeof(struct guest_ram *));
+        struct guest_ram *ram = NULL;
+        struct failure failure = {0};
+        uint64_t n_pages = 0;
+        int r = larger ? 0 : -ENOMEM;
+
+        if (r == 0) {
+                sample->rams = larger;
+                r = guest_ram_new(pid, proc_fd, &ram, &failure);
+        }
+        if (r == 0)
+                r = add_blocks(ram, proc_fd, &n_pages);
+        if (r < 0) {
+                guest_ram_free(ram);
+                return r;
+        }
+        sample->rams[sample->n_rams++] = ram;
+        sample->n_all += n_pages;
+        return 0;
+}
+
+/* xorshift64*, good enough to choose pages that nobody prepares for it. */
+static uint64_t draw(struct sample *sample)
+{
+        uint64_t x = sample->seed ? sample->seed : 1;
+
+        x ^= x >> 12;
+        x ^= x << 25;
+        x ^= x >> 27;
+        sample->seed = x;
+        return x * UINT64_C(0x2545f4914f6cdd1d);
+}
+
+/* The block that a page lies in; @page becomes its index there. */
+static const struct guest_block *find_block(const struct sample *sample, const struct guest_ram **ret_ram,
+                                            uint64_t *page)
+{
+        for (size_t i = 0; i < sample->n_rams; i++)
+                for (size_t b = 0; b < sample->rams[i]->n_blocks; b++) {
+                        const struct guest_block *block = &sample->rams[i]->blocks[b];
+
+                        if (*page < block->n_pages) {
+                                *ret_ram = sample->rams[i];
+                                return block;
+                        }
+                        *page -= block->n_pages;
+                }
+        return NULL;
+}
+
+/* What there is at one page: its fingerprint, PAGE_ABSENT where there is nothing; and whether it is merged. */
+static uint64_t look_at(const struct sample *sample, uint64_t page, bool *ret_merged)
+{
+        const struct guest_ram *ram = NULL;
+        const struct guest_block *block = find_block(sample, &ram, &page);
+        const struct guest_region *region = block ? &block->regions[0] : NULL;
+        const uint64_t hva = region ? region->region.hva + page * PAGE_BYTES : 0;
+        unsigned char bytes[PAGE_BYTES];
+        uint64_t entry = 0;
+        uint64_t frame = FRAME_OWN;
+        uint64_t fingerprint = PAGE_ABSENT;
+
+        *ret_merged = false;
+        if (!block || pagemap_read(ram->pagemap_fd, hva, &entry, 1) < 0 || !(entry & PAGEMAP_PRESENT))
+                return PAGE_ABSENT;
+        if (frames_find(ram, region, page, 1, sample->kpageflags_fd, &frame) == 0)
+                *ret_merged = (frame & (FRAME_KSM | FRAME_ZERO)) != 0;
+        if (frame & FRAME_ZERO)
+                return PAGE_ZERO;
+        if (fileio_pread_full(ram->mem_fd, bytes, sizeof(bytes), hva) < 0)
+                return PAGE_ABSENT;
+        fingerprint_pages(sample->key, bytes, 1, &fingerprint);
+        return fingerprint;
+}
+
+int sample_draw(struct sample *sample, size_t n_pages)
+{
+        struct sample_page *pages = calloc(n_pages + 1, sizeof(*pages));
+        bool is_merged = false;
+
+        if (!pages)
+                return -ENOMEM;
+        free(sample->pages);
+        sample->pages = pages;
+        sample->n_pages = sample->n_all > 0 ? n_pages : 0;
+        for (size_t i = 0; i < sample->n_pages; i++) {
+                pages[i].page = draw(sample) % sample->n_all;
+                pages[i].fingerprint = look_at(sample, pages[i].page, &is_merged);
+        }
+        return 0;
+}
+
+void sample_look(struct sample *sample, struct sample_figures *ret)
+{
+        *ret = (struct sample_figures){0};
+        for (size_t i = 0; i < sample->n_pages; i++) {
+                bool is_merged = false;
+                const uint64_t now = look_at(sample, sample->pages[i].page, &is_merged);
+
+                if (!page_is_present(now))
+                        continue;
+                ret->present++;
+                ret->merged += is_merged;
+                ret->changed += now != sample->pages[i].fingerprint;
+        }
+}

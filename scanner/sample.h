@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A small sample of the memory that KSM may merge: how much of it is merged, and how much changes. */
+#pragma once
+
+#include "scanner/fingerprint.h"
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct sample;
+
+/**
+ * struct sample_figures - what was found at a look, in pages of the sample
+ * @present: that there are
+ * @merged: of them in a frame that KSM made, or without a frame of their own as zero pages
+ * @changed: of them of other content than at the first look, or not there then
+ */
+struct sample_figures {
+        uint64_t present;
+        uint64_t merged;
+        uint64_t changed;
+};
+
+/**
+ * sample_new() - an empty sample
+ * @key: borrowed for its life
+ * @kpageflags_fd: from frames_open(), borrowed likewise
+ */
+int sample_new(const struct fingerprint_key *key, int kpageflags_fd, struct sample **ret);
+
+struct sample *sample_free(struct sample *sample);
+
+/**
+ * sample_add() - let it be about the mergeable memory of a process, too
+ * @proc_fd: its open /proc/PID, borrowed for the call
+ *
+ * Return: 0; -ENODATA when it has none; another negative errno.
+ */
+int sample_add(struct sample *sample, pid_t pid, int proc_fd);
+
+/**
+ * sample_draw() - choose pages at random, in place of those before, and look at them for the first time
+ * @n_pages: of all addresses, each as likely as any other, whether there is a page or not
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int sample_draw(struct sample *sample, size_t n_pages);
+
+/**
+ * sample_look() - look at the pages
+ *
+ * Pauses nobody and changes nothing: pages are read through /proc/PID/mem, and only those that there are. Pages of a
+ * process that has ended count as not present.
+ */
+void sample_look(struct sample *sample, struct sample_figures *ret);

@@ -1,0 +1,252 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""samepaged with policy = act: it merges what it should, stands still when that is done, and puts back what it found, whatever happens."""
+import glob
+import hashlib
+import os
+import random
+import re
+import signal
+import subprocess
+import time
+import unittest
+
+import guests
+import harness
+import ksm
+import oracle
+from daemon import Daemon
+from guests import PAGE, Guest
+
+SETTINGS = ("run", "pages_to_scan", "sleep_millisecs", "use_zero_pages", "smart_scan", "advisor_mode")
+KILLS = int(os.environ.get("MERGE_KILLS", "12"))
+
+
+def settings():
+    return {name: ksm.read(name) for name in SETTINGS if os.path.exists(os.path.join(ksm.DIR, name))}
+
+
+def frames(some_guests):
+    """Frames of each guest's memory, the kernel's zero page aside; pauses nothing."""
+    found = []
+    for g in some_guests:
+        mine = set()
+        for block in oracle.find_blocks(g.qmp, g.pid):
+            for m in block.pieces:
+                mine |= {e & oracle.PM_PFN for e in oracle._pagemap(g.pid, m.begin, m.end) if e & oracle.PM_PRESENT}
+        found.append(mine)
+    return found
+
+
+def look(some_guests):
+    for g in some_guests:
+        g.pause()
+    try:
+        return [oracle.look(g) for g in some_guests]
+    finally:
+        for g in some_guests:
+            g.resume()
+
+
+CONTENT_AT = 16 << 20  # where QEMU puts a guest's content file
+CONTENT_BYTES = 32 << 20
+
+
+def contents(some_guests):
+    """What the guests hold of their content files; the firmware's pages are its own."""
+    found = []
+    for g in some_guests:
+        block, = oracle.find_blocks(g.qmp, g.pid)
+        with open(f"/proc/{g.pid}/mem", "rb") as f:
+            f.seek(block.pieces[0].begin + CONTENT_AT)
+            found.append(hashlib.sha256(f.read(CONTENT_BYTES)).hexdigest())
+    return found
+
+
+def saved_bytes(some_guests):
+    memories = look(some_guests)
+    used = set().union(*(set(m.frames) | set(m.zero_frames) for m in memories))
+    return (sum(m.present for m in memories) - len(used)) * PAGE
+
+
+class Acting(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.a1 = Guest("a1", mib=96, linux=False, content=guests.content_file(40, equal_mib=24, zero_mib=4, seed=1))
+        cls.a2 = Guest("a2", mib=96, linux=False, content=guests.content_file(40, equal_mib=24, zero_mib=4, seed=2))
+        cls.b1 = Guest("b1", mib=96, linux=False, content=guests.content_file(32, equal_mib=8, zero_mib=2, seed=3))
+        cls.all = (cls.a1, cls.a2, cls.b1)
+        guests.boot(*cls.all)
+
+    @classmethod
+    def tearDownClass(cls):
+        for g in cls.all:
+            g.kill()
+
+    def setUp(self):
+        borrowed = ksm.borrowed()
+        borrowed.__enter__()
+        self.addCleanup(borrowed.__exit__, None, None, None)
+        for g in self.all:
+            g.qmp.execute("qom-set", {"path": "/objects/pc.ram", "property": "merge", "value": True})
+        self.before = settings()
+        self.daemons = []
+        self.addCleanup(self.kill_daemons)
+
+    def kill_daemons(self):
+        for d in self.daemons:
+            d.kill()
+            subprocess.run(harness.command("resume", "--stale", "--runtime-dir", d.runtime_dir), check=True, stdout=subprocess.DEVNULL)
+
+    def daemon(self, sockets=None, start=True, **merge):
+        d = Daemon([g.socket for g in self.all] if sockets is None else sockets, start=False)
+        d.sections["merge"] = {"policy": "act", **merge}
+        d.configure(groups={"acme": "a*", "beta": "b*"})
+        self.daemons.append(d)
+        if start:
+            d.start()
+        return d
+
+    def settled(self, d):
+        """Waits until KSM has done its work and stands still."""
+        d.wait_for(lambda: d.figure("samepage_merge_acting") == 1, 30)
+        d.wait_for(lambda: ksm.read("run") == "0" and d.figure("samepage_merge_fast") == 0, 60)
+
+    def test_merges_one_group_and_stands_still(self):
+        d = self.daemon()
+        self.settled(d)
+        forecast = sum(d.figure("samepage_merge_forecast_bytes", kind=k) for k in ("self", "inter", "zero"))
+        self.assertAlmostEqual(saved_bytes((self.a1, self.a2)) / forecast, 1, delta=0.05)
+        a1, a2, b1 = frames(self.all)
+        zero = {oracle_zero_frame()}
+        self.assertEqual((a1 | a2) & b1 - zero, set())
+        self.assertEqual([g.status() for g in self.all], ["running"] * 3)
+        cpu = ksmd_cpu()
+        time.sleep(3)
+        self.assertEqual(ksmd_cpu(), cpu)
+        # What was forecast and what came are in the history.
+        report = d.scan()
+        self.assertAlmostEqual(report["merge"]["reached_bytes"] / forecast, 1, delta=0.05)
+        d.stop()
+        self.assertEqual(settings(), self.before)
+
+    def test_a_guest_that_comes(self):
+        d = self.daemon(sockets=[self.a1.socket, os.path.join(guests.tmp_dir(), "a9-*", "qmp.sock")], cross_group="yes")
+        self.settled(d)
+        late = Guest("a9", mib=96, linux=False, content=guests.content_file(40, equal_mib=24, zero_mib=4, seed=9)).wait_ready()
+        with late:
+            late.settle()
+            d.wait_for(lambda: saved_bytes((self.a1, late)) > 22 << 20, 30)
+        d.stop()
+        self.assertEqual(settings(), self.before)
+
+    def test_pages_that_come_apart(self):
+        """Merged pages that are written to are merged again: the sample sees it."""
+        d = self.daemon()
+        self.settled(d)
+        before = saved_bytes((self.a1, self.a2))
+        self.a2.qmp.execute("qom-set", {"path": "/objects/pc.ram", "property": "merge", "value": False})
+        self.a2.qmp.execute("qom-set", {"path": "/objects/pc.ram", "property": "merge", "value": True})
+        self.assertLess(saved_bytes((self.a1, self.a2)), before // 2)
+        d.wait_for(lambda: saved_bytes((self.a1, self.a2)) > before * 0.95, 60)
+
+    def test_somebody_else_changes_a_setting(self):
+        d = self.daemon()
+        self.settled(d)
+        ksm.write("pages_to_scan", 1234)
+        d.wait_for(lambda: d.figure("samepage_merge_acting") == 0)
+        self.assertIn("somebody else set KSM's pages_to_scan to 1234", d.log())
+        self.assertEqual(d.figure("samepage_merge_refusals_total"), 1)
+        self.assertEqual(ksm.read("pages_to_scan"), "1234")
+        self.assertEqual(ksm.read("run"), self.before["run"])
+
+    def test_another_policy_puts_back(self):
+        d = self.daemon()
+        self.settled(d)
+        d.sections["merge"]["policy"] = "observe"
+        d.configure()
+        d.reload()
+        self.assertEqual(settings(), self.before)
+        d.sections["merge"]["policy"] = "act"
+        d.configure()
+        d.reload()
+        self.settled(d)
+
+    def test_advises(self):
+        d = self.daemon(policy="advise")
+        report = d.scan()
+        self.assertTrue(report["merge"]["worthwhile"])
+        self.assertEqual(report["merge"]["group"], "acme")
+        self.assertFalse(report["merge"]["acted"])
+        time.sleep(1.5)
+        self.assertEqual(settings(), self.before)
+
+    def test_killed_at_random_moments(self):
+        """The service dies; what the unit then runs puts KSM's settings back. Guests run, and hold what they held."""
+        before = contents(self.all)
+        for _ in range(KILLS):
+            d = self.daemon()
+            time.sleep(random.uniform(0, 2.5))
+            workers = harness.children(d.process.pid)
+            d.process.send_signal(signal.SIGKILL)
+            d.process.wait()
+            d.wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in workers))
+            done = harness.run("resume", "--stale", "--runtime-dir", d.runtime_dir)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(settings(), self.before)
+            self.assertEqual([g.status() for g in self.all], ["running"] * 3)
+            d._close()
+            self.daemons.remove(d)
+        self.assertEqual(contents(self.all), before)
+
+    def test_service_started_after_a_crash_puts_back_first(self):
+        d = self.daemon()
+        self.settled(d)
+        d.process.send_signal(signal.SIGKILL)
+        d.process.wait()
+        d._close()
+        d.start()
+        self.settled(d)
+        d.stop()
+        self.assertEqual(settings(), self.before)
+
+    def test_watching_costs_little(self):
+        d = self.daemon()
+        self.settled(d)
+        pids = [d.process.pid, *harness.children(d.process.pid)]
+        before = sum(cpu_seconds(p) for p in pids)
+        time.sleep(10)
+        share = (sum(cpu_seconds(p) for p in pids) - before) / 10
+        print(f"     watching takes {share:.2%} of a core")
+        self.assertLess(share, 0.03)
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/schedstat") as f:
+        return int(f.read().split()[0]) / 1e9
+
+
+def ksmd_cpu():
+    for path in glob.glob("/proc/[0-9]*/stat"):
+        try:
+            with open(path) as f:
+                text = f.read()
+        except OSError:
+            continue
+        if re.match(r"\d+ \(ksmd\)", text):
+            fields = text.rsplit(")", 1)[1].split()
+            return int(fields[11]) + int(fields[12])
+    raise AssertionError("there is no ksmd")
+
+
+def oracle_zero_frame():
+    """The frame of the kernel's zero page, which everybody shares."""
+    import mmap
+    m = mmap.mmap(-1, PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    m[0]
+    import ctypes
+    at = ctypes.addressof(ctypes.c_char.from_buffer(m))
+    return oracle._pagemap(os.getpid(), at, at + PAGE)[0] & oracle.PM_PFN
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "merge/pace.h"
+#include "unit.h"
+
+#define PAGES 1000000
+
+/* A host in which everything sharable is merged, and a sample that says so. */
+static struct pace_facts settled(void)
+{
+        return (struct pace_facts){
+                .now_usec = 1000000,
+                .sample = {.pages = 2000,
+                           .merged = 0.40,
+                           .merged_error = 0.02,
+                           .changed = 0,
+                           .changed_error = 0},
+                .sharable = 0.40,
+                .full_scans = 10,
+                .merged_pages = 400000,
+                .scanned_pages = PAGES,
+        };
+}
+
+static void test_starts_with_a_gap(void)
+{
+        struct pace_facts facts = settled();
+        struct pace pace;
+
+        pace_init(&pace);
+        pace_step(&pace, &facts);
+        CU_ASSERT_EQUAL(pace.speed, PACE_STOPPED);
+        CU_ASSERT_DOUBLE_EQUAL(pace.gap, 0, 1e-9);
+        facts.sample.merged = 0.37; /* within the error of 2 % and the 2 % that count */
+        pace_step(&pace, &facts);
+        CU_ASSERT_EQUAL(pace.speed, PACE_STOPPED);
+        facts.sample.merged = 0.35;
+        pace_step(&pace, &facts);
+        CU_ASSERT_EQUAL(pace.speed, PACE_FAST);
+        CU_ASSERT_DOUBLE_EQUAL(pace.gap, 0.05, 1e-9);
+}
+
+static void test_nothing_known(void)
+{
+        struct pace_facts facts = settled();
+        struct pace pace;
+
+        pace_init(&pace);
+        facts.sharable = -1;
+        facts.sample.merged = 0;
+        pace_step(&pace, &facts);
+        CU_ASSERT_EQUAL(pace.speed, PACE_STOPPED);
+        CU_ASSERT_TRUE(pace.gap < 0);
+        facts = settled();
+        facts.sample = (struct pace_sample){0};
+        pace_step(&pace, &facts);
+        CU_ASSERT_EQUAL(pace.speed, PACE_STOPPED);
+}
+
+static void pass(struct pace *pace, struct pace_facts *facts, int64_t merged)
+{
+        facts->full_scans++;
+        facts->merged_pages += merged;
+        pace_step(pace, facts);
+}
+
+static void test_fast_until_nothing_is_gained(void)
+{
+        struct pace_facts facts = settled();
+        struct pace pace;
+
+        pace_init(&pace);
+        pace_kick(&pace, &facts, 0);
+        pass(&pace, &facts, 0);
+        pass(&pace, &facts, 0);
+        CU_ASSERT_EQUAL(pace.speed, PACE_FAST); /* two passes merge nothing that came in between */
+        pass(&pace, &facts, 5000);
+        CU_ASSERT_EQUAL(pace.speed, PACE_FAST);
+        pass(&pace, &facts, 2001);
+        CU_ASSERT_EQUAL(pace.speed, PACE_FAST);
+        pass(&pace, &facts, 2000);
+        CU_ASSERT_EQUAL(pace.speed, PACE_STOPPED);
+}
+
+static void test_hold(void)
+{
+        struct pace_facts facts = settled();
+        struct pace pace;
+
+        pace_init(&pace);
+        pace_kick(&pace, &facts, 5000000);
+        for (int i = 0; i < 10; i++)
+                pass(&pace, &facts, 0);
+        CU_ASSERT_EQUAL(pace.speed, PACE_FAST);
+        facts.now_usec += 5000000;
+        pass(&pace, &facts, 0);
+        CU_ASSERT_EQUAL(pace.speed, PACE_STOPPED);
+}
+
+/* What KSM could not merge in one try it is not asked to merge again at once. */
+static void test_residual_is_left_alone(void)
+{
+        struct pace_facts facts = settled();
+        struct pace pace;
+
+        facts.sample.merged = 0.30;
+        pace_init(&pace);
+        pace_step(&pace, &facts);
+        CU_ASSERT_EQUAL(pace.speed, PACE_FAST);
+        for (int i = 0; i < 3; i++)
+                pass(&pace, &facts, 0);
+        CU_ASSERT_EQUAL(pace.speed, PACE_STOPPED);
+        for (int i = 0; i < 100; i++)
+                pace_step(&pace, &facts);
+        CU_ASSERT_EQUAL(pace.speed, PACE_STOPPED);
+        facts.sample.merged = 0.25;
+        pace_step(&pace, &facts);
+        CU_ASSERT_EQUAL(pace.speed, PACE_FAST);
+        for (int i = 0; i < 3; i++)
+                pass(&pace, &facts, 0);
+        pace_step(&pace, &facts);
+        facts.now_usec += UINT64_C(1000) * 1000000; /* much later it is worth another try */
+        pace_step(&pace, &facts);
+        CU_ASSERT_EQUAL(pace.speed, PACE_FAST);
+}
+
+static void test_churn_wants_a_scan(void)
+{
+        struct pace_facts facts = settled();
+        struct pace pace;
+
+        pace_init(&pace);
+        facts.sample.changed = 0.11;
+        facts.sample.changed_error = 0.02;
+        pace_step(&pace, &facts);
+        CU_ASSERT_FALSE(pace.wants_scan);
+        facts.sample.changed = 0.13;
+        pace_step(&pace, &facts);
+        CU_ASSERT_TRUE(pace.wants_scan);
+        pace_scanned(&pace);
+        CU_ASSERT_FALSE(pace.wants_scan);
+}
+
+static const struct unit_test tests[] = {
+        {"starts with a gap", test_starts_with_a_gap},
+        {"nothing known", test_nothing_known},
+        {"fast until nothing is gained", test_fast_until_nothing_is_gained},
+        {"hold", test_hold},
+        {"residual is left alone", test_residual_is_left_alone},
+        {"churn wants a scan", test_churn_wants_a_scan},
+};
+
+UNIT_MAIN("pace", tests)
