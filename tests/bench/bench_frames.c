@@ -2,10 +2,10 @@
 /*
  * Counts the frames behind the memory of guests, over and over, for tests/bench/merge.
  *
- * Reads lines `PID BEGIN END CHURN_BEGIN CHURN_END` (addresses in hexadecimal), one per guest, and with an empty line
- * answers `PRESENT FRAMES CHURN_PRESENT CHURN_FRAMES` for all of them: pages present and different frames behind them,
- * outside of CHURN_BEGIN..CHURN_END and within. Pages less frames is what is saved, to the page, whoever merged them;
- * KSM's counters cannot tell that. The kernel's zero page counts as one frame.
+ * Reads lines `PID KIND BEGIN END` (addresses in hexadecimal), each a piece of a guest's memory, and with an empty line answers
+ * `PRESENT FRAMES` for each of the KINDS in turn: pages present and different frames behind them. Pages less frames is
+ * what is saved, to the page, whoever merged them; KSM's counters cannot tell that. The kernel's zero page counts as one
+ * frame.
  *
  * Frames are counted with one bit each. A page takes some 30 ns, most of them the kernel's for the entry of its pagemap,
  * so that a sample costs less than what is measured. It shares no code with what it judges.
@@ -22,17 +22,15 @@
 #define PM_PRESENT (UINT64_C(1) << 63)
 #define PM_FRAME   ((UINT64_C(1) << 55) - 1)
 
-#define MAX_GUESTS    64
+#define KINDS         3u
+#define MAX_PIECES    256
 #define CHUNK_ENTRIES 8192u
 #define MAX_FRAME     (UINT64_C(1) << 34) /* 64 TiB: a bit per frame is 2 GiB then */
 
-struct span {
-        uint64_t begin, end;
-};
-
-struct guest {
+struct piece {
         int pid;
-        struct span ram, churn;
+        unsigned int kind;
+        uint64_t begin, end;
 };
 
 struct count {
@@ -69,76 +67,71 @@ static void count_frame(struct count *c, uint64_t frame)
         c->seen[word] |= bit;
 }
 
-static void count_span(struct count *c, int fd, struct span span)
+static void count_piece(struct count *c, const struct piece *piece)
 {
         static uint64_t entries[CHUNK_ENTRIES];
-        uint64_t page = span.begin / PAGE_BYTES, end = span.end / PAGE_BYTES;
+        uint64_t page = piece->begin / PAGE_BYTES, end = piece->end / PAGE_BYTES;
+        char path[64];
+        int fd;
 
+        snprintf(path, sizeof(path), "/proc/%d/pagemap", piece->pid);
+        fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0) /* the guest has gone */
+                return;
         while (page < end) {
                 uint64_t want = end - page < CHUNK_ENTRIES ? end - page : CHUNK_ENTRIES;
                 ssize_t n = pread(fd, entries, want * sizeof(*entries), (off_t)(page * sizeof(*entries)));
 
-                if (n <= 0) /* the guest has gone */
-                        return;
+                if (n <= 0)
+                        break;
                 for (size_t i = 0; i < (size_t)n / sizeof(*entries); i++)
                         if (entries[i] & PM_PRESENT)
                                 count_frame(c, entries[i] & PM_FRAME);
                 page += (size_t)n / sizeof(*entries);
         }
+        close(fd);
 }
 
-static void answer(const struct guest *guests, size_t n_guests)
+static void answer(const struct piece *pieces, size_t n_pieces)
 {
-        static struct count still, churn;
-        struct count *const counts[] = {&still, &churn};
+        static struct count counts[KINDS];
 
-        for (size_t i = 0; i < sizeof(counts) / sizeof(counts[0]); i++) {
-                if (counts[i]->n_words > 0)
-                        memset(counts[i]->seen, 0, counts[i]->n_words * sizeof(*counts[i]->seen));
-                counts[i]->present = counts[i]->frames = 0;
+        for (size_t i = 0; i < KINDS; i++) {
+                if (counts[i].n_words > 0)
+                        memset(counts[i].seen, 0, counts[i].n_words * sizeof(*counts[i].seen));
+                counts[i].present = counts[i].frames = 0;
         }
-        for (size_t i = 0; i < n_guests; i++) {
-                const struct guest *g = &guests[i];
-                char path[64];
-                int fd;
-
-                snprintf(path, sizeof(path), "/proc/%d/pagemap", g->pid);
-                fd = open(path, O_RDONLY | O_CLOEXEC);
-                if (fd < 0)
-                        continue;
-                count_span(&still, fd, (struct span){g->ram.begin, g->churn.begin});
-                count_span(&churn, fd, g->churn);
-                count_span(&still, fd, (struct span){g->churn.end, g->ram.end});
-                close(fd);
-        }
-        printf("%llu %llu %llu %llu\n", (unsigned long long)still.present, (unsigned long long)still.frames,
-               (unsigned long long)churn.present, (unsigned long long)churn.frames);
+        for (size_t i = 0; i < n_pieces; i++)
+                count_piece(&counts[pieces[i].kind], &pieces[i]);
+        for (size_t i = 0; i < KINDS; i++)
+                printf("%llu %llu%c", (unsigned long long)counts[i].present,
+                       (unsigned long long)counts[i].frames, i + 1 < KINDS ? ' ' : '\n');
         fflush(stdout);
 }
 
-static bool parse(const char *line, struct guest *ret_guest)
+static bool parse(const char *line, struct piece *ret_piece)
 {
-        unsigned long long a[4];
+        unsigned long long begin, end;
 
-        if (sscanf(line, "%d %llx %llx %llx %llx", &ret_guest->pid, &a[0], &a[1], &a[2], &a[3]) != 5)
+        if (sscanf(line, "%d %u %llx %llx", &ret_piece->pid, &ret_piece->kind, &begin, &end) != 4)
                 return false;
-        ret_guest->ram = (struct span){a[0], a[1]};
-        ret_guest->churn = (struct span){a[2], a[3]};
-        return a[0] <= a[2] && a[2] <= a[3] && a[3] <= a[1];
+        ret_piece->begin = begin;
+        ret_piece->end = end;
+        return ret_piece->kind < KINDS && begin <= end;
 }
 
 int main(void)
 {
-        struct guest guests[MAX_GUESTS];
-        size_t n_guests = 0;
+        struct piece pieces[MAX_PIECES];
+        size_t n_pieces = 0;
         char line[256];
 
         while (fgets(line, sizeof(line), stdin)) {
                 if (line[0] == '\n') {
-                        answer(guests, n_guests);
-                        n_guests = 0;
-                } else if (n_guests == MAX_GUESTS || !parse(line, &guests[n_guests++])) {
-                        fprintf(stderr, "bench_frames: not a guest: %s", line);
+                        answer(pieces, n_pieces);
+                        n_pieces = 0;
+                } else if (n_pieces == MAX_PIECES || !parse(line, &pieces[n_pieces++])) {
+                        fprintf(stderr, "bench_frames: not a piece of memory: %s", line);
                         return EXIT_FAILURE;
                 }
         }

@@ -71,20 +71,26 @@ _undo = []
 
 
 def at_end(function, *args):
-    """Runs at exit, last registered first, before the temporary folders go."""
+    """Runs at exit, last registered first, before the temporary folders go. Gives what put_back() takes to run it, and what came later, sooner."""
     _undo.append((function, args))
+    return len(_undo) - 1
+
+
+def put_back(since=0):
+    """Runs what was registered from there on."""
+    while len(_undo) > since:
+        function, args = _undo.pop()
+        try:
+            function(*args)
+        except Exception as e:
+            print(f"clean-up failed: {e}", file=sys.stderr)
 
 
 @atexit.register
 def _cleanup():
     for guest in list(_running):
         guest.kill()
-    while _undo:
-        function, args = _undo.pop()
-        try:
-            function(*args)
-        except Exception as e:
-            print(f"clean-up failed: {e}", file=sys.stderr)
+    put_back()
     for path in _tmp.values():
         shutil.rmtree(path, ignore_errors=True)
 

@@ -153,26 +153,27 @@ def _cases(suite):
             yield t
 
 
-def wait_for_the_host():
+def wait_for_the_host(seconds=HOST_SECONDS):
     """Test runs of other checkouts on this host would see our KSM merging and huge pages: one at a time.
 
-    Held until everything is put back: the next run would take a setting of ours for the host's.
+    Held until everything is put back: the next run would take a setting of ours for the host's. That is at exit, or when
+    guests.put_back() is called with what this gives.
     """
     try:
         lock = open(os.path.join(ksm.DIR, "run"))
     except OSError:
-        return
-    guests.at_end(lock.close)
-    deadline = time.monotonic() + HOST_SECONDS
+        return len(guests._undo)
+    held = guests.at_end(lock.close)
+    deadline = time.monotonic() + seconds
     said = False
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return
+            return held
         except BlockingIOError:
             if time.monotonic() > deadline:
-                print(f"     another test run held this host for {HOST_SECONDS} s: going on beside it")
-                return
+                print(f"     another test run held this host for {seconds} s: going on beside it")
+                return held
             if not said:
                 print("     waiting for another test run on this host", flush=True)
                 said = True

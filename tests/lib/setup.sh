@@ -5,7 +5,7 @@
 # guest image. Sourced by both; `tests/lib/setup.sh demo|check` does the set-up alone.
 #
 # Guarantees: the guest kernel is downloaded as a package and unpacked into the cache folder, never installed (installing it
-# would touch the host's boot loader). With everything in place nothing is downloaded and apt is not called at all.
+# would touch the host's boot loader); ksmtuned, which tests/bench/merge compares with, likewise (installing it would start it). With everything in place nothing is downloaded and apt is not called at all.
 #
 # SAMEPAGE_CACHE    folder for kernel and guest images (default /var/cache/samepage)
 # SAMEPAGE_KERNEL   a guest kernel to use instead of the cached one
@@ -146,6 +146,20 @@ setup_kernel()
 	export SAMEPAGE_KERNEL
 }
 
+# The script of Debian's ksmtuned, for tests/bench/merge, which does without it where it cannot be had.
+setup_ksmtuned()
+{
+	local work
+	[ ! -s "$SAMEPAGE_CACHE/ksmtuned/ksmtuned" ] || return 0
+	setup_apt_update || return
+	setup_say "Downloading ksmtuned (unpacked into $SAMEPAGE_CACHE, not installed)"
+	mkdir -p "$SAMEPAGE_CACHE/ksmtuned" || return
+	work=$(mktemp -d "$SAMEPAGE_CACHE/ksmtuned/work.XXXXXX") || return
+	(cd "$work" && setup_apt download ksmtuned >&2 && dpkg-deb -x ./*.deb . && mv usr/sbin/ksmtuned ..) ||
+		setup_say "setup: ksmtuned could not be downloaded; tests/bench/merge leaves it out."
+	rm -rf "$work"
+}
+
 # Sets and exports SAMEPAGE_KERNEL and SAMEPAGE_INITRAMFS.
 setup_guest()
 {
@@ -154,7 +168,11 @@ setup_guest()
 	export SAMEPAGE_INITRAMFS
 }
 
-setup_all() { setup_install "$1" && setup_guest; }
+setup_all()
+{
+	setup_install "$1" && setup_guest || return
+	[ "$1" != check ] || setup_ksmtuned || true
+}
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
 	set -u
