@@ -54,6 +54,10 @@ class Tuner:
     def stop(self):
         """Also after a start that failed."""
 
+    def settings(self):
+        """KSM settings that have to be in force as long as it runs, for ways that do not change them themselves."""
+        return {}
+
     def cpu_seconds(self):
         """Of the tuner itself, ksmd not included."""
         return 0.0
@@ -63,37 +67,41 @@ class Tuner:
         return []
 
 
-class Kernel(Tuner):
-    name = "kernel"
-    title = "KSM at kernel defaults"
+class Fixed(Tuner):
+    """Settings that are written once."""
+
+    fixed = {}
 
     def start(self, running):
-        ksm.write("run", 1)
+        for name, value in self.fixed.items():
+            ksm.write(name, value)
+
+    def settings(self):
+        return self.fixed
 
 
-class Advisor(Tuner):
+class Kernel(Fixed):
+    name = "kernel"
+    title = "KSM at kernel defaults"
+    fixed = {"pages_to_scan": 100, "sleep_millisecs": 20, "run": 1}
+
+
+class Advisor(Fixed):
     name = "advisor"
     title = "the kernel's scan-time advisor"
+    fixed = {"advisor_mode": "scan-time", "sleep_millisecs": 20, "run": 1}
 
     def unavailable(self):
         return None if os.path.exists(os.path.join(ksm.DIR, "advisor_mode")) else "this kernel has no advisor (Linux 6.8 has)"
-
-    def start(self, running):
-        ksm.write("advisor_mode", "scan-time")
-        ksm.write("run", 1)
 
     def notes(self):
         return [f"{ksm.number('pages_to_scan')} pages per wake at the end"]
 
 
-class Full(Tuner):
+class Full(Fixed):
     name = "full"
     title = "KSM at full speed for ever"
-
-    def start(self, running):
-        ksm.write("pages_to_scan", 5000)
-        ksm.write("sleep_millisecs", 0)
-        ksm.write("run", 1)
+    fixed = {"pages_to_scan": 5000, "sleep_millisecs": 0, "run": 1}
 
 
 class Ksmtuned(Tuner):
@@ -104,7 +112,7 @@ class Ksmtuned(Tuner):
 
     name = "ksmtuned"
     title = "ksmtuned, stock"
-    settings = {}
+    environment = {}
 
     AROUND = '. "$0"; read -r _; loop=$(cat "$PIDFILE"); kill "$loop" $(cat "/proc/$loop/task/$loop/children")'
 
@@ -120,7 +128,7 @@ class Ksmtuned(Tuner):
         pid_file = os.path.join(tempfile.mkdtemp(dir=guests.tmp_dir()), "pid")
         clean = {k: v for k, v in os.environ.items() if not k.startswith("KSM_")}
         self.process = subprocess.Popen(["bash", "-c", self.AROUND, self.script], stdin=subprocess.PIPE,
-                                        env={**clean, **self.settings, "PIDFILE": pid_file})
+                                        env={**clean, **self.environment, "PIDFILE": pid_file})
         deadline = time.monotonic() + 10
         while not self.loop:
             time.sleep(0.01)
@@ -151,7 +159,7 @@ class KsmtunedShort(Ksmtuned):
 
     name = "ksmtuned-short"
     title = "ksmtuned, as if memory were short"
-    settings = {"KSM_THRES_COEF": "100"}
+    environment = {"KSM_THRES_COEF": "100"}
 
 
 def _says_something(path):
