@@ -207,6 +207,7 @@ class Sampler:
     def __init__(self, own_cpu_seconds):
         self.own_cpu_seconds = own_cpu_seconds
         self.samples, self.failure = [], None
+        self.settings, self.strange = {}, None  # what has to be in force, and what was not
         self.lock, self.wake = threading.Lock(), threading.Event()
         self.guests = []
         self.ksmd = ksmd_pid()
@@ -251,11 +252,18 @@ class Sampler:
             while self.thread:
                 at = self.seconds()
                 self.samples.append(Sample(at, *self.count(), self.ksmd_seconds(), self.own_cpu_seconds()))
+                self._check_settings()
                 since = time.monotonic() - self.event_at
                 self.wake.wait(next((every for until, every in self.FINE if since < until), self.COARSE))
                 self.wake.clear()
         except BaseException as failure:
             self.failure = failure
+
+    def _check_settings(self):
+        for name, value in self.settings.items():
+            found = ksm.read(name)
+            if not self.strange and str(value) not in (found, *(w.strip("[]") for w in found.split() if w.startswith("["))):
+                self.strange = f"{name} was {found} after {self.seconds():.0f} s, not {value}"
 
     def stop(self):
         """Ends the samples; the seconds of CPU that they took."""
@@ -322,6 +330,7 @@ def _play(result, tuner, sampler, running, later, seconds):
 
     sampler.start()
     tuner.start(running)
+    sampler.settings = tuner.settings()
     _wait(sampler, ARRIVES * seconds)
     result.reached_bytes = sum(sampler.count()) * PAGE
     result.churned_per_sec = (running[0].writings() - writings_before) / sampler.seconds()
@@ -363,10 +372,8 @@ def _play(result, tuner, sampler, running, later, seconds):
     if result.saved_before_pages > 64:
         result.notes.append(f"{result.saved_before_pages} pages were merged before it began")
     result.notes += tuner.notes()
-    found = ksm.settings()
-    strange = [f"{name} is {found[name]}, not {value}" for name, value in tuner.settings().items() if found[name] != str(value)]
-    if strange:  # a test of another checkout that has waited long enough, or a tuner of this host
-        result.notes.append(f"VOID: somebody else has changed KSM's settings: {', '.join(strange)}")
+    if sampler.strange:  # a test of another checkout that has waited long enough, or a tuner of this host
+        result.notes.append(f"VOID: somebody else has changed KSM's settings: {sampler.strange}")
 
 
 def _tests_seconds(running):
