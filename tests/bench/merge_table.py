@@ -4,6 +4,7 @@ from guests import MIB, PAGE
 
 GIB = 1 << 30
 ENOUGH = 0.95  # of the ceiling
+RUN_SECONDS = 600  # of each tuner, which the goals are for
 
 
 def seconds_to_enough(run, phase):
@@ -107,7 +108,8 @@ def goals(runs, churning):
     if full:
         found.append(_goal("time to 95 % of the ceiling after a guest arrives / full speed's", 1.5,
                            _ratio(own["to_enough_after_arrival_seconds"], full["to_enough_after_arrival_seconds"])))
-        found.append(_goal("ksmd CPU over the run / full speed's", 0.15, _ratio(own["ksmd_cpu_seconds"], full["ksmd_cpu_seconds"])))
+        found.append(_goal("ksmd CPU over the run / full speed's", 0.15, _ratio(own["ksmd_cpu_seconds"], full["ksmd_cpu_seconds"]),
+                           detail="" if own["seconds"] >= RUN_SECONDS else f"the goal is for {RUN_SECONDS} s, this is {own['seconds']:.0f}"))
     others = [r for name, r in runs.items() if name not in ("samepage", "full") and r["saved_gib_seconds"] > 0]
     if others:
         best = max(others, key=lambda r: r["saved_gib_seconds"])
@@ -120,9 +122,10 @@ def goals(runs, churning):
     off = None if predicted is None or not reached else abs(predicted - reached) / reached * 100
     found.append(_goal(f"predicted and reached saving differ by, {'with' if churning else 'without'} churn", within, off, " %",
                        "" if off is not None else "no prediction to be had", judged=off is not None))
+    # What does not grow with the guests is scaled too, so it is an upper bound; with little memory one that says nothing.
     found.append(_goal("own CPU over the run, all of it, of a core, scaled to 4 GiB of guests", 1.0,
                        own["own_cpu_seconds"] / own["seconds"] * 100 * (4 * GIB / own["guest_bytes"]), " %",
-                       f"measured with {own['guest_bytes'] / GIB:.2f} GiB"))
+                       f"measured with {own['guest_bytes'] / GIB:.2f} GiB", judged=own["guest_bytes"] >= GIB))
     return found
 
 
