@@ -51,6 +51,27 @@ static int refuse_local_options(const struct settings *settings, struct failure 
                            option);
 }
 
+/* Acting through the service is the business of its configuration, and so is what is merged with what. */
+static int refuse_acting(const struct settings *settings, struct failure *failure)
+{
+        const char *option = settings->groups.n > 0          ? "group"
+                             : settings->merging.cross_group ? "cross-group"
+                             : settings->merging.group       ? "only-group"
+                                                             : NULL;
+
+        if (option)
+                return failure_set(failure, -EINVAL,
+                                   "--%s goes with --qmp or --libvirt only: samepaged has it in its configuration",
+                                   option);
+        if (settings->acts)
+                return failure_set(failure, -EINVAL,
+                                   "samepaged acts by itself where its configuration says [merge] policy = act; "
+                                   "ask it for a forecast by --dry-run, or name guests by --qmp or --libvirt");
+        if (settings->forecast && settings->guests.n > 0)
+                return failure_set(failure, -EINVAL, "a forecast by samepaged is about all its guests");
+        return 0;
+}
+
 static void add_guests(struct json_object *arguments, const struct settings *settings)
 {
         struct json_object *guests = json_object_new_array();
@@ -75,6 +96,8 @@ static struct json_object *scan_arguments(const struct settings *settings)
                         json_object_new_double((double)settings->max_pause_usec / USEC_PER_SEC));
         if (settings->together)
                 (void)json_object_object_add(arguments, "together", json_object_new_boolean(true));
+        if (settings->forecast)
+                (void)json_object_object_add(arguments, "forecast", json_object_new_boolean(true));
         return arguments;
 }
 
@@ -95,6 +118,8 @@ int remote_scan(const struct settings *settings, const struct job_observer *obse
         struct job_observer copy = observer ? *observer : (struct job_observer){0};
         int r = refuse_local_options(settings, failure);
 
+        if (r == 0)
+                r = refuse_acting(settings, failure);
         if (r == 0)
                 r = open_call(settings, &call, failure);
         if (r == 0)

@@ -174,7 +174,7 @@ class Samepage(Tuner):
     name = "samepage"
     title = "samepage"
     # What `samepage tune --dry-run --json` calls the bytes that it expects to be saved.
-    PREDICTED = ("predicted", "saved_bytes")
+    PREDICTED = ("self_bytes", "inter_bytes", "zero_bytes")
 
     def __init__(self):
         self.service = None
@@ -199,12 +199,9 @@ class Samepage(Tuner):
         return f"samepaged cannot act: {checked.stdout.strip().splitlines()[0].rsplit('conf:', 1)[-1]}"
 
     def predict(self, running):
-        done = harness.run("tune", "--dry-run", "--json", *harness.qmp_arguments(running))
+        done = harness.run("tune", "--dry-run", "--cross-group", "--json", *harness.qmp_arguments(running))
         try:
-            found = json.loads(done.stdout)
-            for key in self.PREDICTED:
-                found = found[key]
-            return int(found)
+            return sum(json.loads(done.stdout)["merge"][key] for key in self.PREDICTED)
         except (ValueError, KeyError, TypeError):
             return None
 
