@@ -50,7 +50,7 @@ _samepage()
 	case $command in
 	guests) words='--qmp --libvirt --libvirt-monitor --guest --include --exclude --threads --careful --json --events --timeout --runtime-dir --ksm-dir --control --help' ;;
 	scan)
-		words='--qmp --libvirt --libvirt-monitor --guest --include --exclude --mode --max-pause --together --threads --cpus --careful --forecast --group --cross-group --only-group --ksm-cpu --zero-pages --smart-scan --json --events --timeout --runtime-dir --ksm-dir --control --help'
+		words='--qmp --libvirt --libvirt-monitor --guest --include --exclude --mode --max-pause --together --recheck --threads --cpus --careful --forecast --group --cross-group --only-group --ksm-cpu --zero-pages --smart-scan --json --events --timeout --runtime-dir --ksm-dir --control --help'
 		;;
 	tune)
 		words='--qmp --libvirt --libvirt-monitor --guest --include --exclude --mode --max-pause --together --threads --cpus --careful --dry-run --undo --group --cross-group --only-group --ksm-cpu --zero-pages --smart-scan --json --events --timeout --runtime-dir --ksm-dir --control --help'

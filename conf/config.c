@@ -77,6 +77,8 @@ const struct config_option config_options[] = {
          "longest pause of a guest"},
         {"scan", "together", BOOL(together), "no", NULL, 0, 0, false,
          "pause all guests at one instant"},
+        {"scan", "recheck", DURATION(recheck_usec), "0", NULL, 0, HOUR, false,
+         "look again at what KSM has not merged, so much later; 0: not"},
         {"scan", "careful", BOOL(careful), "no", NULL, 0, 0, false,
          "read shared RAM by pread(2) and private RAM by /proc/PID/mem only: slower"},
         {"scan", "cpus", CPUS(cpus), "", NULL, 0, 0, true,

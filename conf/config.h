@@ -49,6 +49,7 @@ struct config {
         enum scan_mode mode;
         uint64_t max_pause_usec;
         bool together;
+        uint64_t recheck_usec; /* 0: no second look */
         bool careful;
         struct config_cpus cpus;
         unsigned int threads; /* 0: one per CPU */

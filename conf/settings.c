@@ -21,6 +21,7 @@
 #define MAX_PAUSE_MSEC_LIMIT 60000
 #define TIMEOUT_SEC_LIMIT    3600
 #define THREADS_LIMIT        1024
+#define RECHECK_SEC_LIMIT    3600
 #define INTERVAL_SEC_LIMIT   86400
 #define LIMIT_LIMIT          1000
 
@@ -195,6 +196,18 @@ static int set_together(struct settings *settings, const char *argument, struct 
         (void)argument;
         (void)failure;
         settings->together = true;
+        return 0;
+}
+
+static int set_recheck(struct settings *settings, const char *argument, struct failure *failure)
+{
+        unsigned long seconds = 0;
+        int r = parse_number(argument, 0, RECHECK_SEC_LIMIT, &seconds, failure);
+
+        if (r < 0)
+                return r;
+        settings->recheck_usec = seconds * USEC_PER_SEC;
+        settings->recheck_chosen = true;
         return 0;
 }
 
@@ -382,6 +395,8 @@ const struct settings_option settings_options[] = {
          "longest pause of a guest in milliseconds (default 500)", set_max_pause},
         {"together", NULL, FOR_SCANNING,
          "pause all guests at one instant", set_together},
+        {"recheck", "SECONDS", SETTINGS_FOR_SCAN,
+         "look again at what KSM has not merged, so much later (default 0: not)", set_recheck},
         {"threads", "N", FOR_READING,
          "worker threads (default: one per CPU)", set_threads},
         {"cpus", "LIST", FOR_SCANNING,

@@ -6,7 +6,9 @@
  *      inventory        guests reached, their RAM found; nothing read
  *      reading          (daemon/reading.c) the only part in which guests stand still
  *      frames           all guests in one go, so that they belong together
- *      census, gap      pure computation
+ *      census           pure computation
+ *      second look      (daemon/second_look.c) if it is wanted: nothing of the guests is held any more, and they run
+ *      gap              pure computation
  *      acting           (daemon/acting.c) only where it was asked for
  *      report
  */
@@ -18,6 +20,7 @@
 #include "daemon/acting.h"
 #include "daemon/reading.h"
 #include "daemon/tally.h"
+#include "merge/ksm_clock.h"
 #include "qmp/guard.h"
 #include "scanner/frames.h"
 #include "scanner/sigbus.h"
@@ -36,6 +39,9 @@ struct job {
         struct pool *pool;
         struct inventory *inventory;
         struct report *report;
+        struct fingerprint_key key;
+        int kpageflags_fd;
+        uint64_t frames_usec;    /* when the frames had been read */
         struct guest_ram **rams; /* of the guests that were reached, in the order of the inventory */
         size_t *indexes;         /* their places in the inventory */
         size_t n_rams;
@@ -50,6 +56,8 @@ static void job_deinit(struct job *job)
         guard_free(job->guard);
         inventory_free(job->inventory);
         bridge_free(job->bridge);
+        fingerprint_key_deinit(&job->key);
+        close_fd(&job->kpageflags_fd);
 }
 
 /* Keeps this thread, and with it the threads that it starts, on the CPUs that were chosen. */
@@ -129,15 +137,14 @@ static void lose_ended_guests(struct job *job)
 static int read_memory(struct job *job, const struct settings *settings, const struct job_observer *observer,
                        const struct failure *guard_failure)
 {
-        struct fingerprint_key key;
         struct scan *scan = NULL;
         CLEANUP_CLOSE int proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        CLEANUP_CLOSE int kpageflags_fd = frames_open(proc_fd);
-        int r = fingerprint_key_init(&key);
+        int r = fingerprint_key_init(&job->key);
 
         if (r < 0)
                 return r;
-        r = scan_new(job->pool, &key, job->rams, job->n_rams, kpageflags_fd, &scan);
+        job->kpageflags_fd = frames_open(proc_fd);
+        r = scan_new(job->pool, &job->key, job->rams, job->n_rams, job->kpageflags_fd, &scan);
         if (r == 0)
                 r = reading_run(&(struct reading_context){
                         .settings = settings,
@@ -153,11 +160,30 @@ static int read_memory(struct job *job, const struct settings *settings, const s
                 });
         if (r == 0) {
                 scan_read_frames(scan);
+                job->frames_usec = clock_now_usec();
                 lose_ended_guests(job);
         }
         scan_free(scan);
-        fingerprint_key_deinit(&key);
         return r;
+}
+
+/* Whoever wants to talk to a guest need not wait for the second look: its memory is read without QEMU's help. */
+static void let_go(struct job *job)
+{
+        guard_free(job->guard);
+        job->guard = NULL;
+        for (size_t i = 0; i < job->inventory->n_guests; i++)
+                if (job->inventory->guests[i].qmp)
+                        qmp_guest_disconnect(job->inventory->guests[i].qmp);
+}
+
+static int count(struct job *job, const struct settings *settings)
+{
+        if (settings->recheck_usec > 0)
+                let_go(job);
+        return tally(job->pool, settings,
+                     &(struct first_look){&job->key, job->kpageflags_fd, job->frames_usec}, job->inventory,
+                     job->report);
 }
 
 static int run(struct job *job, const struct settings *settings, const struct job_observer *observer,
@@ -168,6 +194,7 @@ static int run(struct job *job, const struct settings *settings, const struct jo
         struct failure bridge_failure = {0};
         int r = sigbus_install();
 
+        (void)ksm_clock_tick(settings->runtime_dir, settings->ksm_dir, NULL);
         job->guard = start_guard(settings, &guard_failure);
         job->bridge = inventory_start_bridge(settings, &bridge_failure);
         if (confine(settings, failure) < 0)
@@ -183,9 +210,10 @@ static int run(struct job *job, const struct settings *settings, const struct jo
         if (r == 0)
                 r = read_memory(job, settings, observer, &guard_failure);
         if (r == 0)
-                r = tally(job->pool, settings, job->inventory, job->report);
+                r = count(job, settings);
         if (r == 0 && settings->acts)
                 acting_run(settings, job->inventory, job->report);
+        (void)ksm_clock_tick(settings->runtime_dir, settings->ksm_dir, NULL);
         if (r < 0)
                 return failure_errno(failure, r, "the scan failed");
         assert(job->report);
@@ -197,7 +225,7 @@ static int run(struct job *job, const struct settings *settings, const struct jo
 int job_run(const struct settings *settings, const struct job_observer *observer, struct report **ret,
             struct failure *failure)
 {
-        struct job job = {0};
+        struct job job = {.kpageflags_fd = -1};
         int r = run(&job, settings, observer, failure);
 
         if (r == 0)

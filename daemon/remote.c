@@ -60,13 +60,15 @@ static int refuse_acting(const struct settings *settings, struct failure *failur
                                                              : NULL;
 
         if (option)
-                return failure_set(failure, -EINVAL,
-                                   "--%s goes with --qmp or --libvirt only: samepaged has it in its configuration",
-                                   option);
+                return failure_set(
+                        failure, -EINVAL,
+                        "--%s goes with --qmp or --libvirt only: samepaged has it in its configuration",
+                        option);
         if (settings->acts)
-                return failure_set(failure, -EINVAL,
-                                   "samepaged acts by itself where its configuration says [merge] policy = act; "
-                                   "ask it for a forecast by --dry-run, or name guests by --qmp or --libvirt");
+                return failure_set(
+                        failure, -EINVAL,
+                        "samepaged acts by itself where its configuration says [merge] policy = act; "
+                        "ask it for a forecast by --dry-run, or name guests by --qmp or --libvirt");
         if (settings->forecast && settings->guests.n > 0)
                 return failure_set(failure, -EINVAL, "a forecast by samepaged is about all its guests");
         return 0;
@@ -98,6 +100,10 @@ static struct json_object *scan_arguments(const struct settings *settings)
                 (void)json_object_object_add(arguments, "together", json_object_new_boolean(true));
         if (settings->forecast)
                 (void)json_object_object_add(arguments, "forecast", json_object_new_boolean(true));
+        if (settings->recheck_chosen)
+                (void)json_object_object_add(
+                        arguments, "recheck_seconds",
+                        json_object_new_double((double)settings->recheck_usec / USEC_PER_SEC));
         return arguments;
 }
 

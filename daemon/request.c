@@ -13,7 +13,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_PAUSE_SECONDS 60.0
+#define MAX_PAUSE_SECONDS   60.0
+#define MAX_RECHECK_SECONDS 3600.0
 /* QEMU's and libvirt's names are far shorter. */
 #define NAME_MAX_BYTES 4096
 
@@ -51,6 +52,7 @@ void request_init(struct request *request, enum request_kind kind, enum request_
                 .max_pause_usec = config->max_pause_usec,
                 .together = config->together,
                 .forecast = config->merge_policy >= MERGING_POLICY_ADVISE,
+                .recheck_usec = config->recheck_usec,
         };
 }
 
@@ -115,17 +117,38 @@ static int read_mode(struct request *request, struct json_object *value, struct 
         return failure_set(failure, -EINVAL, "\"mode\" is none of snapshot, sliced, live");
 }
 
-static int read_max_pause(struct request *request, struct json_object *value, struct failure *failure)
+/* Written so that NaN is no number. */
+static int read_seconds(struct json_object *value, const char *key, double least, double most,
+                        double *ret_seconds, struct failure *failure)
 {
         const bool is_number =
                 json_object_is_type(value, json_type_double) || json_object_is_type(value, json_type_int);
-        const double seconds = is_number ? json_object_get_double(value) : 0;
-        uint64_t max_pause_usec = 0;
+        const double seconds = is_number ? json_object_get_double(value) : -1;
 
-        /* Written so that NaN is refused. */
-        if (!(seconds >= 0.001 && seconds <= MAX_PAUSE_SECONDS))
-                return failure_set(failure, -EINVAL, "\"max_pause_seconds\" is no number from 0.001 to %.0f",
-                                   MAX_PAUSE_SECONDS);
+        if (!(seconds >= least && seconds <= most))
+                return failure_set(failure, -EINVAL, "\"%s\" is no number from %g to %.0f", key, least, most);
+        *ret_seconds = seconds;
+        return 0;
+}
+
+static int read_recheck(struct request *request, struct json_object *value, struct failure *failure)
+{
+        double seconds = 0;
+        int r = read_seconds(value, "recheck_seconds", 0, MAX_RECHECK_SECONDS, &seconds, failure);
+
+        if (r == 0)
+                request->recheck_usec = (uint64_t)(seconds * USEC_PER_SEC + 0.5);
+        return r;
+}
+
+static int read_max_pause(struct request *request, struct json_object *value, struct failure *failure)
+{
+        uint64_t max_pause_usec = 0;
+        double seconds = 0;
+        int r = read_seconds(value, "max_pause_seconds", 0.001, MAX_PAUSE_SECONDS, &seconds, failure);
+
+        if (r < 0)
+                return r;
         max_pause_usec = (uint64_t)(seconds * USEC_PER_SEC + 0.5);
         if (max_pause_usec > request->max_pause_usec)
                 return failure_set(failure, -EINVAL,
@@ -162,6 +185,7 @@ int request_read(struct request *request, struct json_object *arguments, struct 
                 {"max_pause_seconds", read_max_pause},
                 {"together", read_together},
                 {"forecast", read_forecast},
+                {"recheck_seconds", read_recheck},
         };
 
         if (!arguments)
@@ -301,6 +325,10 @@ static void add_scan(struct strv *strv, const struct request *request, const str
                         strv_add(strv, "--forecast");
                 add_merging(strv, config);
         }
+        /* Less than a second is one: 0 would be none. */
+        if (request->recheck_usec > 0)
+                strv_add(strv, "--recheck=%llu",
+                         (unsigned long long)((request->recheck_usec + USEC_PER_SEC - 1) / USEC_PER_SEC));
         if (config->cpus.chosen)
                 add_cpus(strv, &config->cpus.set);
 }

@@ -31,7 +31,7 @@ enum request_origin {
  * struct request - one thing to do; initialise with request_init()
  * @guests: only these; empty: all that the configuration takes
  * @domain_uuid: of the domain that gets the result as metadata; NULL: none
- * @mode, @max_pause_usec, @together: of a scan
+ * @mode, @max_pause_usec, @together, @recheck_usec: of a scan
  * @forecast: it says what merging would save and cost
  * @acts: and does it
  */
@@ -43,6 +43,7 @@ struct request {
         enum scan_mode mode;
         uint64_t max_pause_usec;
         bool together;
+        uint64_t recheck_usec;
         bool forecast;
         bool acts;
 };
@@ -61,8 +62,8 @@ int request_add_guest(struct request *request, const char *name);
 
 /**
  * request_read() - take over what a client of the control socket asks for
- * @arguments: {"guests": [NAME…], "mode", "max_pause_seconds", "together"}, each optional; may be NULL. A pause may be
- *             shorter than the one of the configuration, not longer
+ * @arguments: {"guests": [NAME…], "mode", "max_pause_seconds", "together", "recheck_seconds"}, each optional; may be NULL.
+ *             A pause may be shorter than the one of the configuration, not longer
  *
  * Return: 0; -EINVAL for a wrong type or value, or a key that is not known, with a sentence.
  */

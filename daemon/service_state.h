@@ -45,6 +45,7 @@ struct service {
         struct control *control;               /* NULL when there is no control socket */
         struct service_merge *merge;
         sd_event_source *schedule; /* the next scan */
+        sd_event_source *passes;   /* looks how far KSM is */
         sd_event_source *paused;   /* looks how many guests are paused, while some may be */
         struct service_query *queries[SERVICE_QUERIES_MAX];
         size_t n_queries;
@@ -57,7 +58,7 @@ struct service {
 
 /* service_timers.c */
 
-/* Starts both timers. */
+/* Starts the timers. */
 int service_timers_init(struct service *service);
 void service_timers_deinit(struct service *service);
 /* Has the schedule begin anew, as after a start or with another interval. */

@@ -4,6 +4,7 @@
 #include "daemon/log.h"
 #include "daemon/schedule.h"
 #include "daemon/service_state.h"
+#include "merge/ksm_clock.h"
 #include "qmp/leasefile.h"
 
 #include <stdlib.h>
@@ -13,6 +14,8 @@
 #define PAUSED_USEC (USEC_PER_SEC / 2)
 /* Between two attempts to resume what the dead left paused. */
 #define RESUME_USEC (10 * USEC_PER_SEC)
+/* Between two looks at how many passes KSM has completed. */
+#define PASSES_USEC (60 * USEC_PER_SEC)
 /* The kernel may wait so much longer to wake us. */
 #define ACCURACY_USEC (USEC_PER_SEC / 4)
 
@@ -106,6 +109,16 @@ static int on_paused(sd_event_source *source, uint64_t usec, void *context)
         return 0;
 }
 
+static int on_passes(sd_event_source *source, uint64_t usec, void *context)
+{
+        const struct service *service = context;
+
+        (void)usec;
+        (void)ksm_clock_tick(service->config->runtime_dir, service->config->ksm_dir, NULL);
+        arm(source, PASSES_USEC);
+        return 0;
+}
+
 int service_timers_init(struct service *service)
 {
         int r = sd_event_add_time_relative(service->event, &service->schedule, CLOCK_MONOTONIC, 0,
@@ -114,6 +127,9 @@ int service_timers_init(struct service *service)
         if (r >= 0)
                 r = sd_event_add_time_relative(service->event, &service->paused, CLOCK_MONOTONIC, 0,
                                                ACCURACY_USEC, on_paused, service);
+        if (r >= 0)
+                r = sd_event_add_time_relative(service->event, &service->passes, CLOCK_MONOTONIC, 0,
+                                               ACCURACY_USEC, on_passes, service);
         if (r < 0)
                 return r;
         (void)sd_event_source_set_enabled(service->schedule, SD_EVENT_OFF);
@@ -124,4 +140,5 @@ void service_timers_deinit(struct service *service)
 {
         service->schedule = sd_event_source_disable_unref(service->schedule);
         service->paused = sd_event_source_disable_unref(service->paused);
+        service->passes = sd_event_source_disable_unref(service->passes);
 }

@@ -2,14 +2,18 @@
 #include "daemon/tally.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "daemon/forecasting.h"
 #include "merge/actual.h"
 #include "merge/census.h"
 #include "merge/gap.h"
 #include "merge/ksm.h"
+#include "merge/ksm_clock.h"
+#include "scanner/numa.h"
 #include "scanner/page.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +21,7 @@
 struct scanned {
         struct guest_ram **rams;
         size_t *indexes;
-        uint64_t *visited_pages;
+        struct gap_guest_facts *facts;
         size_t n;
 };
 
@@ -25,29 +29,63 @@ static void scanned_deinit(struct scanned *scanned)
 {
         free(scanned->rams);
         free(scanned->indexes);
-        free(scanned->visited_pages);
+        for (size_t i = 0; i < scanned->n; i++)
+                pins_deinit(&scanned->facts[i].pins);
+        free(scanned->facts);
 }
 
-static int scanned_init(struct scanned *scanned, const struct inventory *inventory,
-                        const struct report *report)
+static uint64_t ram_bytes(const struct guest_ram *ram)
 {
+        uint64_t n_pages = 0;
+
+        for (size_t i = 0; i < ram->n_blocks; i++)
+                n_pages += ram->blocks[i].n_pages;
+        return n_pages * PAGE_BYTES;
+}
+
+/* When its QEMU started, by the clock that ksm_clock_tick() takes samples with. */
+static uint64_t started_usec(const struct qmp_guest *guest)
+{
+        const long ticks_per_sec = sysconf(_SC_CLK_TCK);
+
+        return ticks_per_sec > 0 ? guest->start_ticks * USEC_PER_SEC / (uint64_t)ticks_per_sec : 0;
+}
+
+static int learn_facts(struct gap_guest_facts *facts, const struct inventory_guest *guest,
+                       const struct ksm *ksm, const struct ksm_clock *clock)
+{
+        int64_t full_scans = 0;
+
+        if (ksm_visited_pages(guest->qmp->proc_fd, &facts->visited_pages) < 0)
+                facts->visited_pages = UINT64_MAX;
+        facts->passes = ksm_get(ksm, "full_scans", &full_scans)
+                                ? ksm_clock_passes_since(clock, started_usec(guest->qmp), full_scans)
+                                : -1;
+        return pins_read(guest->qmp->proc_fd, ram_bytes(guest->ram), &facts->pins);
+}
+
+static int scanned_init(struct scanned *scanned, const struct settings *settings,
+                        const struct inventory *inventory, const struct report *report)
+{
+        struct ksm_clock clock = {0};
+        int r = 0;
+
         scanned->rams = calloc(report->n_guests + 1, sizeof(struct guest_ram *));
         scanned->indexes = calloc(report->n_guests + 1, sizeof(*scanned->indexes));
-        scanned->visited_pages = calloc(report->n_guests + 1, sizeof(*scanned->visited_pages));
-        if (!scanned->rams || !scanned->indexes || !scanned->visited_pages)
+        scanned->facts = calloc(report->n_guests + 1, sizeof(*scanned->facts));
+        if (!scanned->rams || !scanned->indexes || !scanned->facts)
                 return -ENOMEM;
-        for (size_t i = 0; i < report->n_guests; i++) {
+        (void)ksm_clock_tick(settings->runtime_dir, settings->ksm_dir, &clock);
+        for (size_t i = 0; i < report->n_guests && r == 0; i++) {
                 const struct inventory_guest *guest = &inventory->guests[i];
-                uint64_t *visited = &scanned->visited_pages[scanned->n];
 
                 if (!report->guests[i].scanned)
                         continue;
-                if (ksm_visited_pages(guest->qmp->proc_fd, visited) < 0)
-                        *visited = UINT64_MAX;
                 scanned->indexes[scanned->n] = i;
-                scanned->rams[scanned->n++] = guest->ram;
+                scanned->rams[scanned->n] = guest->ram;
+                r = learn_facts(&scanned->facts[scanned->n++], guest, &report->ksm, &clock);
         }
-        return 0;
+        return r;
 }
 
 static int64_t to_bytes(uint64_t pages)
@@ -120,7 +158,7 @@ static void fill_guests(struct report *report, const struct scanned *scanned, co
 
 static struct gap_facts gather_facts(const struct ksm *ksm, const struct scanned *scanned)
 {
-        struct gap_facts facts = {.full_scans = -1, .visited_pages = scanned->visited_pages};
+        struct gap_facts facts = {.full_scans = -1, .guests = scanned->facts};
         int64_t run = 0;
         int64_t max_page_sharing = 0;
 
@@ -130,6 +168,18 @@ static struct gap_facts gather_facts(const struct ksm *ksm, const struct scanned
         if (ksm_get(ksm, "max_page_sharing", &max_page_sharing) && max_page_sharing > 0)
                 facts.max_page_sharing = (uint64_t)max_page_sharing;
         return facts;
+}
+
+/* Only where it matters: KSM keeps to the nodes, and there are several. */
+static bool learn_nodes(const struct ksm *ksm, struct numa *ret)
+{
+        CLEANUP_CLOSE int fd = -1;
+        int64_t across = 1;
+
+        if (!ksm_get(ksm, "merge_across_nodes", &across) || across != 0)
+                return false;
+        fd = open(NUMA_SYSTEM_DIR, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        return fd >= 0 && numa_read(fd, ret) == 0;
 }
 
 static int fill_reason(struct report *report, const struct scanned *scanned, const struct gap *gap,
@@ -147,25 +197,38 @@ static int fill_reason(struct report *report, const struct scanned *scanned, con
         return 0;
 }
 
-static int fill_gap(struct pool *pool, struct report *report, const struct scanned *scanned,
-                    const struct census *census)
+static int fill_reasons(struct report *report, const struct scanned *scanned, const struct gap *gap)
 {
-        const struct gap_facts facts = gather_facts(&report->ksm, scanned);
-        struct gap *gap = NULL;
-        int r = gap_new(census, pool, &facts, &gap);
+        int r = 0;
 
-        if (r < 0)
-                return r;
         report->gap_bytes = to_bytes(gap->pages);
         for (enum gap_reason reason = 0; reason < GAP_REASON_MAX_ && r == 0; reason++)
                 if (gap->by_reason[reason] > 0)
                         r = fill_reason(report, scanned, gap, reason);
-        gap_free(gap);
         return r;
 }
 
-static int fill_report(struct pool *pool, const struct settings *settings, struct report *report,
-                       const struct scanned *scanned)
+static int fill_gap(struct pool *pool, const struct settings *settings, const struct first_look *first,
+                    struct report *report, const struct scanned *scanned, const struct census *census)
+{
+        struct gap_facts facts = gather_facts(&report->ksm, scanned);
+        struct numa numa = {0};
+        struct gap *gap = NULL;
+        int r = second_look_run(settings, first, census, pool, &report->ksm, &report->recheck_seconds,
+                                &facts.was_met_twice);
+
+        facts.numa = learn_nodes(&report->ksm, &numa) ? &numa : NULL;
+        if (r == 0)
+                r = gap_new(census, pool, &facts, &gap);
+        if (r == 0)
+                r = fill_reasons(report, scanned, gap);
+        gap_free(gap);
+        numa_deinit(&numa);
+        return r;
+}
+
+static int fill_report(struct pool *pool, const struct settings *settings, const struct first_look *first,
+                       struct report *report, const struct scanned *scanned)
 {
         struct census *census = NULL;
         struct actual *actual = NULL;
@@ -176,7 +239,7 @@ static int fill_report(struct pool *pool, const struct settings *settings, struc
         if (r == 0)
                 fill_guests(report, scanned, census, actual);
         if (r == 0 && actual->known)
-                r = fill_gap(pool, report, scanned, census);
+                r = fill_gap(pool, settings, first, report, scanned, census);
         if (r == 0 && settings->forecast)
                 r = forecasting_run(pool, settings, census, actual, scanned->indexes, report);
         actual_free(actual);
@@ -184,8 +247,8 @@ static int fill_report(struct pool *pool, const struct settings *settings, struc
         return r;
 }
 
-int tally(struct pool *pool, const struct settings *settings, const struct inventory *inventory,
-          struct report *report)
+int tally(struct pool *pool, const struct settings *settings, const struct first_look *first,
+          const struct inventory *inventory, struct report *report)
 {
         struct scanned scanned = {0};
         int r = ksm_read(settings->ksm_dir, &report->ksm);
@@ -193,9 +256,9 @@ int tally(struct pool *pool, const struct settings *settings, const struct inven
         /* Unreadable settings are no reason to lose the scan: reasons that need them become "unexplained". */
         if (r < 0)
                 report->ksm.available = false;
-        r = scanned_init(&scanned, inventory, report);
+        r = scanned_init(&scanned, settings, inventory, report);
         if (r == 0)
-                r = fill_report(pool, settings, report, &scanned);
+                r = fill_report(pool, settings, first, report, &scanned);
         scanned_deinit(&scanned);
         return r;
 }

@@ -4,14 +4,18 @@
 
 #include "conf/settings.h"
 #include "daemon/inventory.h"
+#include "daemon/second_look.h"
 #include "report/report.h"
 #include "scanner/pool.h"
 
 /**
  * tally() - compute the figures of all guests that the report marks as scanned
  * @pool: borrowed for the call
+ * @first: what the figures are made from
+ *
+ * Looks at some pages a second time, if the settings want it; the guests run meanwhile.
  *
  * Return: 0, or a negative errno.
  */
-int tally(struct pool *pool, const struct settings *settings, const struct inventory *inventory,
-          struct report *report);
+int tally(struct pool *pool, const struct settings *settings, const struct first_look *first,
+          const struct inventory *inventory, struct report *report);

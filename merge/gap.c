@@ -8,15 +8,27 @@
  * one whose reason comes last. So a content with one copy in a guest that KSM cannot touch and three in a
  * guest that it has not scanned yet gives 1 x "shared-mapping" and 2 x "not-scanned-yet".
  *
- * Only what the evidence of one scan proves is said; the rest is "unexplained":
+ * Most reasons are a property of the frame itself: its rank. Two depend on all frames of the content, and are
+ * given to frames whose rank comes behind them:
  *
- *   not-scanned-yet   KSM has completed fewer than two passes since boot, or has met no page of this QEMU
- *   sharing-limit     c copies need ceil(c / max_page_sharing) KSM pages; it does not explain more than that
+ *   numa            without merge_across_nodes KSM keeps a frame on each node: the best one of each node but the kept
+ *                   frame's
+ *   sharing-limit   c copies on one node need ceil(c / max_page_sharing) frames. Copies count that KSM merged, or
+ *                   could have: the last of 257 stays alone, without a partner, and is the limit's doing as well
+ *
+ * Only what is proved is said; the rest is "unexplained":
+ *
+ *   not-scanned-yet   KSM has completed fewer than two passes since boot or since QEMU started (merge/ksm_clock.c), or
+ *                     has met no page of this QEMU; or it merged the page between two looks (scanner/recheck.c). Not
+ *                     when it met the page twice between the two looks and left it as it was
+ *   volatile          the page had another content at the second look
+ *   huge-page         a huge page that is pinned cannot be split: "pinned" it is
  */
 #include "merge/gap.h"
 #include "base/cleanup.h"
 
 #include "scanner/page.h"
+#include "scanner/recheck.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -25,19 +37,44 @@
 /* Ranks above every reason: a frame that KSM made is the one to keep. */
 #define RANK_KSM GAP_REASON_MAX_
 
+/*
+ * One node's part of a content; without NUMA there is one for all. With it, the last one has the frames of which the node
+ * is not known.
+ * @is_node: it is a node's
+ * @best, @best_rank: the frame to keep there; @best_rank 0: none
+ * @copies: that KSM merged or could have
+ * @forced: frames besides @best that the sharing limit forces
+ */
+struct share {
+        bool is_node;
+        size_t best;
+        unsigned int best_rank;
+        uint64_t copies;
+        uint64_t forced;
+};
+
 struct attribution {
         const struct census *census;
         const struct gap_facts *facts;
-        struct gap **parts; /* of each worker */
+        struct gap **parts;   /* of each worker */
+        struct share *shares; /* of each worker, @n_shares each */
+        size_t n_shares;
 };
 
 const char *gap_reason_to_string(enum gap_reason reason)
 {
         static const char *const names[] = {
-                [GAP_REASON_SHARED_MAPPING] = "shared-mapping",   [GAP_REASON_HUGETLB] = "hugetlb",
-                [GAP_REASON_NOT_MERGEABLE] = "not-mergeable",     [GAP_REASON_KSM_OFF] = "ksm-off",
-                [GAP_REASON_NOT_SCANNED_YET] = "not-scanned-yet", [GAP_REASON_HUGE_PAGE] = "huge-page",
-                [GAP_REASON_SHARING_LIMIT] = "sharing-limit",     [GAP_REASON_UNEXPLAINED] = "unexplained",
+                [GAP_REASON_SHARED_MAPPING] = "shared-mapping",
+                [GAP_REASON_HUGETLB] = "hugetlb",
+                [GAP_REASON_NOT_MERGEABLE] = "not-mergeable",
+                [GAP_REASON_KSM_OFF] = "ksm-off",
+                [GAP_REASON_NOT_SCANNED_YET] = "not-scanned-yet",
+                [GAP_REASON_NUMA] = "numa",
+                [GAP_REASON_VOLATILE] = "volatile",
+                [GAP_REASON_HUGE_PAGE] = "huge-page",
+                [GAP_REASON_SHARING_LIMIT] = "sharing-limit",
+                [GAP_REASON_PINNED] = "pinned",
+                [GAP_REASON_UNEXPLAINED] = "unexplained",
         };
 
         static_assert(sizeof(names) / sizeof(names[0]) == GAP_REASON_MAX_, "every reason has a name");
@@ -53,18 +90,63 @@ enum gap_reason gap_reason_of_region(const struct region *region)
         return region->mergeable ? GAP_REASON_MAX_ : GAP_REASON_NOT_MERGEABLE;
 }
 
-static bool is_not_scanned_yet(const struct gap_facts *facts, uint32_t guest)
+static const struct guest_block *block_of(const struct census *census, const struct census_copy *copy)
 {
-        if (facts->full_scans >= 0 && facts->full_scans < GAP_PASSES_NEEDED)
-                return true;
-        return facts->visited_pages && facts->visited_pages[guest] == 0;
+        return &census->rams[copy->guest]->blocks[copy->block];
 }
 
-/* Why this frame was not merged away, or RANK_KSM. */
+static const struct region *region_of(const struct census *census, const struct census_copy *copy)
+{
+        return &guest_block_region(block_of(census, copy), copy->page)->region;
+}
+
+static bool is_below_needed(int64_t passes)
+{
+        return passes >= 0 && passes < GAP_PASSES_NEEDED;
+}
+
+static bool is_not_scanned_yet(const struct gap_facts *facts, uint32_t guest, uint8_t mark)
+{
+        const struct gap_guest_facts *of_guest = facts->guests ? &facts->guests[guest] : NULL;
+
+        if (mark & RECHECK_MERGED)
+                return true;
+        if (mark & RECHECK_KEPT && facts->was_met_twice)
+                return false;
+        if (is_below_needed(facts->full_scans))
+                return true;
+        return of_guest && (of_guest->visited_pages == 0 || is_below_needed(of_guest->passes));
+}
+
+static bool is_pinned(const struct attribution *attribution, const struct census_copy *copy)
+{
+        const struct region *region = region_of(attribution->census, copy);
+
+        return attribution->facts->guests &&
+               pins_hold(&attribution->facts->guests[copy->guest].pins,
+                         region->hva + (copy->page - region->first_page) * PAGE_BYTES);
+}
+
+/* Why KSM has not merged this frame although it runs and may. */
+static enum gap_reason reason_of_mergeable(const struct attribution *attribution,
+                                           const struct census_copy *copy)
+{
+        const uint8_t *marks = block_of(attribution->census, copy)->marks;
+        const uint8_t mark = marks ? marks[copy->page] : 0;
+
+        if (is_not_scanned_yet(attribution->facts, copy->guest, mark))
+                return GAP_REASON_NOT_SCANNED_YET;
+        if (mark & RECHECK_CHANGED)
+                return GAP_REASON_VOLATILE;
+        if (is_pinned(attribution, copy))
+                return GAP_REASON_PINNED;
+        return copy->frame & FRAME_HUGE ? GAP_REASON_HUGE_PAGE : GAP_REASON_UNEXPLAINED;
+}
+
+/* Why this frame was not merged away, as far as it alone can tell, or RANK_KSM. */
 static unsigned int rank_of_frame(const struct attribution *attribution, const struct census_copy *copy)
 {
-        const struct guest_block *block = &attribution->census->rams[copy->guest]->blocks[copy->block];
-        const enum gap_reason reason = gap_reason_of_region(&guest_block_region(block, copy->page)->region);
+        const enum gap_reason reason = gap_reason_of_region(region_of(attribution->census, copy));
         const struct gap_facts *facts = attribution->facts;
 
         if (reason != GAP_REASON_MAX_)
@@ -75,11 +157,7 @@ static unsigned int rank_of_frame(const struct attribution *attribution, const s
                 return GAP_REASON_UNEXPLAINED;
         if (!facts->ksm_runs)
                 return GAP_REASON_KSM_OFF;
-        if (is_not_scanned_yet(facts, copy->guest))
-                return GAP_REASON_NOT_SCANNED_YET;
-        if (copy->frame & FRAME_HUGE)
-                return GAP_REASON_HUGE_PAGE;
-        return GAP_REASON_UNEXPLAINED;
+        return reason_of_mergeable(attribution, copy);
 }
 
 static void charge(struct gap *gap, uint32_t guest, enum gap_reason reason)
@@ -89,60 +167,81 @@ static void charge(struct gap *gap, uint32_t guest, enum gap_reason reason)
         gap->pages++;
 }
 
-/* How many KSM pages beyond the first one the sharing limit forces on @n_copies merged copies. */
-static uint64_t forced_by_limit(const struct gap_facts *facts, uint64_t n_copies)
-{
-        return facts->max_page_sharing && n_copies ? (n_copies - 1) / facts->max_page_sharing : 0;
-}
-
 static bool begins_frame(const struct census_copy *copies, size_t i)
 {
         return i == 0 || copies[i].frame == FRAME_OWN || copies[i].frame != copies[i - 1].frame;
 }
 
-struct content {
-        size_t kept;         /* the copy whose frame is kept */
-        uint64_t ksm_copies; /* copies that KSM merged */
-};
-
-static struct content survey(const struct attribution *attribution, const struct census_copy *copies,
-                             size_t n_copies)
+static struct share *share_of(const struct attribution *attribution, struct share *shares,
+                              const struct census_copy *copy)
 {
-        struct content content = {0};
-        unsigned int best = 0;
+        const struct numa *numa = attribution->facts->numa;
+        const int node = numa ? numa_node_of_frame(numa, copy->frame & FRAME_PFN) : 0;
 
+        return &shares[node < 0 ? numa->n_nodes : (size_t)node];
+}
+
+/* Fills in the shares. Returns the copy whose frame is kept. */
+static size_t survey(const struct attribution *attribution, struct share *shares,
+                     const struct census_copy *copies, size_t n_copies)
+{
+        const uint64_t limit = attribution->facts->max_page_sharing;
+        unsigned int best_rank = 0;
+        size_t best = 0;
+
+        for (size_t i = 0; i < attribution->n_shares; i++)
+                shares[i] = (struct share){.is_node = i + 1 < attribution->n_shares};
         for (size_t i = 0; i < n_copies; i++) {
-                unsigned int rank = rank_of_frame(attribution, &copies[i]);
+                const unsigned int rank = rank_of_frame(attribution, &copies[i]);
+                struct share *share = share_of(attribution, shares, &copies[i]);
 
-                content.ksm_copies += rank == RANK_KSM;
-                if (begins_frame(copies, i) && (i == 0 || rank > best)) {
-                        best = rank;
-                        content.kept = i;
+                share->copies += rank > GAP_REASON_SHARING_LIMIT;
+                if (!begins_frame(copies, i))
+                        continue;
+                if (rank > GAP_REASON_NUMA && rank > share->best_rank) {
+                        share->best_rank = rank;
+                        share->best = i;
+                }
+                if (i == 0 || rank > best_rank) {
+                        best_rank = rank;
+                        best = i;
                 }
         }
-        return content;
+        for (size_t i = 0; i < attribution->n_shares; i++)
+                shares[i].forced = limit && shares[i].copies ? (shares[i].copies - 1) / limit : 0;
+        return best;
+}
+
+/* Of a frame that is not kept. */
+static enum gap_reason reason_of_frame(size_t i, unsigned int rank, struct share *share)
+{
+        if (share->is_node && rank > GAP_REASON_NUMA && share->best == i)
+                return GAP_REASON_NUMA;
+        if (rank <= GAP_REASON_SHARING_LIMIT)
+                return (enum gap_reason)rank;
+        if (share->forced == 0)
+                return rank == RANK_KSM ? GAP_REASON_UNEXPLAINED : (enum gap_reason)rank;
+        share->forced--;
+        return GAP_REASON_SHARING_LIMIT;
 }
 
 static void attribute_content(void *context, unsigned int worker, const struct census_copy *copies,
                               size_t n_copies)
 {
         const struct attribution *attribution = context;
-        struct gap *gap = attribution->parts[worker];
-        const struct content content = survey(attribution, copies, n_copies);
-        uint64_t forced = forced_by_limit(attribution->facts, content.ksm_copies);
+        struct share *shares = attribution->shares + worker * attribution->n_shares;
+        const size_t kept = survey(attribution, shares, copies, n_copies);
 
-        for (size_t i = 0; i < n_copies; i++) {
-                unsigned int rank = 0;
+        /* KSM's own frames first: what the limit forces is for them before it is for one that stays alone. */
+        for (int merged = 1; merged >= 0; merged--)
+                for (size_t i = 0; i < n_copies; i++) {
+                        const unsigned int rank = rank_of_frame(attribution, &copies[i]);
 
-                if (!begins_frame(copies, i) || i == content.kept)
-                        continue;
-                rank = rank_of_frame(attribution, &copies[i]);
-                if (rank == RANK_KSM) {
-                        rank = forced > 0 ? GAP_REASON_SHARING_LIMIT : GAP_REASON_UNEXPLAINED;
-                        forced -= forced > 0;
+                        if ((rank == RANK_KSM) != merged || !begins_frame(copies, i) || i == kept)
+                                continue;
+                        charge(attribution->parts[worker], copies[i].guest,
+                               reason_of_frame(i, rank, share_of(attribution, shares, &copies[i])));
                 }
-                charge(gap, copies[i].guest, (enum gap_reason)rank);
-        }
 }
 
 static struct gap *make(size_t n_guests)
@@ -187,10 +286,13 @@ static int attribute(struct attribution *attribution, struct pool *pool, struct 
 
 int gap_new(const struct census *census, struct pool *pool, const struct gap_facts *facts, struct gap **ret)
 {
-        CLEANUP_FREE struct gap **parts = calloc(pool_n_threads(pool), sizeof(struct gap *));
-        struct attribution attribution = {.census = census, .facts = facts, .parts = parts};
+        const unsigned int n_workers = pool_n_threads(pool);
+        const size_t n_shares = facts->numa ? facts->numa->n_nodes + 1 : 1;
+        CLEANUP_FREE struct gap **parts = calloc(n_workers, sizeof(struct gap *));
+        CLEANUP_FREE struct share *shares = calloc(n_workers * n_shares, sizeof(*shares));
+        struct attribution attribution = {census, facts, parts, shares, n_shares};
         struct gap *gap = make(census->n_guests);
-        int r = gap && parts ? attribute(&attribution, pool, gap) : -ENOMEM;
+        int r = gap && parts && shares ? attribute(&attribution, pool, gap) : -ENOMEM;
 
         if (r < 0) {
                 gap_free(gap);
@@ -207,4 +309,24 @@ struct gap *gap_free(struct gap *gap)
         free(gap->by_guest);
         free(gap);
         return NULL;
+}
+
+static void mark_content(void *context, unsigned int worker, const struct census_copy *copies,
+                         size_t n_copies)
+{
+        const struct census *census = context;
+        size_t n_frames = 0;
+
+        (void)worker;
+        for (size_t i = 0; i < n_copies; i++)
+                n_frames += begins_frame(copies, i);
+        for (size_t i = 0; i < n_copies && n_frames > 1; i++)
+                if (!(copies[i].frame & FRAME_KSM) &&
+                    gap_reason_of_region(region_of(census, &copies[i])) == GAP_REASON_MAX_)
+                        block_of(census, &copies[i])->marks[copies[i].page] = RECHECK_WANTED;
+}
+
+int gap_mark_candidates(const struct census *census, struct pool *pool)
+{
+        return census_for_each_duplicate(census, pool, mark_content, (void *)census);
 }

@@ -3,6 +3,8 @@
 #pragma once
 
 #include "merge/census.h"
+#include "scanner/numa.h"
+#include "scanner/pins.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,8 +16,11 @@ enum gap_reason {
         GAP_REASON_NOT_MERGEABLE,
         GAP_REASON_KSM_OFF,
         GAP_REASON_NOT_SCANNED_YET,
+        GAP_REASON_NUMA,
+        GAP_REASON_VOLATILE,
         GAP_REASON_HUGE_PAGE,
         GAP_REASON_SHARING_LIMIT,
+        GAP_REASON_PINNED,
         GAP_REASON_UNEXPLAINED,
         GAP_REASON_MAX_,
 };
@@ -31,20 +36,41 @@ const char *gap_reason_to_string(enum gap_reason reason);
  */
 enum gap_reason gap_reason_of_region(const struct region *region);
 
+/* Passes that a page needs before KSM merges it: one to note its checksum, one to find that it kept it. */
+#define GAP_PASSES_NEEDED 2
+
+/**
+ * struct gap_guest_facts - what has to be known of one guest
+ * @visited_pages: how many pages of its QEMU KSM has met; UINT64_MAX when not known
+ * @passes: KSM has ended no more passes than this since its QEMU started; negative when not known
+ * @pins: what is known to be pinned
+ */
+struct gap_guest_facts {
+        uint64_t visited_pages;
+        int64_t passes;
+        struct pins pins;
+};
+
 /**
  * struct gap_facts - what has to be known besides the census to tell reasons
  * @ksm_known: the kernel has KSM and its settings could be read
  * @ksm_runs: ksmd is switched on (run = 1)
  * @full_scans: passes that KSM has completed since boot; negative when not known
  * @max_page_sharing: most users per KSM page; 0 when not known
- * @visited_pages: by guest, how many pages of its QEMU KSM has met; UINT64_MAX when not known. Borrowed.
+ * @was_met_twice: between the two looks at pages KSM met each of them twice
+ * @numa: where frames lie; NULL when KSM merges across nodes, or it is not known. Borrowed.
+ * @guests: by guest; NULL when nothing is known. Borrowed.
+ *
+ * The marks of a second look (scanner/recheck.h) are read where there are any.
  */
 struct gap_facts {
         bool ksm_known;
         bool ksm_runs;
         int64_t full_scans;
         uint64_t max_page_sharing;
-        const uint64_t *visited_pages;
+        bool was_met_twice;
+        const struct numa *numa;
+        const struct gap_guest_facts *guests;
 };
 
 /**
@@ -69,5 +95,12 @@ int gap_new(const struct census *census, struct pool *pool, const struct gap_fac
 
 struct gap *gap_free(struct gap *gap);
 
-/* Passes that a page needs before KSM merges it: one to note its checksum, one to find that it kept it. */
-#define GAP_PASSES_NEEDED 2
+/**
+ * gap_mark_candidates() - choose the pages that a second look is worth while for
+ * @census: of guests that recheck_reserve() has been called for
+ *
+ * Marks, with RECHECK_WANTED, every page of the gap that KSM may merge and has not.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int gap_mark_candidates(const struct census *census, struct pool *pool);

@@ -285,6 +285,12 @@ int qmp_guest_open(const char *socket_path, uint64_t timeout_usec, struct qmp_gu
         return 0;
 }
 
+void qmp_guest_disconnect(struct qmp_guest *guest)
+{
+        qmp_client_free(guest->client);
+        guest->client = NULL;
+}
+
 void qmp_guest_free(struct qmp_guest *guest)
 {
         if (!guest)

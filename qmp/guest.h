@@ -57,6 +57,13 @@ struct bridge;
 int qmp_guest_open_domain(const struct bridge *bridge, const char *uuid, bool use_monitor,
                           uint64_t timeout_usec, struct qmp_guest **ret_guest, struct failure *failure);
 
+/**
+ * qmp_guest_disconnect() - leave its QMP socket to others
+ *
+ * What is known of the guest stays; it cannot be asked any more. Not while it is leased.
+ */
+void qmp_guest_disconnect(struct qmp_guest *guest);
+
 void qmp_guest_free(struct qmp_guest *guest);
 
 /* What qmp_guest_refresh_state() learned. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "report/advice.h"
 
+#include "scanner/page.h"
+
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,27 +19,62 @@ static const struct {
         [GAP_REASON_NOT_MERGEABLE] =
                 {"RAM is not marked mergeable",
                  "start QEMU with -machine mem-merge=on, or qom-set merge=true on its memory backend"},
-        [GAP_REASON_KSM_OFF] = {"KSM is switched off", "echo 1 > /sys/kernel/mm/ksm/run"},
-        [GAP_REASON_NOT_SCANNED_YET] = {"KSM has not scanned it yet",
-                                        "wait, or raise pages_to_scan in /sys/kernel/mm/ksm"},
+        [GAP_REASON_KSM_OFF] =
+                {"KSM is switched off",
+                 "samepage tune --dry-run, then echo 1 > /sys/kernel/mm/ksm/run"},
+        [GAP_REASON_NOT_SCANNED_YET] = {"KSM has not scanned it twice yet",
+                                        "wait, or scan faster: samepage tune --dry-run says how much"},
+        [GAP_REASON_NUMA] = {"KSM keeps a copy on each NUMA node (merge_across_nodes is 0)",
+                             "cd /sys/kernel/mm/ksm; echo 2 > run; echo 1 > merge_across_nodes; echo 1 > run "
+                             "(un-merges all first)"},
+        [GAP_REASON_VOLATILE] = {"its content changed between two looks",
+                                 "none: KSM rightly leaves pages alone that change"},
         [GAP_REASON_HUGE_PAGE] = {"equal pages lie in huge pages that KSM has not split",
                                   "wait for KSM's next passes; each merge splits a huge page"},
         [GAP_REASON_SHARING_LIMIT] = {"one KSM page serves max_page_sharing users at most",
-                                      "raise max_page_sharing (KSM must be unmerged first)"},
-        [GAP_REASON_UNEXPLAINED] = {"one scan cannot tell why",
-                                    "scan again after KSM's next pass; pages that change often never merge"},
+                                      "cd /sys/kernel/mm/ksm; echo 2 > run; echo 512 > max_page_sharing; "
+                                      "echo 1 > run (un-merges all first)"},
+        [GAP_REASON_PINNED] = {"it is pinned for a device or for io_uring, and KSM merges no such page",
+                               "detach the VFIO device, or have QEMU register no io_uring buffers there"},
+        [GAP_REASON_UNEXPLAINED] = {"nothing proves why", "look twice: samepage scan --recheck 60"},
 };
 
 static_assert(sizeof(advice) / sizeof(advice[0]) == GAP_REASON_MAX_, "every reason has advice");
+
+/* How fast KSM is, as far as it is known: pages a second at most. */
+static bool find_pace(const struct ksm *ksm, int64_t *ret_pages_per_sec)
+{
+        int64_t pages = 0;
+        int64_t msec = 0;
+
+        if (!ksm_get(ksm, "pages_to_scan", &pages) || !ksm_get(ksm, "sleep_millisecs", &msec) || msec < 1 ||
+            pages < 1 || pages > INT64_MAX / 1000)
+                return false;
+        *ret_pages_per_sec = pages * 1000 / msec;
+        return true;
+}
+
+static void describe_not_scanned(const struct ksm *ksm, char *text, size_t size)
+{
+        int64_t value = 0;
+
+        if (ksm_get(ksm, "full_scans", &value) && value < GAP_PASSES_NEEDED)
+                (void)snprintf(text, size, "KSM has completed %" PRId64 " of the %d passes it needs", value,
+                               GAP_PASSES_NEEDED);
+        else if (find_pace(ksm, &value))
+                (void)snprintf(text, size,
+                               "KSM has not scanned it twice yet, at %" PRId64 " MiB a second at most",
+                               (int64_t)((uint64_t)value * PAGE_BYTES >> 20));
+        else
+                (void)snprintf(text, size, "%s", advice[GAP_REASON_NOT_SCANNED_YET].sentence);
+}
 
 void advice_sentence(enum gap_reason reason, const struct ksm *ksm, char *text, size_t size)
 {
         int64_t value = 0;
 
-        if (reason == GAP_REASON_NOT_SCANNED_YET && ksm_get(ksm, "full_scans", &value) &&
-            value < GAP_PASSES_NEEDED)
-                (void)snprintf(text, size, "KSM has completed %" PRId64 " of the %d passes it needs", value,
-                               GAP_PASSES_NEEDED);
+        if (reason == GAP_REASON_NOT_SCANNED_YET)
+                describe_not_scanned(ksm, text, size);
         else if (reason == GAP_REASON_SHARING_LIMIT && ksm_get(ksm, "max_page_sharing", &value))
                 (void)snprintf(text, size, "one KSM page serves at most %" PRId64 " users (max_page_sharing)",
                                value);

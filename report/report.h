@@ -118,6 +118,7 @@ struct report {
         bool together;
         bool complete;
         double duration_seconds;
+        double recheck_seconds; /* between the two looks at some pages; 0 when there was no second one */
         char host_name[256];
         char kernel[256];
         int64_t host_memory_bytes;

@@ -45,6 +45,8 @@ static struct json_object *scan_to_json(const struct report *report)
         add_text(scan, "mode", scan_mode_to_string(report->mode));
         add_bool(scan, "together", report->together);
         add_seconds(scan, "duration_seconds", report->duration_seconds);
+        add_seconds(scan, "recheck_seconds",
+                    report->recheck_seconds > 0 ? report->recheck_seconds : REPORT_UNKNOWN);
         add_bytes(scan, "page_size", PAGE_BYTES);
         add_bool(scan, "complete", report->complete);
         return scan;

@@ -218,6 +218,9 @@ static int parse_scan(struct json_object *json, struct report *report)
         report->together = get_bool(json, "together");
         report->complete = get_bool(json, "complete");
         report->duration_seconds = get_seconds(json, "duration_seconds");
+        report->recheck_seconds = get_seconds(json, "recheck_seconds");
+        if (report->recheck_seconds < 0)
+                report->recheck_seconds = 0;
         for (int i = 0; mode && i < SCAN_MODE_MAX_; i++) {
                 if (strcmp(mode, scan_mode_to_string((enum scan_mode)i)) != 0)
                         continue;

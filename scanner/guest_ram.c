@@ -88,6 +88,7 @@ static void free_block(struct guest_block *block)
         }
         free_words(block->fingerprints, block->n_pages);
         free_words(block->frames, block->n_pages);
+        free(block->marks);
         free(block->regions);
         free(block->id);
 }

@@ -38,6 +38,7 @@ struct guest_region {
  * @id: QEMU's name of it, owned
  * @n_pages: its size in pages of PAGE_BYTES
  * @fingerprints, @frames: one word a page (scanner/page.h)
+ * @marks: of the second look, one byte a page (scanner/recheck.h); NULL without one
  */
 struct guest_block {
         char *id;
@@ -46,6 +47,7 @@ struct guest_block {
         size_t n_regions;
         uint64_t *fingerprints;
         uint64_t *frames;
+        uint8_t *marks;
 };
 
 /**

@@ -20,7 +20,8 @@ SYSTEMD = os.path.join(ROOT, "systemd")
 ALERTS = os.path.join(SYSTEMD, "samepage-alerts.yaml")
 OPENMETRICS = "application/openmetrics-text;version=1.0.0"
 FIGURES = ("ram", "present", "zero", "distinct", "self_sharing", "inter_sharing")
-REASONS = ("shared-mapping", "hugetlb", "not-mergeable", "ksm-off", "not-scanned-yet", "huge-page", "sharing-limit", "unexplained")
+REASONS = ("shared-mapping", "hugetlb", "not-mergeable", "ksm-off", "not-scanned-yet", "numa", "volatile", "huge-page", "sharing-limit", "pinned",
+           "unexplained")
 
 
 NAME = r"[a-zA-Z_][a-zA-Z0-9_]*"

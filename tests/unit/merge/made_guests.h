@@ -89,6 +89,7 @@ static inline void made_guests_free(struct made_guests *guests)
         for (size_t i = 0; i < guests->n; i++) {
                 free(guests->rams[i]->blocks[0].fingerprints);
                 free(guests->rams[i]->blocks[0].frames);
+                free(guests->rams[i]->blocks[0].marks);
                 free(guests->rams[i]->blocks[0].regions);
                 free(guests->rams[i]->blocks);
                 free(guests->rams[i]);

@@ -2,6 +2,7 @@
 #include "made_guests.h"
 #include "merge/actual.h"
 #include "merge/gap.h"
+#include "scanner/recheck.h"
 #include "unit.h"
 
 #define KSM(frame) ((frame) | FRAME_KSM)
@@ -122,13 +123,202 @@ static void test_too_few_passes(void)
 
 static void test_guest_that_ksm_has_not_met(void)
 {
-        static const uint64_t visited[] = {0, 10};
+        static const struct gap_guest_facts of_guests[] = {
+                {.visited_pages = 0, .passes = -1},
+                {.visited_pages = 10, .passes = -1},
+        };
         struct made_guests guests = {0};
         struct gap_facts facts = ksm_done;
 
         add_two_guests(&guests);
-        facts.visited_pages = visited;
+        facts.guests = of_guests;
         check_first_guest_is_charged(&facts, &guests, GAP_REASON_NOT_SCANNED_YET);
+}
+
+static void test_guest_that_is_younger_than_two_passes(void)
+{
+        static const struct gap_guest_facts of_guests[] = {
+                {.visited_pages = 5, .passes = GAP_PASSES_NEEDED - 1},
+                {.visited_pages = 10, .passes = GAP_PASSES_NEEDED},
+        };
+        struct made_guests guests = {0};
+        struct gap_facts facts = ksm_done;
+
+        add_two_guests(&guests);
+        facts.guests = of_guests;
+        check_first_guest_is_charged(&facts, &guests, GAP_REASON_NOT_SCANNED_YET);
+}
+
+/* What the second look saw of the pages of the first guest; the other one's were kept. */
+static void mark(struct made_guests *guests, uint8_t marks)
+{
+        for (size_t g = 0; g < 2; g++) {
+                struct guest_block *block = &guests->rams[g]->blocks[0];
+
+                block->marks = calloc(block->n_pages, 1);
+                for (size_t i = 0; i < block->n_pages; i++)
+                        block->marks[i] = RECHECK_WANTED | (g == 0 ? marks : RECHECK_KEPT);
+        }
+}
+
+static void test_volatile(void)
+{
+        struct made_guests guests = {0};
+
+        add_two_guests(&guests);
+        mark(&guests, RECHECK_CHANGED);
+        check_first_guest_is_charged(&ksm_done, &guests, GAP_REASON_VOLATILE);
+}
+
+static void test_merged_between_two_looks(void)
+{
+        struct made_guests guests = {0};
+
+        add_two_guests(&guests);
+        mark(&guests, RECHECK_MERGED);
+        check_first_guest_is_charged(&ksm_done, &guests, GAP_REASON_NOT_SCANNED_YET);
+}
+
+/* KSM was never here before the first look, and met every page twice before the second one: that it was not, is no reason. */
+static void test_met_twice_between_two_looks(void)
+{
+        static const struct gap_guest_facts young[] = {{.passes = 0}, {.passes = 0}};
+        struct made_guests guests = {0};
+        struct gap_facts facts = ksm_done;
+        struct gap *gap = NULL;
+
+        add_two_guests(&guests);
+        mark(&guests, RECHECK_KEPT);
+        facts.guests = young;
+        gap = attribute(&guests, &facts);
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_NOT_SCANNED_YET], 10);
+        gap_free(gap);
+        facts.was_met_twice = true;
+        gap = attribute(&guests, &facts);
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_UNEXPLAINED], 10);
+        gap_free(gap);
+        made_guests_free(&guests);
+}
+
+static void test_pinned(void)
+{
+        struct pin_range range = {.begin = 0x10000, .end = 0x10000 + 4 * PAGE_BYTES};
+        const struct gap_guest_facts of_guests[] = {
+                {.visited_pages = 10, .passes = -1, .pins = {.ranges = &range, .n_ranges = 1}},
+                {.visited_pages = 10, .passes = -1},
+        };
+        struct made_guests guests = {0};
+        struct gap_facts facts = ksm_done;
+        struct gap *gap = NULL;
+
+        add_two_guests(&guests);
+        region_of(&guests, 0)->hva = 0x10000 - PAGE_BYTES;
+        facts.guests = of_guests;
+        /* A huge page that is pinned cannot be split. */
+        guests.rams[0]->blocks[0].frames[1] |= FRAME_HUGE;
+        guests.rams[0]->blocks[0].frames[9] |= FRAME_HUGE;
+        gap = attribute(&guests, &facts);
+        CU_ASSERT_EQUAL(of_guest(gap, 0, GAP_REASON_PINNED), 4);
+        CU_ASSERT_EQUAL(of_guest(gap, 0, GAP_REASON_HUGE_PAGE), 1);
+        CU_ASSERT_EQUAL(of_guest(gap, 1, GAP_REASON_UNEXPLAINED), 5);
+        gap_free(gap);
+        made_guests_free(&guests);
+}
+
+/* Nodes of 100 frames: 0, 1 and one of which nothing is known. */
+static const struct numa *three_nodes(void)
+{
+        static uint16_t nodes[] = {1, 2, 0};
+        static const struct numa numa = {.n_nodes = 2, .block_frames = 100, .nodes = nodes, .n_blocks = 3};
+
+        return &numa;
+}
+
+/* Five frames of one content: two on each node, and one nobody knows where. One more than the kept one has to be. */
+static void test_numa(void)
+{
+        static const int five[] = {1, 1, 1, 1, 1};
+        struct made_guests guests = {0};
+        struct gap_facts facts = ksm_done;
+        struct guest_block *block = made_guests_add_contents(&guests, five, 5, 10);
+        struct gap *gap = NULL;
+
+        facts.numa = three_nodes();
+        block->frames[2] = KSM(110);
+        block->frames[3] = 111;
+        block->frames[4] = 210;
+        gap = attribute(&guests, &facts);
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_NUMA], 1);
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_UNEXPLAINED], 3);
+        gap_free(gap);
+        facts.numa = NULL;
+        gap = attribute(&guests, &facts);
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_UNEXPLAINED], 4);
+        gap_free(gap);
+        made_guests_free(&guests);
+}
+
+/* Each node has a limit of its own: 300 copies on each of two need four frames. */
+static void test_sharing_limit_on_each_node(void)
+{
+        struct made_guests guests = {0};
+        struct guest_block *block = made_guests_add(&guests, 600);
+        struct gap_facts facts = ksm_done;
+        struct gap *gap = NULL;
+
+        facts.numa = three_nodes();
+        for (size_t i = 0; i < 600; i++) {
+                block->fingerprints[i] = made_fingerprint(9);
+                block->frames[i] = KSM(i < 256 ? 1 : i < 300 ? 2 : i < 556 ? 101 : 102);
+        }
+        gap = attribute(&guests, &facts);
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_NUMA], 1);
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_SHARING_LIMIT], 2);
+        CU_ASSERT_EQUAL(gap->pages, 3);
+        gap_free(gap);
+        made_guests_free(&guests);
+}
+
+/* The 257th copy finds its KSM page full, and nobody to share with. The 256th and before have no such excuse. */
+static void test_the_one_too_many_stays_alone(void)
+{
+        for (size_t n = 256; n <= 257; n++) {
+                struct made_guests guests = {0};
+                struct guest_block *block = made_guests_add(&guests, n);
+                struct gap *gap = NULL;
+
+                for (size_t i = 0; i < n; i++) {
+                        block->fingerprints[i] = made_fingerprint(9);
+                        block->frames[i] = i + 1 < n ? KSM(1) : 2;
+                }
+                gap = attribute(&guests, &ksm_done);
+                CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_SHARING_LIMIT], n == 257);
+                CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_UNEXPLAINED], n == 256);
+                gap_free(gap);
+                made_guests_free(&guests);
+        }
+}
+
+/* Two frames of one content are worth a second look, unless KSM made them or may not merge them. */
+static void test_candidates(void)
+{
+        static const int contents[] = {1, 1, 2, 3, MADE_ZERO, MADE_ZERO};
+        struct made_guests guests = {0};
+        struct census *census = NULL;
+        const uint8_t *marks = NULL;
+
+        made_guests_add_contents(&guests, contents, 6, 100);
+        made_guests_add_contents(&guests, contents + 2, 1, 300);
+        guests.rams[0]->blocks[0].frames[2] = KSM(300);
+        region_of(&guests, 1)->shared = true;
+        CU_ASSERT_EQUAL_FATAL(census_new(made_guests_pool(), guests.rams, guests.n, &census), 0);
+        CU_ASSERT_EQUAL_FATAL(recheck_reserve(guests.rams, guests.n), 0);
+        CU_ASSERT_EQUAL(gap_mark_candidates(census, made_guests_pool()), 0);
+        CU_ASSERT_EQUAL(recheck_count(guests.rams, guests.n), 2);
+        marks = guests.rams[0]->blocks[0].marks;
+        CU_ASSERT(marks[0] == RECHECK_WANTED && marks[1] == RECHECK_WANTED);
+        census_free(census);
+        made_guests_free(&guests);
 }
 
 static void test_huge_page(void)
@@ -227,6 +417,15 @@ static const struct unit_test tests[] = {
         {"ksm off", test_ksm_off},
         {"too few passes", test_too_few_passes},
         {"guest that ksm has not met", test_guest_that_ksm_has_not_met},
+        {"guest that is younger than two passes", test_guest_that_is_younger_than_two_passes},
+        {"volatile", test_volatile},
+        {"merged between two looks", test_merged_between_two_looks},
+        {"met twice between two looks", test_met_twice_between_two_looks},
+        {"pinned", test_pinned},
+        {"numa", test_numa},
+        {"sharing limit on each node", test_sharing_limit_on_each_node},
+        {"the one too many stays alone", test_the_one_too_many_stays_alone},
+        {"candidates", test_candidates},
         {"huge page", test_huge_page},
         {"unexplained", test_unexplained},
         {"ksm unknown is not guessed", test_ksm_unknown_is_not_guessed},

@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * full_scans counts KSM's passes since boot. What matters is how many of them a guest has seen: those since its QEMU
+ * started. So samples are kept of moments and of what the counter said, in a small text file of the runtime directory:
+ *
+ *      samepage ksm passes 1 BOOT-ID
+ *      TIME PASSES
+ *      …
+ *
+ * with TIME in microseconds since boot. The scan takes a sample when it begins and when it ends, the service one a
+ * minute.
+ *
+ * From the newest sample at or before the start of a process, to now, KSM has ended at least as many passes as since that
+ * start: an upper bound, which can prove that they were few. Only the first sample with a value of the counter matters,
+ * and only values close to today's: so the file keeps KSM_CLOCK_SAMPLES of them and drops the oldest.
+ *
+ * The counter starts again at 0 when somebody has KSM un-merge everything (run = 2). Samples from before that are dropped
+ * when it is seen to have fallen. If it has overtaken its old value before anybody looked, it is not seen, and a guest
+ * that started in between counts as younger than it is: between two samples of the service that takes a minute of KSM at a
+ * great pace.
+ *
+ * The file is replaced as a whole. Two that do so at once lose a sample, which makes the bound larger and never wrong.
+ */
+#include "merge/ksm_clock.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/fileio.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#define HEADER "samepage ksm passes 1 "
+/* Far more than the samples take. */
+#define FILE_MAX_BYTES 8192
+
+static uint64_t boot_time_usec(void)
+{
+        struct timespec now = {0};
+
+        (void)clock_gettime(CLOCK_BOOTTIME, &now);
+        return (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
+}
+
+bool ksm_clock_add(struct ksm_clock *clock, uint64_t usec, int64_t full_scans)
+{
+        const struct ksm_clock_sample *last = clock->n ? &clock->samples[clock->n - 1] : NULL;
+
+        /* A counter that fell began anew, and a time that fell is no time. */
+        if (last && (full_scans < last->full_scans || usec < last->usec)) {
+                clock->n = 0;
+                last = NULL;
+        }
+        if (full_scans < 0 || (last && full_scans == last->full_scans))
+                return false;
+        if (clock->n == KSM_CLOCK_SAMPLES) {
+                memmove(clock->samples, clock->samples + 1,
+                        sizeof(clock->samples) - sizeof(clock->samples[0]));
+                clock->n--;
+        }
+        clock->samples[clock->n++] = (struct ksm_clock_sample){usec, full_scans};
+        return true;
+}
+
+int64_t ksm_clock_passes_since(const struct ksm_clock *clock, uint64_t usec, int64_t full_scans)
+{
+        for (size_t i = clock->n; i > 0; i--)
+                if (clock->samples[i - 1].usec <= usec)
+                        return full_scans >= clock->samples[i - 1].full_scans
+                                       ? full_scans - clock->samples[i - 1].full_scans
+                                       : -1;
+        return -1;
+}
+
+/* Reads "NUMBER" and the byte @end behind it. */
+static bool parse_number(const char **text, char end, uint64_t *ret)
+{
+        char *behind = NULL;
+
+        if (**text < '0' || **text > '9')
+                return false;
+        errno = 0;
+        *ret = strtoull(*text, &behind, 10);
+        if (errno || *ret > INT64_MAX || *behind != end)
+                return false;
+        *text = behind + 1;
+        return true;
+}
+
+void ksm_clock_parse(const char *text, const char *boot, struct ksm_clock *ret)
+{
+        struct ksm_clock clock = {0};
+        uint64_t usec = 0;
+        uint64_t full_scans = 0;
+
+        *ret = clock;
+        if (strncmp(text, HEADER, strlen(HEADER)) != 0)
+                return;
+        text += strlen(HEADER);
+        if (strncmp(text, boot, strlen(boot)) != 0 || text[strlen(boot)] != '\n')
+                return;
+        text += strlen(boot) + 1;
+        while (*text) {
+                if (clock.n == KSM_CLOCK_SAMPLES || !parse_number(&text, ' ', &usec) ||
+                    !parse_number(&text, '\n', &full_scans))
+                        return;
+                if (clock.n > 0 && (usec < clock.samples[clock.n - 1].usec ||
+                                    (int64_t)full_scans <= clock.samples[clock.n - 1].full_scans))
+                        return;
+                clock.samples[clock.n++] = (struct ksm_clock_sample){usec, (int64_t)full_scans};
+        }
+        *ret = clock;
+}
+
+static void read_boot(char *boot)
+{
+        CLEANUP_FREE char *text = NULL;
+
+        if (fileio_read_text(AT_FDCWD, KSM_CLOCK_BOOT, &text) < 0)
+                return;
+        (void)snprintf(boot, KSM_CLOCK_BOOT_BYTES, "%.*s", (int)strcspn(text, "\n"), text);
+}
+
+static void read_file(int dir_fd, const char *boot, struct ksm_clock *ret)
+{
+        CLEANUP_CLOSE int fd = openat(dir_fd, KSM_CLOCK_FILE, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        char text[FILE_MAX_BYTES + 1];
+        size_t length = 0;
+
+        *ret = (struct ksm_clock){0};
+        if (fd < 0 || fileio_read_up_to(fd, text, FILE_MAX_BYTES, &length) < 0)
+                return;
+        text[length] = '\0';
+        ksm_clock_parse(text, boot, ret);
+        /* A time that is still to come is not of this clock. */
+        if (ret->n > 0 && ret->samples[ret->n - 1].usec > boot_time_usec())
+                ret->n = 0;
+}
+
+/* Takes @fd. */
+static int print_file(int fd, const char *boot, const struct ksm_clock *clock)
+{
+        CLEANUP_FCLOSE FILE *file = fdopen(fd, "w");
+        int r = file ? 0 : -errno;
+
+        if (r < 0) {
+                (void)close(fd);
+                return r;
+        }
+        (void)fprintf(file, HEADER "%s\n", boot);
+        for (size_t i = 0; i < clock->n; i++)
+                (void)fprintf(file, "%" PRIu64 " %" PRId64 "\n", clock->samples[i].usec,
+                              clock->samples[i].full_scans);
+        r = fflush(file) == 0 ? 0 : -errno;
+        return ferror(file) && r == 0 ? -EIO : r;
+}
+
+static int write_file(int dir_fd, const char *boot, const struct ksm_clock *clock)
+{
+        char name[64] = "";
+        int fd = -1;
+        int r = 0;
+
+        (void)snprintf(name, sizeof(name), "." KSM_CLOCK_FILE ".%d", (int)getpid());
+        (void)unlinkat(dir_fd, name, 0);
+        fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd < 0)
+                return -errno;
+        r = print_file(fd, boot, clock);
+        if (r == 0 && renameat(dir_fd, name, dir_fd, KSM_CLOCK_FILE) < 0)
+                r = -errno;
+        if (r < 0)
+                (void)unlinkat(dir_fd, name, 0);
+        return r;
+}
+
+int ksm_clock_tick(const char *runtime_dir, const char *ksm_dir, struct ksm_clock *ret)
+{
+        CLEANUP_CLOSE int ksm_fd = open(ksm_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        CLEANUP_CLOSE int dir_fd = -1;
+        char boot[KSM_CLOCK_BOOT_BYTES] = "";
+        struct ksm_clock clock = {0};
+        int64_t full_scans = 0;
+        int r = 0;
+
+        (void)mkdir(runtime_dir, 0755);
+        dir_fd = open(runtime_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        read_boot(boot);
+        if (dir_fd >= 0 && *boot)
+                read_file(dir_fd, boot, &clock);
+        r = ksm_fd < 0 ? -errno : fileio_read_int64(ksm_fd, "full_scans", &full_scans);
+        if (r == 0 && ksm_clock_add(&clock, boot_time_usec(), full_scans))
+                r = dir_fd < 0 || !*boot ? -ENOENT : write_file(dir_fd, boot, &clock);
+        if (ret)
+                *ret = clock;
+        return r;
+}
