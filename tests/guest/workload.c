@@ -10,6 +10,7 @@
  *   zero=MIB     pages written with zeros: present on the host and zero
  *   seed=N       seed of the unique pages
  *   churn=N      after READY, rewrites N unique pages per second with new content
+ *   beat=MIB     pages that all hold one content, which is another one ten times a second: equal, and never for long
  *
  * A page's content is one stream of a 64-bit generator, so no two pages with different (kind, seed, index)
  * are equal in practice. Everything is locked: the guest's kernel neither swaps nor moves it away while the
@@ -27,6 +28,7 @@
 #define WORDS         (PAGE_BYTES / sizeof(uint64_t))
 #define PAGES_PER_MIB 256u
 #define TICKS_PER_SEC 50u
+#define BEATS_PER_SEC 10u
 
 enum kind {
         KIND_EQUAL = 1,
@@ -42,6 +44,7 @@ struct options {
         uint64_t zero_mib;
         uint64_t seed;
         uint64_t churn_per_sec;
+        uint64_t beat_mib;
 };
 
 static uint64_t mix(uint64_t x)
@@ -102,6 +105,19 @@ static void churn(uint64_t *pages, uint64_t n_pages, uint64_t per_sec)
         }
 }
 
+static void beat(uint64_t *pages, uint64_t n_pages)
+{
+        const struct timespec pause = {.tv_nsec = 1000000000 / BEATS_PER_SEC};
+        uint64_t page[WORDS];
+
+        for (uint64_t generation = 0;; generation++) {
+                fill_page(page, KIND_UNIQUE, mix(generation), 0);
+                for (uint64_t i = 0; i < n_pages; i++)
+                        memcpy(pages + i * WORDS, page, sizeof(page));
+                nanosleep(&pause, NULL);
+        }
+}
+
 static int parse(struct options *o, const char *arg)
 {
         struct {
@@ -110,7 +126,7 @@ static int parse(struct options *o, const char *arg)
         } table[] = {
                 {"equal=", &o->equal_mib},     {"copies=", &o->copies}, {"same=", &o->same_mib},
                 {"unique=", &o->unique_mib},   {"zero=", &o->zero_mib}, {"seed=", &o->seed},
-                {"churn=", &o->churn_per_sec},
+                {"churn=", &o->churn_per_sec}, {"beat=", &o->beat_mib},
         };
 
         for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
@@ -124,7 +140,7 @@ static int parse(struct options *o, const char *arg)
 int main(int argc, char **argv)
 {
         struct options o = {.copies = 1};
-        uint64_t *unique, n_unique, *zero;
+        uint64_t *unique, n_unique, *zero, *beating;
 
         for (int i = 1; i < argc; i++)
                 if (parse(&o, argv[i]) < 0)
@@ -148,9 +164,13 @@ int main(int argc, char **argv)
                 memset(zero, 0, o.zero_mib << 20);
         }
 
+        beating = hold(o.beat_mib);
+
         printf("READY\n");
         fflush(stdout);
 
+        if (o.beat_mib > 0)
+                beat(beating, o.beat_mib * PAGES_PER_MIB);
         if (o.churn_per_sec > 0 && n_unique > 0)
                 churn(unique, n_unique, o.churn_per_sec);
         for (;;)
