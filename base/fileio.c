@@ -83,6 +83,16 @@ int fileio_read_int64(int dir_fd, const char *name, int64_t *ret_value)
         return 0;
 }
 
+DIR *fileio_open_folder(int dir_fd, const char *name)
+{
+        CLEANUP_CLOSE int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+
+        if (folder)
+                (void)TAKE_FD(fd); /* the folder's now */
+        return folder;
+}
+
 int fileio_read_up_to(int fd, void *buffer, size_t capacity, size_t *ret_length)
 {
         size_t length = 0;

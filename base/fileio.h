@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <dirent.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -27,6 +28,13 @@ int fileio_read_text(int dir_fd, const char *name, char **ret_text);
  * Return: 0; -EINVAL when it holds something else, -ERANGE when it is too large; another negative errno.
  */
 int fileio_read_int64(int dir_fd, const char *name, int64_t *ret_value);
+
+/**
+ * fileio_open_folder() - open a folder below another one, for its entries
+ *
+ * Return: NULL with errno; else closedir() it.
+ */
+DIR *fileio_open_folder(int dir_fd, const char *name);
 
 /**
  * fileio_read_up_to() - read from a descriptor to its end, or until @capacity bytes are there

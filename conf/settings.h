@@ -41,10 +41,10 @@ struct settings {
         struct patterns exclude;     /* none of these */
         enum scan_mode mode;
         bool mode_chosen; /* by an option: otherwise the service has one of its own */
-        uint64_t max_pause_usec;
         bool max_pause_chosen;
-        uint64_t recheck_usec; /* until some pages are looked at again; 0: never */
         bool recheck_chosen;
+        uint64_t max_pause_usec;
+        uint64_t recheck_usec; /* until some pages are looked at again; 0: never */
         uint64_t timeout_usec; /* of each step of talking to QEMU */
         unsigned int threads;  /* 0: one per CPU */
         cpu_set_t cpus;        /* of the workers, if @cpus_chosen */

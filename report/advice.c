@@ -19,9 +19,8 @@ static const struct {
         [GAP_REASON_NOT_MERGEABLE] =
                 {"RAM is not marked mergeable",
                  "start QEMU with -machine mem-merge=on, or qom-set merge=true on its memory backend"},
-        [GAP_REASON_KSM_OFF] =
-                {"KSM is switched off",
-                 "samepage tune --dry-run, then echo 1 > /sys/kernel/mm/ksm/run"},
+        [GAP_REASON_KSM_OFF] = {"KSM is switched off",
+                                "samepage tune --dry-run, then echo 1 > /sys/kernel/mm/ksm/run"},
         [GAP_REASON_NOT_SCANNED_YET] = {"KSM has not scanned it twice yet",
                                         "wait, or scan faster: samepage tune --dry-run says how much"},
         [GAP_REASON_NUMA] = {"KSM keeps a copy on each NUMA node (merge_across_nodes is 0)",

@@ -49,15 +49,13 @@ static int for_each(int parent_fd, const char *folder, const char *prefix, unsig
                                 unsigned long context),
                     struct numa *numa, unsigned long context)
 {
-        CLEANUP_CLOSE int fd = openat(parent_fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+        DIR *dir = fileio_open_folder(parent_fd, folder);
         const struct dirent *entry = NULL;
         unsigned long number = 0;
         int r = 0;
 
         if (!dir)
                 return -errno;
-        fd = -1; /* the folder's now */
         while (r == 0 && (entry = readdir(dir)))
                 if (parse_name(entry->d_name, prefix, most, &number))
                         r = take(numa, dirfd(dir), entry->d_name, number, context);

@@ -206,12 +206,10 @@ int pins_read(int proc_fd, uint64_t ram_bytes, struct pins *ret)
 {
         struct pins pins = {0};
         bool passed_through = false;
-        CLEANUP_CLOSE int fd = openat(proc_fd, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+        DIR *dir = fileio_open_folder(proc_fd, "fd");
         int r = 0;
 
         if (dir) {
-                fd = -1; /* the folder's now */
                 r = look_at_descriptors(&pins, proc_fd, dir, &passed_through);
                 (void)closedir(dir);
         }
