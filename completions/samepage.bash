@@ -42,7 +42,7 @@ _samepage()
 		mapfile -t COMPREPLY < <(compgen -W 'qemu:///system qemu:///session' -- "$cur")
 		return
 		;;
-	--guest | --group | --only-group | --ksm-cpu | --include | --exclude | --max-pause | --threads | --cpus | --timeout | --since | --until | --limit | --id | --interval)
+	--guest | --group | --only-group | --ksm-cpu | --include | --exclude | --max-pause | --recheck | --threads | --cpus | --timeout | --since | --until | --limit | --id | --interval)
 		return
 		;;
 	esac

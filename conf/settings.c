@@ -396,7 +396,7 @@ const struct settings_option settings_options[] = {
         {"together", NULL, FOR_SCANNING,
          "pause all guests at one instant", set_together},
         {"recheck", "SECONDS", SETTINGS_FOR_SCAN,
-         "look again at what KSM has not merged, so much later (default 0: not)", set_recheck},
+         "look again at what KSM has not merged, so much later (default 0)", set_recheck},
         {"threads", "N", FOR_READING,
          "worker threads (default: one per CPU)", set_threads},
         {"cpus", "LIST", FOR_SCANNING,

@@ -298,7 +298,7 @@ class Reports(unittest.TestCase):
     def test_no_leases_are_left(self):
         harness.scan(self.both)
         left = [os.path.join(d, f) for d, _, files in os.walk(harness.runtime_dir()) for f in files]
-        self.assertEqual(left, [])
+        self.assertEqual([os.path.basename(f) for f in left], ["ksm-passes"])
 
     def test_no_colour_or_bar_for_a_short_scan(self):
         """On a terminal too: the bar is for what takes longer than a second."""

@@ -85,6 +85,7 @@ static void test_options(void)
                 {"scan", "max_pause", "1ms"},
                 {"scan", "timeout", "7s"},
                 {"scan", "together", "yes"},
+                {"scan", "recheck", "1500ms"},
                 {"scan", "mode", "sliced"},
         };
         struct config *config = make_config();
@@ -106,6 +107,7 @@ static void test_options(void)
         CU_ASSERT_TRUE(has(words, "--max-pause=1"));
         CU_ASSERT_TRUE(has(words, "--timeout=7"));
         CU_ASSERT_TRUE(has(words, "--together"));
+        CU_ASSERT_TRUE(has(words, "--recheck=2"));
         CU_ASSERT_TRUE(has(words, "--mode=sliced"));
         CU_ASSERT_TRUE(has(words, "--libvirt=test:///x"));
         strv_free(words);
@@ -190,6 +192,9 @@ static void test_read(void)
                 "{\"max_pause_seconds\":null}",
                 "{\"guests\":[\"\"]}",
                 "{\"together\":\"yes\"}",
+                "{\"recheck_seconds\":3601}",
+                "{\"recheck_seconds\":-1}",
+                "{\"recheck_seconds\":\"60\"}",
                 "{\"other\":1}",
         };
         struct config *config = make_config();
@@ -199,13 +204,14 @@ static void test_read(void)
         CU_ASSERT_EQUAL(read_text("null", &request), 0);
         CU_ASSERT_EQUAL(request.max_pause_usec, config->max_pause_usec);
         CU_ASSERT_EQUAL(read_text("{\"guests\":[\"a\",\"b\"],\"mode\":\"live\",\"max_pause_seconds\":0.25,"
-                                  "\"together\":true}",
+                                  "\"together\":true,\"recheck_seconds\":60}",
                                   &request),
                         0);
         CU_ASSERT_EQUAL(request.guests.n, 2);
         CU_ASSERT_EQUAL(request.mode, SCAN_MODE_LIVE);
         CU_ASSERT_EQUAL(request.max_pause_usec, USEC_PER_SEC / 4);
         CU_ASSERT_TRUE(request.together);
+        CU_ASSERT_EQUAL(request.recheck_usec, 60 * USEC_PER_SEC);
         for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
                 CU_ASSERT_EQUAL(read_text(wrong[i], &request), -EINVAL);
         request_deinit(&request);

@@ -57,8 +57,8 @@ static void test_is_bounded(void)
         for (int i = 0; i < 10 * KSM_CLOCK_SAMPLES; i++)
                 CU_ASSERT_TRUE(ksm_clock_add(&clock, (uint64_t)i, i));
         CU_ASSERT_EQUAL(clock.n, KSM_CLOCK_SAMPLES);
-        CU_ASSERT_EQUAL(clock.samples[KSM_CLOCK_SAMPLES - 1].full_scans, 10 * KSM_CLOCK_SAMPLES - 1);
-        CU_ASSERT_EQUAL(clock.samples[0].full_scans, 9 * KSM_CLOCK_SAMPLES);
+        CU_ASSERT_EQUAL(clock.samples[KSM_CLOCK_SAMPLES - 1].full_scans, (int64_t)10 * KSM_CLOCK_SAMPLES - 1);
+        CU_ASSERT_EQUAL(clock.samples[0].full_scans, (int64_t)9 * KSM_CLOCK_SAMPLES);
 }
 
 static void test_damage_is_nothing(void)
@@ -85,9 +85,9 @@ static void test_damage_is_nothing(void)
         for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
                 CU_ASSERT_EQUAL(parse(bad[i]).n, 0);
         CU_ASSERT_PTR_NOT_NULL_FATAL(many);
-        strcpy(many, HEADER);
+        (void)snprintf(many, 65536, "%s", HEADER);
         for (int i = 0; i <= KSM_CLOCK_SAMPLES; i++)
-                (void)sprintf(many + strlen(many), "%d %d\n", i, i);
+                (void)snprintf(many + strlen(many), 32, "%d %d\n", i, i);
         CU_ASSERT_EQUAL(parse(many).n, 0);
         free(many);
         CU_ASSERT_EQUAL(parse(HEADER).n, 0);

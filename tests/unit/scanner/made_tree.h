@@ -19,7 +19,7 @@ struct made_tree {
 
 static inline void made_tree_init(struct made_tree *tree)
 {
-        strcpy(tree->path, "/tmp/samepage-tree-XXXXXX");
+        (void)snprintf(tree->path, sizeof(tree->path), "/tmp/samepage-tree-XXXXXX");
         CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(tree->path));
         tree->fd = open(tree->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         CU_ASSERT_FATAL(tree->fd >= 0);
