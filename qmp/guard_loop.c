@@ -10,6 +10,14 @@
  * that lives learns from the answer to its RESUME that it was late, and from when on what it read does not
  * count.
  *
+ * A deadly pause (lease_pause_deadly) is one under which the scan changes the guest's memory. There the scan has to be
+ * dead before the guest runs, unless it asked for it: it may have been stopped between looking at a page and changing
+ * it, and would lose what the guest wrote in between. So it is killed, and its pidfd waited for, which becomes readable
+ * when the last of its threads has left the kernel; the end of the control socket alone would not tell. That is so at
+ * the deadline, when the connection breaks (the guest is then resumed over another), when the scan closes the socket
+ * with the pause unfinished, and at once when somebody else has resumed the guest. It makes the pause longer by the
+ * time that a process takes to die; one that the kernel holds in an uninterruptible wait holds the guest with it.
+ *
  * The order of things on disk: the lease file is written after the guest was found fit to be paused and
  * before stop is sent, and removed after it runs (or is somebody else's again). Whenever the guard dies, a
  * guest that could have been paused by it therefore has a file.
@@ -34,8 +42,10 @@
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -57,6 +67,8 @@ struct slot {
         bool wants_resume;        /* RESUME is not answered yet */
         bool is_orphan;           /* the scan has its final answer, or is gone */
         bool at_deadline;         /* ended by the deadline */
+        bool is_deadly;           /* the scan may be changing its memory, until it asks for RESUME */
+        bool awaits_death;        /* the scan was killed for its sake and is not dead yet */
         bool is_settled;          /* nothing remains to be done about the guest */
         enum lease_state refusal; /* why it was not paused, if the guard itself refused */
         uint64_t max_pause_usec;
@@ -71,6 +83,7 @@ struct loop {
         int folder_fd;
         struct process self;
         struct process scanner;
+        int scanner_pidfd; /* -1: it could not be opened, and no pause can be a deadly one */
         bool is_answer_blocked;
         struct slot **slots;
         size_t slot_count;
@@ -92,6 +105,37 @@ static void slot_free(struct slot *slot)
         free(slot);
 }
 
+/* Deadly pauses */
+
+/*
+ * Whether the scan could still change the guest's memory. Before stop was answered it does not know of a pause, and
+ * after the deadline it is not told of one any more (answer_pause).
+ */
+static bool is_armed(const struct slot *slot)
+{
+        return slot->is_deadly && slot->pause.stopped_usec != 0;
+}
+
+/* Whether the guest of an armed slot is going to run, or runs already, and not because the scan asked for it. */
+static bool has_to_disarm(const struct slot *slot, uint64_t now_usec)
+{
+        return slot->is_orphan || slot->pause.event_resumed || slot->pause.phase == PAUSE_PHASE_DONE ||
+               now_usec >= slot->end_usec;
+}
+
+/* Sees to it that the scan changes the slot's guest no more. Returns false while it is not dead yet. */
+static bool disarm(const struct loop *loop, struct slot *slot)
+{
+        if (process_pidfd_is_alive(loop->scanner_pidfd)) {
+                (void)pidfd_send_signal(loop->scanner_pidfd, SIGKILL, NULL, 0);
+                slot->awaits_death = true;
+                return false;
+        }
+        slot->awaits_death = false;
+        slot->is_deadly = false;
+        return true;
+}
+
 /* The scan is gone, in whatever way. */
 static void lose_scan(struct loop *loop)
 {
@@ -103,7 +147,8 @@ static void lose_scan(struct loop *loop)
                 slot->wants_resume = false;
                 slot->is_orphan = true;
                 slot->retry_usec = 0;
-                pause_end(&slot->pause);
+                if (!is_armed(slot))
+                        pause_end(&slot->pause);
         }
 }
 
@@ -180,7 +225,8 @@ static enum lease_state state_of_outcome(const struct slot *slot)
 
 static void answer_pause(struct loop *loop, struct slot *slot, uint64_t now_usec)
 {
-        bool is_paused = slot->pause.stopped_usec != 0;
+        /* Who would change the guest's memory is not told of a pause that is ending already. */
+        bool is_paused = slot->pause.stopped_usec != 0 && !(slot->is_deadly && slot->at_deadline);
         bool is_late = now_usec >= slot->answer_usec;
         struct guard_answer answer;
 
@@ -200,6 +246,7 @@ static void answer_pause(struct loop *loop, struct slot *slot, uint64_t now_usec
                 return;
         slot->wants_pause = false;
         slot->is_orphan |= !is_paused;
+        slot->is_deadly &= is_paused;
 }
 
 static void answer_resume(struct loop *loop, struct slot *slot, uint64_t now_usec)
@@ -297,11 +344,24 @@ static void stop_guest(struct loop *loop, struct slot *slot)
         slot->end_usec = lease_end_usec(slot->pause.stop_sent_usec, slot->max_pause_usec);
 }
 
+/* Lets nothing happen to an armed slot that would let its guest run, before the scan is dead. */
+static bool may_advance(struct loop *loop, struct slot *slot, uint64_t now_usec)
+{
+        if (!is_armed(slot) || slot->at_deadline || !has_to_disarm(slot, now_usec))
+                return true;
+        if (!disarm(loop, slot))
+                return false;
+        pause_end(&slot->pause);
+        return true;
+}
+
 /* Everything about a slot that does not depend on its connection having something to say. */
 static void advance(struct loop *loop, struct slot *slot, uint64_t now_usec)
 {
         if (slot->pause.phase == PAUSE_PHASE_READY)
                 stop_guest(loop, slot);
+        if (!may_advance(loop, slot, now_usec))
+                return;
         if (now_usec >= slot->end_usec &&
             (slot->pause.phase == PAUSE_PHASE_PAUSED ||
              (slot->pause.phase == PAUSE_PHASE_STOPPING && !slot->at_deadline))) {
@@ -350,6 +410,7 @@ static struct slot *make_slot(const struct loop *loop, const struct guard_reques
         slot->id = request->id;
         slot->wants_pause = true;
         slot->max_pause_usec = request->max_pause_usec;
+        slot->is_deadly = request->is_deadly;
         slot->end_usec = USEC_INFINITY;
         slot->answer_usec = clock_now_usec() + GUARD_STEP_USEC;
         slot->note = (struct leasefile){
@@ -372,15 +433,17 @@ static struct slot *make_slot(const struct loop *loop, const struct guard_reques
 /* Takes @fd. */
 static void take_pause(struct loop *loop, const struct guard_request *request, int fd)
 {
+        const bool is_unkillable = request->is_deadly && loop->scanner_pidfd < 0;
         struct failure failure = {0};
         struct slot *slot = NULL;
 
-        if (fd < 0 || loop->slot_count == LEASE_GUESTS_MAX) {
+        if (fd < 0 || loop->slot_count == LEASE_GUESTS_MAX || is_unkillable) {
                 if (fd >= 0)
                         (void)close(fd);
                 refuse(loop, request,
-                       fd < 0 ? "the guard process did not get its connection"
-                              : "the guard process has too many guests already");
+                       fd < 0          ? "the guard process did not get its connection"
+                       : is_unkillable ? "the guard process could not end who changes its memory"
+                                       : "the guard process has too many guests already");
                 return;
         }
         slot = make_slot(loop, request, fd, &failure);
@@ -399,6 +462,8 @@ static void take_resume(struct loop *loop, const struct guard_request *request)
                 return;
         }
         slot->wants_resume = true;
+        slot->is_deadly = false;
+        slot->awaits_death = false;
         slot->answer_usec = clock_now_usec() + GUARD_STEP_USEC;
         pause_end(&slot->pause);
 }
@@ -462,6 +527,8 @@ static uint64_t slot_deadline(const struct slot *slot, bool is_answer_blocked)
 
         if (slot->is_buffered)
                 return 0;
+        if (slot->awaits_death)
+                return USEC_INFINITY; /* the scan's pidfd tells */
         if (!slot->at_deadline &&
             (slot->pause.phase == PAUSE_PHASE_PAUSED || slot->pause.phase == PAUSE_PHASE_STOPPING))
                 deadline_usec = slot->end_usec;
@@ -477,7 +544,17 @@ static bool is_listening(const struct slot *slot)
         return !slot->is_settled && slot->pause.phase != PAUSE_PHASE_READY;
 }
 
-/* Waits until something happens or is due. pollfds[0] is the control socket, slot i is behind pollfds[i + 1].
+static bool is_death_awaited(const struct loop *loop)
+{
+        for (size_t i = 0; i < loop->slot_count; i++)
+                if (loop->slots[i]->awaits_death)
+                        return true;
+        return false;
+}
+
+/*
+ * Waits until something happens or is due. pollfds[0] is the control socket, slot i is behind pollfds[i + 1], and behind
+ * those is the scan itself, when its death is awaited.
  */
 static void wait_for_something(struct loop *loop)
 {
@@ -498,12 +575,16 @@ static void wait_for_something(struct loop *loop)
                 };
                 deadline_usec = earlier(deadline_usec, slot_deadline(slot, loop->is_answer_blocked));
         }
+        loop->pollfds[loop->slot_count + 1] = (struct pollfd){
+                .fd = is_death_awaited(loop) ? loop->scanner_pidfd : -1,
+                .events = POLLIN,
+        };
         now_usec = clock_now_usec();
         if (deadline_usec > now_usec) {
                 timeout.tv_sec = (time_t)((deadline_usec - now_usec) / USEC_PER_SEC);
                 timeout.tv_nsec = (long)((deadline_usec - now_usec) % USEC_PER_SEC * 1000);
         }
-        if (ppoll(loop->pollfds, loop->slot_count + 1, deadline_usec == USEC_INFINITY ? NULL : &timeout,
+        if (ppoll(loop->pollfds, loop->slot_count + 2, deadline_usec == USEC_INFINITY ? NULL : &timeout,
                   NULL) < 0)
                 for (size_t i = 0; i <= loop->slot_count; i++)
                         loop->pollfds[i].revents = POLLIN;
@@ -530,15 +611,25 @@ static void run_once(struct loop *loop)
         drop_finished(loop);
 }
 
+/* The scan as something that can be killed and waited for; -1 when it ended already. */
+static int open_scanner(const struct process *scanner)
+{
+        CLEANUP_CLOSE int pidfd = pidfd_open(scanner->pid, 0);
+
+        return pidfd >= 0 && process_is_alive(scanner) ? TAKE_FD(pidfd) : -1;
+}
+
 void guard_loop_run(int control_fd, int folder_fd, const struct process *self, const struct process *scanner)
 {
         struct loop loop = {
                 .control_fd = control_fd, .folder_fd = folder_fd, .self = *self, .scanner = *scanner};
 
+        loop.scanner_pidfd = open_scanner(scanner);
         loop.slots = calloc(LEASE_GUESTS_MAX, sizeof(struct slot *));
-        loop.pollfds = calloc(LEASE_GUESTS_MAX + 1, sizeof(*loop.pollfds));
+        loop.pollfds = calloc(LEASE_GUESTS_MAX + 2, sizeof(*loop.pollfds));
         while (loop.slots && loop.pollfds && (loop.control_fd >= 0 || loop.slot_count > 0))
                 run_once(&loop);
+        close_fd(&loop.scanner_pidfd);
         free(loop.slots);
         free(loop.pollfds);
 }

@@ -18,6 +18,9 @@
  * answer to its RESUME, and drops what it read after that moment. That costs a late scan its work, but needs
  * no killing, and holds for a scan that is stopped, swapped out or starved alike.
  *
+ * Who changes the guest's memory, and not only reads it, must not be late: what it found to be so may not be so any
+ * more. For such a pause (lease_pause_deadly) the guard ends the scan before the guest runs, see guard_loop.c.
+ *
  * The guard counts as hung when it does not answer a PING in time; it blocks in nothing but poll, so it can
  * be expected to. Taking over: the guard is killed (so that the two never speak on one connection at once),
  * then every guest that has a lease file of this guard gets a pause machine of this process's own, which asks
@@ -377,12 +380,14 @@ static const char *wait_for_answers(struct guard *guard)
 
 /* The two operations */
 
-static const char *ask_pause(struct guard *guard, struct lease *lease, uint64_t max_pause_usec)
+static const char *ask_pause(struct guard *guard, struct lease *lease, uint64_t max_pause_usec,
+                             bool is_deadly)
 {
         struct guard_request request = {
                 .operation = GUARD_OPERATION_PAUSE,
                 .id = ++guard->last_id,
                 .max_pause_usec = max_pause_usec,
+                .is_deadly = is_deadly,
                 .qemu = {.pid = lease->guest->pid, .start_ticks = lease->guest->start_ticks},
         };
         struct qmp_guest *guest = lease->guest;
@@ -411,7 +416,8 @@ static int fail_all(const struct guard *guard, struct lease *leases[], size_t co
         return -EOWNERDEAD;
 }
 
-int lease_pause(struct guard *guard, struct lease *leases[], size_t count, uint64_t max_pause_usec)
+static int pause_all(struct guard *guard, struct lease *leases[], size_t count, uint64_t max_pause_usec,
+                     bool is_deadly)
 {
         const char *why = NULL;
 
@@ -422,7 +428,7 @@ int lease_pause(struct guard *guard, struct lease *leases[], size_t count, uint6
         for (size_t i = 0; i < count; i++)
                 *leases[i] = (struct lease){.guest = leases[i]->guest};
         for (size_t i = 0; i < count && !why; i++)
-                why = ask_pause(guard, leases[i], max_pause_usec);
+                why = ask_pause(guard, leases[i], max_pause_usec, is_deadly);
         if (!why)
                 why = wait_for_answers(guard);
         if (!why)
@@ -432,6 +438,16 @@ int lease_pause(struct guard *guard, struct lease *leases[], size_t count, uint6
                 if (leases[i]->state == LEASE_STATE_IDLE)
                         (void)fail_all(guard, &leases[i], 1);
         return -EOWNERDEAD;
+}
+
+int lease_pause(struct guard *guard, struct lease *leases[], size_t count, uint64_t max_pause_usec)
+{
+        return pause_all(guard, leases, count, max_pause_usec, false);
+}
+
+int lease_pause_deadly(struct guard *guard, struct lease *leases[], size_t count, uint64_t max_pause_usec)
+{
+        return pause_all(guard, leases, count, max_pause_usec, true);
 }
 
 int lease_resume(struct guard *guard, struct lease *leases[], size_t count)

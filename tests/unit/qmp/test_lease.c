@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -593,6 +594,179 @@ static void test_scan_stopped(void)
         end();
 }
 
+/* Deadly pauses */
+
+/* A scan that, in all its threads, goes on writing the time to @beat while it has the guests paused. */
+static void *beat_on(void *beat)
+{
+        for (;;)
+                *(volatile uint64_t *)beat = clock_now_usec();
+        return NULL;
+}
+
+static pid_t start_deadly_scan(uint64_t max_pause_usec, volatile uint64_t *beats)
+{
+        pid_t pid = fork();
+
+        if (pid == 0) {
+                pthread_t thread;
+
+                (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+                open_all();
+                if (lease_pause_deadly(guard, lease_pointers, n_fakes, max_pause_usec) < 0 ||
+                    leases[0].state != LEASE_STATE_PAUSED ||
+                    pthread_create(&thread, NULL, beat_on, (void *)&beats[1]) != 0)
+                        _exit(EXIT_FAILURE);
+                beat_on((void *)&beats[0]);
+        }
+        return pid;
+}
+
+static volatile uint64_t *new_beats(void)
+{
+        void *beats = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+        CU_ASSERT_NOT_EQUAL_FATAL(beats, MAP_FAILED);
+        return beats;
+}
+
+/* The scan was killed, and nothing of it ran any more when the guests did. */
+static void expect_killed(pid_t pid, const volatile uint64_t *beats)
+{
+        int status = 0;
+
+        CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+        CU_ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        expect_running();
+        for (size_t i = 0; i < n_fakes; i++) {
+                CU_ASSERT(beats[0] < fakes[i].state->resumed_usec);
+                CU_ASSERT(beats[1] < fakes[i].state->resumed_usec);
+        }
+        CU_ASSERT_TRUE(wait_for_no_leases());
+        (void)munmap((void *)beats, 4096);
+}
+
+static void test_deadly_deadline(void)
+{
+        for (int stopped = 0; stopped < 2; stopped++) {
+                volatile uint64_t *beats = new_beats();
+                pid_t pid = 0;
+
+                begin(2);
+                pid = start_deadly_scan(400 * USEC_PER_MSEC, beats);
+                for (int i = 0; i < 3000 && beats[1] == 0; i++)
+                        (void)usleep(1000);
+                CU_ASSERT_NOT_EQUAL(beats[1], 0);
+                if (stopped)
+                        (void)kill(pid, SIGSTOP);
+                expect_killed(pid, beats);
+                CU_ASSERT(fakes[0].state->resumed_usec - fakes[0].state->stopped_usec >= 380 * USEC_PER_MSEC);
+                CU_ASSERT(fakes[0].state->resumed_usec - fakes[0].state->stopped_usec < 3 * USEC_PER_SEC);
+                end();
+        }
+}
+
+/* Somebody else resumes the guest: the scan does not get the time to notice by itself. */
+static void test_deadly_resumed_by_other(void)
+{
+        volatile uint64_t *beats = new_beats();
+        int status = 0;
+        pid_t pid = 0;
+
+        begin(1);
+        fakes[0].state->stop_event_resumed = true;
+        pid = start_deadly_scan(LONG_PAUSE, beats);
+        CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+        CU_ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        expect_running();
+        CU_ASSERT_EQUAL(fakes[0].state->conts, 1); /* his */
+        CU_ASSERT_TRUE(wait_for_no_leases());
+        (void)munmap((void *)beats, 4096);
+        end();
+}
+
+/* The scan is killed by others: its guests run when it is dead. */
+static void test_deadly_scan_killed(void)
+{
+        volatile uint64_t *beats = new_beats();
+        pid_t pid = 0;
+
+        begin(2);
+        pid = start_deadly_scan(LONG_PAUSE, beats);
+        for (int i = 0; i < 3000 && beats[1] == 0; i++)
+                (void)usleep(1000);
+        (void)kill(pid, SIGKILL);
+        expect_killed(pid, beats);
+        end();
+}
+
+/* Closing the guard with a pause unfinished is no promise: the scan ends, and then the guests run. */
+static void test_deadly_guard_closed(void)
+{
+        int status = 0;
+        pid_t pid = 0;
+
+        begin(1);
+        pid = fork();
+        if (pid == 0) {
+                (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+                open_all();
+                (void)lease_pause_deadly(guard, lease_pointers, 1, LONG_PAUSE);
+                guard_free(guard);
+                (void)sleep(10);
+                _exit(EXIT_SUCCESS);
+        }
+        CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
+        CU_ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        CU_ASSERT_EQUAL(fakes[0].state->stops, 1);
+        expect_running();
+        CU_ASSERT_TRUE(wait_for_no_leases());
+        end();
+}
+
+/* Who resumes in time lives, whatever becomes of the guest afterwards. */
+static void test_deadly_resumed_in_time(void)
+{
+        begin(2);
+        open_all();
+        for (int round = 0; round < 3; round++) {
+                CU_ASSERT_EQUAL(lease_pause_deadly(guard, lease_pointers, 2, 2 * USEC_PER_SEC), 0);
+                CU_ASSERT_EQUAL(leases[0].state, LEASE_STATE_PAUSED);
+                CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 2), 0);
+                CU_ASSERT_EQUAL(leases[0].state, LEASE_STATE_RESUMED);
+                CU_ASSERT_FALSE(leases[0].resumed_at_deadline || leases[0].resumed_by_other);
+                expect_running();
+        }
+        CU_ASSERT_EQUAL(lease_pause_deadly(guard, lease_pointers, 2, LONG_PAUSE), 0);
+        fakes[0].state->is_mute = true;
+        CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 2), 0);
+        CU_ASSERT_EQUAL(leases[0].state, LEASE_STATE_FAILED);
+        CU_ASSERT_EQUAL(leases[1].state, LEASE_STATE_RESUMED);
+        close_all();
+        fakes[0].state->is_mute = false;
+        expect_running();
+        CU_ASSERT_TRUE(wait_for_no_leases());
+        end();
+}
+
+/* The guard dies under a deadly pause: as always, the scan resumes by itself. */
+static void test_deadly_guard_killed(void)
+{
+        begin(1);
+        open_all();
+        CU_ASSERT_EQUAL(lease_pause_deadly(guard, lease_pointers, 1, LONG_PAUSE), 0);
+        CU_ASSERT_TRUE(guard_is_alive(guard));
+        (void)kill(guard->pid, SIGKILL);
+        for (int i = 0; i < 3000 && guard_is_alive(guard); i++)
+                (void)usleep(1000);
+        CU_ASSERT_FALSE(guard_is_alive(guard));
+        CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 1), -EOWNERDEAD);
+        CU_ASSERT_EQUAL(leases[0].state, LEASE_STATE_RESUMED);
+        expect_running();
+        close_all();
+        end();
+}
+
 /* Stale leases */
 
 static struct stale_results resume_stale(bool end_living)
@@ -714,6 +888,12 @@ static const struct unit_test tests[] = {
         {"signals do not end the guard", test_guard_is_hard_to_end},
         {"no runtime directory", test_no_runtime_dir},
         {"the scan is killed", test_scan_killed},
+        {"deadly: the deadline", test_deadly_deadline},
+        {"deadly: resumed by somebody else", test_deadly_resumed_by_other},
+        {"deadly: the scan is killed", test_deadly_scan_killed},
+        {"deadly: the guard is closed", test_deadly_guard_closed},
+        {"deadly: resumed in time", test_deadly_resumed_in_time},
+        {"deadly: the guard is killed", test_deadly_guard_killed},
         {"the scan is killed at any moment", test_scan_killed_at_any_moment},
         {"the scan is stopped", test_scan_stopped},
         {"stale leases", test_stale},
