@@ -315,6 +315,14 @@ static int set_smart_scan(struct settings *settings, const char *argument, struc
         return parse_switch(argument, &settings->merging.smart_scan, failure);
 }
 
+static int set_apply(struct settings *settings, const char *argument, struct failure *failure)
+{
+        (void)argument;
+        (void)failure;
+        settings->apply = true;
+        return 0;
+}
+
 static int set_runtime_dir(struct settings *settings, const char *argument, struct failure *failure)
 {
         return set_string(&settings->runtime_dir, argument, failure);
@@ -370,28 +378,32 @@ static int set_interval(struct settings *settings, const char *argument, struct 
 
 #define FOR_SCANNING (SETTINGS_FOR_SCAN | SETTINGS_FOR_TUNE)
 #define FOR_READING  (SETTINGS_FOR_GUESTS | FOR_SCANNING)
-#define FOR_ACTING   (FOR_READING | SETTINGS_FOR_RESUME)
+#define FOR_REACHING (FOR_READING | SETTINGS_FOR_RECLAIM)
+#define FOR_PAUSING  (FOR_SCANNING | SETTINGS_FOR_RECLAIM)
+#define FOR_ACTING   (FOR_REACHING | SETTINGS_FOR_RESUME)
+#define FOR_KSM      (FOR_READING | SETTINGS_FOR_RESUME)
 #define FOR_CHOOSING (FOR_READING | SETTINGS_FOR_HISTORY)
+#define FOR_NAMING   (FOR_REACHING | SETTINGS_FOR_HISTORY)
 #define FOR_ASKING   (FOR_CHOOSING | SETTINGS_FOR_WATCH)
 #define FOR_PRINTING (FOR_ACTING | SETTINGS_FOR_HISTORY)
 
 /* clang-format off */
 const struct settings_option settings_options[] = {
-        {"qmp", "SOCKET", FOR_READING,
+        {"qmp", "SOCKET", FOR_REACHING,
          "a guest, by its QMP socket; may be given more than once", set_qmp},
-        {"libvirt", "URI", FOR_READING,
+        {"libvirt", "URI", FOR_REACHING,
          "all active domains of this libvirt, like qemu:///system", set_libvirt},
-        {"libvirt-monitor", NULL, FOR_READING,
+        {"libvirt-monitor", NULL, FOR_REACHING,
          "find the RAM of domains by asking their QEMU, which taints them", set_libvirt_monitor},
-        {"guest", "NAME", FOR_CHOOSING,
-         "only the guest of this name; guests and scan take it more than once", set_guest},
-        {"include", "PATTERN", FOR_READING,
+        {"guest", "NAME", FOR_NAMING,
+         "only the guest of this name; guests, scan and reclaim take it more than once", set_guest},
+        {"include", "PATTERN", FOR_REACHING,
          "only guests whose name matches, like 'web*'; may be given more than once", set_include},
-        {"exclude", "PATTERN", FOR_READING,
+        {"exclude", "PATTERN", FOR_REACHING,
          "no guest whose name matches; may be given more than once", set_exclude},
         {"mode", "MODE", FOR_SCANNING,
          "snapshot (default), sliced, or live", set_mode},
-        {"max-pause", "MS", FOR_SCANNING,
+        {"max-pause", "MS", FOR_PAUSING,
          "longest pause of a guest in milliseconds (default 500)", set_max_pause},
         {"together", NULL, FOR_SCANNING,
          "pause all guests at one instant", set_together},
@@ -423,11 +435,13 @@ const struct settings_option settings_options[] = {
          "keep, no or yes: set KSM's smart_scan (default keep)", set_smart_scan},
         {"stale", NULL, SETTINGS_FOR_RESUME,
          "only what scans left paused that are dead; end no living scan", set_stale},
+        {"apply", NULL, SETTINGS_FOR_RECLAIM,
+         "give the memory back; otherwise it is only told how much there is", set_apply},
         {"json", NULL, FOR_PRINTING,
          "print JSON", set_json},
         {"events", NULL, FOR_PRINTING,
          "print JSON lines for a program that waits: progress, then the result", set_events},
-        {"timeout", "SECONDS", FOR_READING,
+        {"timeout", "SECONDS", FOR_REACHING,
          "how long QEMU may take to answer (default 5)", set_timeout},
         {"since", "WHEN", SETTINGS_FOR_HISTORY,
          "scans since then: 7d (ago), 2026-11-24, or '2026-11-24 17:00'", set_since},
@@ -445,7 +459,7 @@ const struct settings_option settings_options[] = {
          "control socket of samepaged, or none (default " DEFAULT_CONTROL_SOCKET ")", set_control},
         {"runtime-dir", "DIR", FOR_ACTING,
          "where leases are kept (default " DEFAULT_RUNTIME_DIR ")", set_runtime_dir},
-        {"ksm-dir", "DIR", FOR_ACTING,
+        {"ksm-dir", "DIR", FOR_KSM,
          "the kernel's KSM folder (default " DEFAULT_KSM_DIR ")", set_ksm_dir},
         {0},
 };

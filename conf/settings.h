@@ -60,6 +60,7 @@ struct settings {
         bool undo;
         struct groups groups; /* the trust groups of guests, before those of libvirt's metadata */
         struct merging merging;
+        bool apply; /* do what is otherwise only told */
         char *runtime_dir;
         char *ksm_dir;
         char *control_socket;
@@ -78,6 +79,7 @@ struct settings {
 #define SETTINGS_FOR_HISTORY (1U << 3)
 #define SETTINGS_FOR_WATCH   (1U << 4)
 #define SETTINGS_FOR_TUNE    (1U << 5)
+#define SETTINGS_FOR_RECLAIM (1U << 6)
 
 /**
  * struct settings_option - one option

@@ -31,3 +31,4 @@ enum exit_code command_tune(const struct settings *settings);
 enum exit_code command_history(const struct settings *settings);
 enum exit_code command_watch(const struct settings *settings);
 enum exit_code command_resume(const struct settings *settings);
+enum exit_code command_reclaim(const struct settings *settings);

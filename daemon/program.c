@@ -25,6 +25,8 @@ static const struct command commands[] = {
          command_watch},
         {"resume", SETTINGS_FOR_RESUME,
          "resume the guests that a scan left paused; also ends scans that live", command_resume},
+        {"reclaim", SETTINGS_FOR_RECLAIM,
+         "give back zero pages of shared RAM and dead copies behind private RAM files", command_reclaim},
         {0},
 };
 

@@ -17,19 +17,13 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "daemon/pausing.h"
 #include "qmp/lease.h"
 #include "scanner/scan.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-/* Between two pauses the guest runs for this many times the length of the first one. */
-#define RUN_FACTOR 4
-
-/* So many pauses in a row in which nothing of any guest could be read mean that they are too short. */
-#define FRUITLESS_MAX 3
 
 struct reading_guest {
         struct lease lease;
@@ -230,12 +224,6 @@ static void note_found_state(const struct reading *reading, size_t guest)
                           report->found_state);
 }
 
-/* How long the guest stood still in the pause that has just ended; 0 when it did not end. */
-static uint64_t pause_usec(const struct lease *lease)
-{
-        return lease->resumed_usec > lease->stop_sent_usec ? lease->resumed_usec - lease->stop_sent_usec : 0;
-}
-
 /* Keeps what was read while the guest stood still in the pause that has just ended; returns how many ranges. */
 static size_t account_pause(struct reading *reading, size_t guest)
 {
@@ -244,7 +232,7 @@ static size_t account_pause(struct reading *reading, size_t guest)
         uint64_t until = lease->cont_sent_usec ? lease->cont_sent_usec : USEC_INFINITY;
 
         state->pauses++;
-        state->paused_usec += pause_usec(lease);
+        state->paused_usec += pausing_usec(lease);
         if (lease->state == LEASE_STATE_FAILED) {
                 fail(reading, guest, &lease->failure);
                 return 0;
@@ -318,7 +306,7 @@ static uint64_t longest_pause(const struct reading *reading, size_t n)
         uint64_t longest = 0;
 
         for (size_t i = 0; i < n; i++) {
-                const uint64_t pause = pause_usec(reading->leases[i]);
+                const uint64_t pause = pausing_usec(reading->leases[i]);
 
                 longest = pause > longest ? pause : longest;
         }
@@ -352,7 +340,7 @@ static void read_party(struct reading *reading, size_t n)
                 scan_prepare(reading->context->scan, reading->party[i]);
         while (n > 0) {
                 size_t n_accepted = 0;
-                uint64_t run_usec = 0;
+                uint64_t paused_usec = 0;
 
                 n = pause_party(reading, n);
                 if (n == 0)
@@ -362,12 +350,12 @@ static void read_party(struct reading *reading, size_t n)
                 for (size_t i = 0; i < n; i++)
                         n_accepted += account_pause(reading, reading->party[i]);
                 n_fruitless = n_accepted > 0 ? 0 : n_fruitless + 1;
-                if (n_fruitless == FRUITLESS_MAX)
+                if (n_fruitless == PAUSING_FRUITLESS_MAX)
                         fail_fruitless(reading, n);
-                run_usec = RUN_FACTOR * longest_pause(reading, n);
+                paused_usec = longest_pause(reading, n);
                 n = dismiss_complete(reading, n);
                 if (n > 0)
-                        (void)usleep((useconds_t)run_usec);
+                        pausing_rest(paused_usec);
         }
 }
 

@@ -23,6 +23,7 @@ struct mapping {
         uint64_t page_size_bytes;
         bool shared;
         bool hugetlb;
+        bool locked;
         bool mergeable;
 };
 
@@ -93,6 +94,7 @@ static void parse_detail(const char *line, struct mapping *mapping)
 
         if (strncmp(line, "VmFlags:", 8) == 0) {
                 mapping->hugetlb = has_flag(line, end, "ht");
+                mapping->locked = has_flag(line, end, "lo");
                 mapping->mergeable = has_flag(line, end, "mg");
         } else if (strncmp(line, "KernelPageSize:", 15) == 0) {
                 line += 15;
@@ -126,6 +128,7 @@ static struct region cut_to_block(const struct mapping *mapping, uint64_t start,
                 .page_size_bytes = mapping->page_size_bytes,
                 .shared = mapping->shared,
                 .hugetlb = mapping->hugetlb,
+                .locked = mapping->locked,
                 .mergeable = mapping->mergeable,
         };
 }

@@ -21,6 +21,7 @@
  * @first_page: index of its first page in the block
  * @file_offset: where it starts in the file behind it; 0 for anonymous memory
  * @file_inode: that file's inode number; 0 for anonymous memory
+ * @locked: its pages are locked in memory (mlock(2))
  * @mapping_start, @mapping_end: the whole mapping, which names it in /proc/PID/map_files
  * @page_size_bytes: the kernel's page size of the mapping: 4096, or a hugetlb size
  * @shared: the mapping is shared: KSM never merges it
@@ -38,6 +39,7 @@ struct region {
         uint64_t page_size_bytes;
         bool shared;
         bool hugetlb;
+        bool locked;
         bool mergeable;
 };
 

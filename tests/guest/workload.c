@@ -11,6 +11,9 @@
  *   seed=N       seed of the unique pages
  *   churn=N      after READY, rewrites N unique pages per second with new content
  *   beat=MIB     pages that all hold one content, which is another one ten times a second: equal, and never for long
+ *   stir=1       after READY, goes through the zero pages again and again: checks that each still holds what was written
+ *                last, then writes to it, zeros or not; says SWEEP N after each time, and CORRUPT when it does not. The
+ *                unique pages are checked each time too
  *
  * A page's content is one stream of a 64-bit generator, so no two pages with different (kind, seed, index)
  * are equal in practice. Everything is locked: the guest's kernel neither swaps nor moves it away while the
@@ -45,6 +48,7 @@ struct options {
         uint64_t seed;
         uint64_t churn_per_sec;
         uint64_t beat_mib;
+        uint64_t stir;
 };
 
 static uint64_t mix(uint64_t x)
@@ -118,6 +122,43 @@ static void beat(uint64_t *pages, uint64_t n_pages)
         }
 }
 
+static void check_page(const uint64_t *page, enum kind kind, uint64_t seed, uint64_t index)
+{
+        static uint64_t expected[WORDS];
+
+        memset(expected, 0, sizeof(expected));
+        if (seed != 0)
+                fill_page(expected, kind, seed, index);
+        if (memcmp(page, expected, PAGE_BYTES) == 0)
+                return;
+        printf("CORRUPT: page %llu of kind %d\n", (unsigned long long)index, (int)kind);
+        fflush(stdout);
+}
+
+/* A page's seed is what it holds: 0 stands for zeros. */
+static void stir(uint64_t *pages, uint64_t n_pages, const uint64_t *unique, uint64_t n_unique,
+                 uint64_t unique_seed)
+{
+        static uint64_t seeds[1u << 20];
+
+        for (uint64_t sweep = 1;; sweep++) {
+                for (uint64_t i = 0; i < n_pages; i++) {
+                        uint64_t next = mix(sweep * n_pages + i);
+
+                        check_page(pages + i * WORDS, KIND_SAME, seeds[i], i);
+                        seeds[i] = next & 1 ? next : 0;
+                        if (seeds[i] != 0)
+                                fill_page(pages + i * WORDS, KIND_SAME, seeds[i], i);
+                        else
+                                memset(pages + i * WORDS, 0, PAGE_BYTES);
+                }
+                for (uint64_t i = 0; i < n_unique; i++)
+                        check_page(unique + i * WORDS, KIND_UNIQUE, unique_seed, i);
+                printf("SWEEP %llu\n", (unsigned long long)sweep);
+                fflush(stdout);
+        }
+}
+
 static int parse(struct options *o, const char *arg)
 {
         struct {
@@ -126,7 +167,7 @@ static int parse(struct options *o, const char *arg)
         } table[] = {
                 {"equal=", &o->equal_mib},     {"copies=", &o->copies}, {"same=", &o->same_mib},
                 {"unique=", &o->unique_mib},   {"zero=", &o->zero_mib}, {"seed=", &o->seed},
-                {"churn=", &o->churn_per_sec}, {"beat=", &o->beat_mib},
+                {"churn=", &o->churn_per_sec}, {"beat=", &o->beat_mib}, {"stir=", &o->stir},
         };
 
         for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
@@ -171,6 +212,8 @@ int main(int argc, char **argv)
 
         if (o.beat_mib > 0)
                 beat(beating, o.beat_mib * PAGES_PER_MIB);
+        if (o.stir && zero)
+                stir(zero, o.zero_mib * PAGES_PER_MIB, unique, n_unique, o.seed);
         if (o.churn_per_sec > 0 && n_unique > 0)
                 churn(unique, n_unique, o.churn_per_sec);
         for (;;)

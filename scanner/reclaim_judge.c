@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Why pages are not given back:
+ *
+ *   pins        Who has a page pinned for good (VFIO, RDMA, io_uring, vDPA) goes on with the old page when the guest
+ *               gets a new one: the two would no longer see the same memory.
+ *   writers     Somebody who can write to a shared page while the virtual CPUs stand still. QEMU stops its vhost
+ *               backends with the guest, but from outside that cannot be proved of a process that has the file mapped,
+ *               nor of threads of the kernel.
+ *   faults      With userfaultfd somebody else decides what an absent page holds.
+ *   promises    Memory that was preallocated or locked is memory that its operator wants to be there. A hole needs a page
+ *               again when the guest writes to it; where none is left (the pool of huge pages, the size of a tmpfs),
+ *               QEMU is killed by SIGBUS. A huge page that is punched loses its reservation with it, so the pool may
+ *               be empty then.
+ *   devices     virtio-mem, NVDIMMs and their kin keep books of their own about which parts are there.
+ *
+ * The guest itself is at risk in all of them, so the answer is no for both kinds of pages; but the kernel's vhost works
+ * through QEMU's own mapping, which is not the file of a private one.
+ */
+#include "scanner/reclaim_judge.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+static const char *find_pin(const struct reclaim_process_facts *process)
+{
+        if (process->vfio)
+                return "its QEMU uses VFIO or iommufd: a device would go on using the old page";
+        if (process->rdma)
+                return "its QEMU uses RDMA, which keeps pages pinned";
+        if (process->vdpa)
+                return "its QEMU uses vhost-vdpa, which keeps pages pinned";
+        if (process->uring)
+                return "its QEMU has buffers registered with io_uring, which keeps pages pinned";
+        if (process->pinned_bytes > 0)
+                return "pages of its QEMU are pinned (VmPin)";
+        return NULL;
+}
+
+static const char *find_promise(const struct reclaim_process_facts *process,
+                                const struct reclaim_block_facts *block)
+{
+        if (block->hugetlb)
+                return "it is made of huge pages: one that is given back loses its reservation, and the "
+                       "guest dies if "
+                       "the pool is empty when it writes there again";
+        if (block->locked || process->locked_bytes > 0)
+                return "memory of its QEMU is locked (mlock)";
+        if (!block->is_backend_known)
+                return "whether it is preallocated can only be asked over the monitor: use --libvirt-monitor";
+        if (block->prealloc)
+                return "it is preallocated (prealloc=on): its operator wants it to be there at all times";
+        return NULL;
+}
+
+static const char *find_place(const struct reclaim_block_facts *block)
+{
+        if (!block->is_tmpfs)
+                return "its file lies on a disk or a device, not in memory";
+        if (block->fs_is_limited && block->fs_free_bytes < block->file_size_bytes - block->file_bytes)
+                return "its tmpfs has no room for all of it: what is given back could be taken by others, "
+                       "and the "
+                       "guest dies when it writes there again";
+        return NULL;
+}
+
+static bool judge_device(const char *device, struct failure *ret_reason)
+{
+        if (!device || strcmp(device, "dimm") == 0)
+                return true;
+        (void)failure_set(ret_reason, -EOPNOTSUPP,
+                          "it belongs to a device that keeps its own account of its memory (%s)", device);
+        return false;
+}
+
+static bool judge_holder(const struct reclaim_block_facts *block, struct failure *ret_reason)
+{
+        const int pid = (int)block->holder_pid;
+
+        switch (block->holder) {
+        case RECLAIM_HOLDER_NONE:
+                return true;
+        case RECLAIM_HOLDER_MAPS_SHARED:
+                (void)failure_set(ret_reason, -EBUSY,
+                                  "process %d has its file mapped shared too, as a vhost-user backend has, "
+                                  "and may write "
+                                  "to it",
+                                  pid);
+                return false;
+        case RECLAIM_HOLDER_MAPS_PRIVATE:
+                (void)failure_set(ret_reason, -EBUSY, "process %d has its file mapped too", pid);
+                return false;
+        case RECLAIM_HOLDER_HAS_OPEN:
+                break;
+        }
+        (void)failure_set(ret_reason, -EBUSY, "process %d has its file open too, and may write to it", pid);
+        return false;
+}
+
+bool reclaim_judge(const struct reclaim_process_facts *process, const struct reclaim_block_facts *block,
+                   struct failure *ret_reason)
+{
+        const char *reason = find_pin(process);
+
+        if (!reason && process->userfaultfd)
+                reason = "its QEMU uses userfaultfd (postcopy migration, or a background snapshot)";
+        if (!reason && process->vhost && block->kind == RECLAIM_KIND_ZERO)
+                reason = "its QEMU uses vhost of the kernel, which may write to its memory";
+        if (!reason)
+                reason = find_promise(process, block);
+        if (!reason)
+                reason = find_place(block);
+        if (reason) {
+                (void)failure_set(ret_reason, -EBUSY, "%s", reason);
+                return false;
+        }
+        return judge_device(block->device, ret_reason) && judge_holder(block, ret_reason);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Whether pages may be given back: plain facts in, a sentence out. */
+#pragma once
+
+#include "base/failure.h"
+#include "scanner/reclaim.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* What QEMU has open and locked; see reclaim_facts.h. */
+struct reclaim_process_facts {
+        bool vfio;        /* /dev/vfio/…, /dev/iommu: devices reach guest memory by the IOMMU */
+        bool rdma;        /* /dev/infiniband/… */
+        bool vdpa;        /* /dev/vhost-vdpa-… */
+        bool vhost;       /* another /dev/vhost-…: threads of the kernel reach guest memory */
+        bool uring;       /* an io_uring with registered buffers */
+        bool userfaultfd; /* somebody is to be asked for absent pages */
+        uint64_t locked_bytes;
+        uint64_t pinned_bytes;
+};
+
+/* Who else can reach a RAM file. */
+enum reclaim_holder {
+        RECLAIM_HOLDER_NONE,
+        RECLAIM_HOLDER_MAPS_SHARED, /* another process, or QEMU itself besides the private mapping */
+        RECLAIM_HOLDER_HAS_OPEN,    /* another process */
+        RECLAIM_HOLDER_MAPS_PRIVATE,
+};
+
+/**
+ * struct reclaim_block_facts - one mapping of a RAM block
+ * @is_backend_known: QEMU was asked for the next two
+ * @prealloc: of its memory backend
+ * @device: type of the memory device that it belongs to (dimm, nvdimm, virtio-mem, …), or NULL
+ * @is_tmpfs: its file lies in memory
+ * @fs_is_limited: the file system has a size, of which @fs_free_bytes are left
+ * @file_size_bytes, @file_bytes: the file's size, and what of it is allocated
+ */
+struct reclaim_block_facts {
+        enum reclaim_kind kind;
+        bool is_backend_known;
+        bool prealloc;
+        const char *device;
+        bool hugetlb;
+        bool locked;
+        bool is_tmpfs;
+        bool fs_is_limited;
+        uint64_t fs_free_bytes;
+        uint64_t file_size_bytes;
+        uint64_t file_bytes;
+        enum reclaim_holder holder;
+        pid_t holder_pid;
+};
+
+/**
+ * reclaim_judge() - whether pages of a mapping may be given back
+ * @ret_reason: why not, as a sentence
+ *
+ * What can only be known while acting (the guest can be paused, no migration) is not its business.
+ */
+bool reclaim_judge(const struct reclaim_process_facts *process, const struct reclaim_block_facts *block,
+                   struct failure *ret_reason);
