@@ -15,7 +15,7 @@ _samepage()
 	fi
 
 	if [ "$COMP_CWORD" -eq 1 ]; then
-		mapfile -t COMPREPLY < <(compgen -W 'guests scan tune history watch resume --help --version' -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W 'guests scan tune history watch resume reclaim --help --version' -- "$cur")
 		return
 	fi
 
@@ -58,6 +58,9 @@ _samepage()
 	history) words='--guest --json --events --since --until --limit --id --file --control --help' ;;
 	watch) words='--interval --control --help' ;;
 	resume) words='--stale --json --events --runtime-dir --ksm-dir --help' ;;
+	reclaim)
+		words='--qmp --libvirt --libvirt-monitor --guest --include --exclude --max-pause --apply --json --events --timeout --runtime-dir --help'
+		;;
 	esac
 	mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur")
 } &&

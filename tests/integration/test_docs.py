@@ -38,7 +38,7 @@ def options_of(*command):
 def table_rows():
     """{name: (argument or None, set of commands)} from the source, for what --help might leave out."""
     source = read("conf", "settings.c")
-    groups = {name: {name.lower()} for name in ("GUESTS", "SCAN", "RESUME", "HISTORY", "WATCH", "TUNE")}
+    groups = {name: {name.lower()} for name in ("GUESTS", "SCAN", "RESUME", "HISTORY", "WATCH", "TUNE", "RECLAIM")}
     for name, members in re.findall(r"^#define FOR_([A-Z]+) +\((.+)\)$", source, re.M):
         groups[name] = set().union(*(groups[m] for m in re.findall(r"FOR_([A-Z]+)", members)))
     rows = re.findall(r'^\s*\{"([a-z-]+)", (?:"([A-Z]+)"|NULL), (?:SETTINGS_)?FOR_([A-Z]+),', source, re.M)
@@ -62,7 +62,7 @@ class InStep(unittest.TestCase):
         return {name: (argument or None, body) for name, argument, body in found}
 
     def test_this_test_sees_something(self):
-        self.assertEqual(commands(), ["guests", "scan", "tune", "history", "watch", "resume"])
+        self.assertEqual(commands(), ["guests", "scan", "tune", "history", "watch", "resume", "reclaim"])
         self.assertGreater(len(options_of("scan")), 10)
         self.assertGreater(len(table_rows()), 10)
         self.assertGreater(len(self.entries()), 10)
