@@ -343,6 +343,7 @@ static const struct command {
         {BRIDGE_LIST_DOMAINS, OF_HOST, list_domains},
         {"human-monitor-command", OF_MONITOR, ask_monitor},
         {"query-memdev", OF_MONITOR, ask_monitor},
+        {"query-memory-devices", OF_MONITOR, ask_monitor},
         {"qom-list", OF_MONITOR, ask_monitor},
         {"qom-set", OF_MONITOR, ask_monitor},
 };

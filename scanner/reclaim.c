@@ -47,7 +47,7 @@
 
 #define WORD_BITS 64
 /* As often as a scan tells of its progress for its ranges of 2 MiB. */
-#define TICK_PAGES (64 * PRESENT_RANGE_PAGES)
+#define TICK_PAGES (UINT64_C(64) * PRESENT_RANGE_PAGES)
 /* A batch whose look has become old is looked at again; a host that is as busy as that all the time gets nothing back. */
 #define STALE_MAX 100
 
@@ -208,9 +208,11 @@ int reclaim_find(const struct guest_ram *ram, struct reclaim_file *file,
                  void (*tick)(void *context, uint64_t n_pages), void *context, struct failure *failure)
 {
         CLEANUP_FREE unsigned char *buffer = malloc(PRESENT_RANGE_PAGES * PAGE_BYTES);
-        int r = buffer ? 0 : failure_set(failure, -ENOMEM, "out of memory");
+        int r = 0;
 
         assert(file->view.is_tmpfs);
+        if (!buffer)
+                return failure_set(failure, -ENOMEM, "out of memory");
         for (uint64_t page = 0; page < file->n_pages && r == 0; page += PRESENT_RANGE_PAGES) {
                 if (tick && page % TICK_PAGES == 0)
                         tick(context, page);
@@ -313,9 +315,11 @@ int reclaim_punch(struct reclaim_file *file, const struct reclaim_permit *permit
 {
         CLEANUP_FREE struct batch *batch = malloc(sizeof(*batch));
         unsigned int n_stale = 0;
-        int r = batch ? 0 : failure_set(failure, -ENOMEM, "out of memory");
+        int r = 0;
 
         assert(file->is_writable);
+        if (!batch)
+                return failure_set(failure, -ENOMEM, "out of memory");
         while (r == 0) {
                 file->next = next_candidate(file, file->next);
                 if (file->next == file->n_pages)

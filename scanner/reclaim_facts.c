@@ -37,17 +37,17 @@ static bool is_gone(int error)
         return error == -ENOENT || error == -ESRCH;
 }
 
-static int open_folder(int dir_fd, const char *name, DIR **ret)
+/* NULL with errno. */
+static DIR *open_folder(int dir_fd, const char *name)
 {
         int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
 
-        if (fd < 0)
-                return -errno;
-        *ret = fdopendir(fd);
-        if (*ret)
-                return 0;
-        (void)close(fd);
-        return -ENOMEM;
+        if (!folder && fd >= 0) {
+                (void)close(fd);
+                errno = ENOMEM;
+        }
+        return folder;
 }
 
 static bool begins_with(const char *text, const char *start)
@@ -101,9 +101,11 @@ static int judge_descriptor(int proc_fd, const char *number, const char *target,
 
 static int read_descriptors(int proc_fd, struct reclaim_process_facts *facts)
 {
-        CLEANUP(cleanup_closedir) DIR *folder = NULL;
-        int r = open_folder(proc_fd, "fd", &folder);
+        CLEANUP(cleanup_closedir) DIR *folder = open_folder(proc_fd, "fd");
+        int r = 0;
 
+        if (!folder)
+                return -errno;
         while (r == 0) {
                 const struct dirent *entry = readdir(folder);
                 char target[256] = "";
@@ -196,10 +198,12 @@ static int examine_descriptor(int folder_fd, const char *name, struct statx *ret
 
 static int look_at_descriptors(int proc_fd, pid_t pid, struct reclaim_wanted *wanted, size_t n_wanted)
 {
-        CLEANUP(cleanup_closedir) DIR *folder = NULL;
+        CLEANUP(cleanup_closedir) DIR *folder = open_folder(proc_fd, "fd");
         const struct dirent *entry = NULL;
-        int r = open_folder(proc_fd, "fd", &folder);
+        int r = 0;
 
+        if (!folder)
+                return -errno;
         while (r == 0 && (entry = readdir(folder))) {
                 struct statx status = {0};
 
@@ -230,10 +234,12 @@ static int look_at_process(int proc_dir_fd, const char *name, pid_t pid, struct 
 
 int reclaim_facts_find_holders(int proc_dir_fd, pid_t self, struct reclaim_wanted *wanted, size_t n_wanted)
 {
-        CLEANUP(cleanup_closedir) DIR *folder = NULL;
+        CLEANUP(cleanup_closedir) DIR *folder = open_folder(proc_dir_fd, ".");
         const struct dirent *entry = NULL;
-        int r = open_folder(proc_dir_fd, ".", &folder);
+        int r = 0;
 
+        if (!folder)
+                return -errno;
         while (r == 0 && (entry = readdir(folder))) {
                 const long pid = strtol(entry->d_name, NULL, 10);
 

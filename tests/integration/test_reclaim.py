@@ -18,6 +18,7 @@ import unittest
 import guests
 import harness
 import oracle
+import virt
 from guests import MIB, PAGE, Guest
 from test_kill import AT_ONCE_SECONDS, _option, alive, wait_gone
 
@@ -463,6 +464,63 @@ class Stirring(unittest.TestCase):
         self.assertIn(first.returncode, (0, 1), texts)
         self.assertIn(0, (first.returncode, second.returncode), texts)
         self.check_whole(self.shared)
+
+
+class OfLibvirt(unittest.TestCase):
+    """A domain, which is paused and resumed through libvirt."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.libvirt = virt.Libvirt()
+        try:
+            cls.domain = virt.Domain(cls.libvirt, "stirred", 160, "<source type='memfd'/><access mode='shared'/>", shared=True,
+                                     workload={"zero": 48, "stir": 1})
+            cls.domain.wait_ready()
+        except BaseException:
+            cls.libvirt.close()
+            raise
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.libvirt.close()
+
+    def console(self):
+        with open(self.libvirt.root(self.domain.serial), errors="replace") as f:
+            return f.read()
+
+    def check_whole(self):
+        self.assertIsNotNone(self.domain.wait_state("running", 5), "the domain was left paused")
+        wanted = self.console().count("SWEEP") + 2
+        deadline = time.monotonic() + 60
+        while self.console().count("SWEEP") < wanted:
+            self.assertLess(time.monotonic(), deadline, "the guest does not go on")
+            time.sleep(0.1)
+        self.assertEqual(self.console().count("CORRUPT"), 0)
+
+    def test_apply(self):
+        words = ("reclaim", "--libvirt", virt.URI, "--apply", "--json")
+        done = self.libvirt.run(*words)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("--libvirt-monitor", done.stderr)
+        for _ in range(3):
+            done = self.libvirt.run(*words, "--libvirt-monitor", "--max-pause", "50")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            found, = json.loads(done.stdout)["guests"]
+            self.assertGreater(found["blocks"][0]["reclaimed_bytes"], 0)
+            self.assertEqual(found["via"], "libvirt")
+            self.check_whole()
+
+    def test_stalled(self):
+        process = self.libvirt.begin("reclaim", "--libvirt", virt.URI, "--libvirt-monitor", "--apply", "--max-pause", "400")
+        deadline = time.monotonic() + 20
+        while self.domain.recorded_state() != "paused":
+            self.assertLess(time.monotonic(), deadline, "the domain was never paused")
+        acts, = harness.children(process.pid)
+        os.kill(acts, signal.SIGSTOP)
+        _, text = process.communicate(timeout=20)
+        self.assertEqual(process.returncode, 1)
+        self.assertIn("guard", text)
+        self.check_whole()
 
 
 if __name__ == "__main__":

@@ -102,6 +102,7 @@ static void test_unknown_commands(void)
                                                "system_reset",
                                                "qom-list",
                                                "query-memdev",
+                                               "query-memory-devices",
                                                "human-monitor-command",
                                                BRIDGE_LIST_DOMAINS,
                                                ""};

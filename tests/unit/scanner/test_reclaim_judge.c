@@ -232,7 +232,7 @@ static void test_descriptors(void)
         make_link("100/fd/5", "anon_inode:[userfaultfd]");
         CU_ASSERT_TRUE(read_process().userfaultfd);
         make_file("100/status", "Name:\tqemu\nVmLck:\t     128 kB\nVmPin:\t       4 kB\n");
-        CU_ASSERT_EQUAL(read_process().locked_bytes, 128 * 1024);
+        CU_ASSERT_EQUAL(read_process().locked_bytes, 131072);
         CU_ASSERT_EQUAL(read_process().pinned_bytes, 4096);
         end_tree();
 }
