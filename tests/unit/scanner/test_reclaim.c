@@ -5,6 +5,7 @@
 #include "scanner/reclaim.h"
 #include "unit.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #define N_PAGES 2000
@@ -67,10 +68,13 @@ static bool holds_n_times(void *context)
         return *left > 0 && (*left)-- > 0;
 }
 
-static unsigned int forever = 1000000;
+static bool always_holds(void *context)
+{
+        (void)context;
+        return true;
+}
 
-static const struct reclaim_permit no_limit = {
-        .holds = holds_n_times, .context = &forever, .fresh_usec = USEC_INFINITY};
+static const struct reclaim_permit no_limit = {.holds = always_holds, .fresh_usec = USEC_INFINITY};
 
 #define N_ZERO ((N_PAGES + 2) / 3)
 #define N_DATA ((N_PAGES + 1) / 3)
@@ -198,6 +202,52 @@ static void test_shadow(void)
         close_own();
 }
 
+/* A guest that reads and writes its pages for the first time while the file behind them is punched. */
+static void *be_guest(void *context)
+{
+        size_t *n_wrong = context;
+        volatile unsigned char *pages = memory.pages;
+
+        for (size_t n = 0; n < N_PAGES; n++) {
+                const size_t at = n * 7 % N_PAGES * PAGE_BYTES + n % PAGE_BYTES;
+
+                *n_wrong += pages[at] != 0; /* of the file, or of a hole in it */
+                pages[at] = (unsigned char)(n % 255 + 1);
+                *n_wrong += pages[(n + 1) * 7 % N_PAGES * PAGE_BYTES] != 0 && n + 1 < N_PAGES;
+        }
+        for (size_t n = 0; n < N_PAGES; n++)
+                *n_wrong += pages[n * 7 % N_PAGES * PAGE_BYTES + n % PAGE_BYTES] != n % 255 + 1;
+        return NULL;
+}
+
+static void test_shadow_of_a_guest_that_runs(void)
+{
+        CLEANUP_CLOSE int proc_fd = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        uint64_t n_punched = 0;
+
+        for (int round = 0; round < 20; round++) {
+                size_t n_wrong = 0;
+                pthread_t thread;
+
+                memory = own_memory_map(N_PAGES, MAP_PRIVATE, 1);
+                ram = own_memory_as_guest(&memory);
+                CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, be_guest, &n_wrong), 0);
+                do {
+                        CU_ASSERT_EQUAL_FATAL(reclaim_open(proc_fd, &ram->blocks[0].regions[0].region, true,
+                                                           &file, &failure),
+                                              0);
+                        CU_ASSERT_EQUAL(reclaim_find(ram, &file, NULL, NULL, &failure), 0);
+                        CU_ASSERT_EQUAL(reclaim_punch(&file, &no_limit, &failure), 0);
+                        n_punched += file.punched_pages;
+                        reclaim_close(&file);
+                } while (pthread_tryjoin_np(thread, NULL) != 0);
+                CU_ASSERT_EQUAL(n_wrong, 0);
+                guest_ram_free(ram);
+                own_memory_unmap(&memory);
+        }
+        CU_ASSERT(n_punched > N_PAGES);
+}
+
 static void test_anonymous_has_no_file(void)
 {
         memory = own_memory_map(16, MAP_PRIVATE, 0);
@@ -215,6 +265,7 @@ static const struct unit_test tests[] = {
         {"the permit ends", test_permit},
         {"an old look does not count", test_stale_look},
         {"shadow pages", test_shadow},
+        {"shadow pages of a guest that runs", test_shadow_of_a_guest_that_runs},
         {"anonymous memory", test_anonymous_has_no_file},
 };
 
