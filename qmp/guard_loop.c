@@ -541,7 +541,8 @@ static uint64_t slot_deadline(const struct slot *slot, bool is_answer_blocked)
 
 static bool is_listening(const struct slot *slot)
 {
-        return !slot->is_settled && slot->pause.phase != PAUSE_PHASE_READY;
+        /* A connection that broke would be readable all the time until the scan is dead. */
+        return !slot->is_settled && !slot->awaits_death && slot->pause.phase != PAUSE_PHASE_READY;
 }
 
 static bool is_death_awaited(const struct loop *loop)
