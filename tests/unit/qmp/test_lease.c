@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -604,7 +605,7 @@ static void *beat_on(void *beat)
         return NULL;
 }
 
-static pid_t start_deadly_scan(uint64_t max_pause_usec, volatile uint64_t *beats)
+static pid_t start_deadly_scan(uint64_t max_pause_usec, bool breaks_connection, volatile uint64_t *beats)
 {
         pid_t pid = fork();
 
@@ -617,6 +618,8 @@ static pid_t start_deadly_scan(uint64_t max_pause_usec, volatile uint64_t *beats
                     leases[0].state != LEASE_STATE_PAUSED ||
                     pthread_create(&thread, NULL, beat_on, (void *)&beats[1]) != 0)
                         _exit(EXIT_FAILURE);
+                if (breaks_connection)
+                        (void)shutdown(qmp_client_get_fd(guests[0]->client), SHUT_RDWR);
                 beat_on((void *)&beats[0]);
         }
         return pid;
@@ -653,7 +656,7 @@ static void test_deadly_deadline(void)
                 pid_t pid = 0;
 
                 begin(2);
-                pid = start_deadly_scan(400 * USEC_PER_MSEC, beats);
+                pid = start_deadly_scan(400 * USEC_PER_MSEC, false, beats);
                 for (int i = 0; i < 3000 && beats[1] == 0; i++)
                         (void)usleep(1000);
                 CU_ASSERT_NOT_EQUAL(beats[1], 0);
@@ -675,7 +678,7 @@ static void test_deadly_resumed_by_other(void)
 
         begin(1);
         fakes[0].state->stop_event_resumed = true;
-        pid = start_deadly_scan(LONG_PAUSE, beats);
+        pid = start_deadly_scan(LONG_PAUSE, false, beats);
         CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
         CU_ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
         expect_running();
@@ -692,11 +695,22 @@ static void test_deadly_scan_killed(void)
         pid_t pid = 0;
 
         begin(2);
-        pid = start_deadly_scan(LONG_PAUSE, beats);
+        pid = start_deadly_scan(LONG_PAUSE, false, beats);
         for (int i = 0; i < 3000 && beats[1] == 0; i++)
                 (void)usleep(1000);
         (void)kill(pid, SIGKILL);
         expect_killed(pid, beats);
+        end();
+}
+
+/* The connection breaks: the guest is resumed over another one, when the scan is dead. */
+static void test_deadly_connection_breaks(void)
+{
+        volatile uint64_t *beats = new_beats();
+
+        begin(1);
+        expect_killed(start_deadly_scan(LONG_PAUSE, true, beats), beats);
+        CU_ASSERT_EQUAL(fakes[0].state->conts, 1);
         end();
 }
 
@@ -891,6 +905,7 @@ static const struct unit_test tests[] = {
         {"deadly: the deadline", test_deadly_deadline},
         {"deadly: resumed by somebody else", test_deadly_resumed_by_other},
         {"deadly: the scan is killed", test_deadly_scan_killed},
+        {"deadly: the connection breaks", test_deadly_connection_breaks},
         {"deadly: the guard is closed", test_deadly_guard_closed},
         {"deadly: resumed in time", test_deadly_resumed_in_time},
         {"deadly: the guard is killed", test_deadly_guard_killed},
