@@ -3,7 +3,7 @@
 
 What is to be got back is counted here by reading the RAM file itself; what came back is read from st_blocks and /proc/meminfo. A guest
 without Linux stands still while it runs, so its content can be hashed before and after. The guest `stir` writes zeros and other things to
-its pages all the time and checks each page before it writes to it again. Options: --kills N (default 30), --stops N (6), --seed N.
+its pages all the time and checks each page before it writes to it again. Options: as those of test_kill.py.
 """
 import hashlib
 import json
@@ -20,11 +20,8 @@ import harness
 import oracle
 import virt
 from guests import MIB, PAGE, Guest
-from test_kill import AT_ONCE_SECONDS, _option, alive, wait_gone
+from test_kill import AT_ONCE_SECONDS, KILLS, SEED, STOPS, alive, wait_gone
 
-KILLS = _option("kills", 30)
-STOPS = _option("stops", 6)
-SEED = _option("seed", time.time_ns() % 1000000)
 ZERO = bytes(PAGE)
 LOW = MIB // PAGE  # the firmware of a guest that stands still goes on counting its clock below
 
