@@ -203,6 +203,7 @@ class InStep(unittest.TestCase):
         cls.addClassCleanup(cls.server.close)
         cls.server.report("scan")
         cls.server.do("only web1")
+        cls.server.do("merge")
         cls.families = parse(cls.server.get(OPENMETRICS)[1], True)
 
     def rendered(self):

@@ -84,6 +84,12 @@ static void obey(struct service *service, const char *line)
                 metrics_note_scan_failed(service->metrics, METRICS_SCAN_RESULT_CANCELLED);
         else if (strncmp(line, "paused ", 7) == 0)
                 metrics_set_paused(service->metrics, (unsigned int)strtoul(line + 7, NULL, 10));
+        else if (strcmp(line, "merge") == 0)
+                *metrics_merge_of(service->metrics) = (struct metrics_merge){.forecast_known = true,
+                                                                             .gap = 0.125,
+                                                                             .gap_error = 0.015,
+                                                                             .acts = true,
+                                                                             .ksmd_usec = 1};
         else if (strncmp(line, "only ", 5) == 0)
                 (void)metrics_keep_guests(service->metrics, (const char *const[]){line + 5}, 1);
         else
