@@ -18,7 +18,7 @@
 #define SAMPLER_EVENT "SAMPLE"
 
 /* Between two looks. */
-#define SAMPLER_PERIOD_USEC (UINT64_C(5) * 1000000)
+#define SAMPLER_PERIOD_USEC (UINT64_C(3) * 1000000)
 
 /* What that process does. Return: its exit status. */
 int sampler_run_program(void);

@@ -176,6 +176,8 @@ static void on_event(void *context, const char *event, struct json_object *data)
 
         if (!name || !uuid)
                 return;
+        if (strcmp(event, DOMAIN_WATCH_EVENT_STARTED) == 0 || strcmp(event, DOMAIN_WATCH_EVENT_STOPPED) == 0)
+                service_merge_arrived(service);
         if (strcmp(event, DOMAIN_WATCH_EVENT_STARTED) == 0)
                 log_say(LOG_LEVEL_INFO, "domain %s (%s) runs", name, uuid);
         else if (strcmp(event, DOMAIN_WATCH_EVENT_STOPPED) == 0)

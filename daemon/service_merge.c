@@ -51,6 +51,7 @@ struct service_merge {
         bool acts;      /* KSM runs, or stands still, as we say */
         bool is_tuning; /* a scan for it waits or runs */
         bool has_arrival;
+        bool is_outdated; /* the scan that runs may not know who has come */
         uint64_t sockets; /* what the sockets' names and inodes add up to */
         uint64_t tuned_usec;
         uint64_t rival_usec;
@@ -134,17 +135,20 @@ static void set_speed(struct service *service, enum pace_speed speed)
 
 static void request_tuning(struct service *service)
 {
+        struct service_merge *merge = service->merge;
+        struct failure failure = {0};
         struct request request;
 
-        if (service->merge->is_tuning || !is_wanted(service))
+        if (merge->is_tuning || !is_wanted(service))
                 return;
         request_init(&request, REQUEST_SCAN, REQUEST_BY_SERVICE, service->config);
         request.mode = SCAN_MODE_LIVE;
         request.forecast = true;
         request.acts = true;
-        service->merge->is_tuning = true;
-        service->merge->tuned_usec = clock_now_usec();
-        service_request(service, &request);
+        merge->tuned_usec = clock_now_usec();
+        merge->is_tuning = queue_add(service->queue, &request, NULL, NULL, &failure) == 0;
+        if (!merge->is_tuning)
+                log_say(LOG_LEVEL_WARNING, "merging: a scan is left out: %s", failure.text);
 }
 
 /* Arrivals */
@@ -183,11 +187,28 @@ void service_merge_arrived(struct service *service)
         if (!is_wanted(service) || merge->refusal.text[0])
                 return;
         merge->has_arrival = true;
+        merge->is_outdated = merge->is_tuning;
         if (merge->acts && !service->config->merging.cross_group && merge->pace.speed == PACE_FAST) {
                 merge->pace.speed = PACE_STOPPED;
                 set_speed(service, PACE_STOPPED);
         }
         request_tuning(service);
+}
+
+/* Somebody came while the scan ran: what it switched on stands still until the next one. */
+static bool is_too_late(struct service *service)
+{
+        struct service_merge *merge = service->merge;
+
+        if (!merge->is_outdated)
+                return false;
+        merge->is_outdated = false;
+        if (!service->config->merging.cross_group) {
+                merge->pace.speed = PACE_STOPPED;
+                set_speed(service, PACE_STOPPED);
+        }
+        request_tuning(service);
+        return !service->config->merging.cross_group;
 }
 
 static void look_for_arrivals(struct service *service)
@@ -206,8 +227,12 @@ static void on_sample(void *context, const char *event, struct json_object *data
 {
         struct service *service = context;
 
-        if (strcmp(event, SAMPLER_EVENT) == 0)
-                service->merge->facts.sample = sampler_parse(data);
+        const uint64_t number = service->merge->facts.sample.number;
+
+        if (strcmp(event, SAMPLER_EVENT) != 0)
+                return;
+        service->merge->facts.sample = sampler_parse(data);
+        service->merge->facts.sample.number = number + 1;
 }
 
 static void on_sampler_end(void *context, const struct failure *failure)
@@ -294,7 +319,8 @@ void service_merge_tuned(struct service *service, const struct task *task, const
                 back_off(service, &report->merge->refusal);
                 return;
         }
-        begin_acting(service, report);
+        if (!is_too_late(service))
+                begin_acting(service, report);
 }
 
 /* Once a second */

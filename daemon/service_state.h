@@ -117,7 +117,7 @@ void service_merge_deinit(struct service *service);
 void service_merge_begin(struct service *service);
 /* Ends, and puts back what was found. */
 void service_merge_end(struct service *service);
-/* A guest has come. */
+/* A guest has come, or gone. */
 void service_merge_arrived(struct service *service);
 /* A scan has ended, with a report or (NULL) without. */
 void service_merge_tuned(struct service *service, const struct task *task, const struct report *report);

@@ -3,7 +3,9 @@
  * KSM is fast while that gains something, and stands still otherwise: it never does half of the work for ever.
  *
  * Fast until   it has completed three passes (two for a page to be merged, and one that may have been under way), and
- *              in the last one it merged fewer than 0.2 % of the pages that it looked at.
+ *              in the last one it merged fewer than 0.2 % of the pages that it looked at. KSM's counters do not know of
+ *              zero pages that lose their frame when a huge page is split, so the sample has its say too: as it looks at
+ *              the same pages each time, a page that is merged since the last look is no chance.
  *
  * Fast again   when the gap has opened: when the sample says with 95 % confidence that it is wider by 2 % of the pages
  *              than what was left when KSM stopped. What is left then is what KSM cannot merge (it changes too often, or is
@@ -57,8 +59,10 @@ void pace_kick(struct pace *pace, const struct pace_facts *facts, uint64_t hold_
 
         if (until_usec > pace->hold_until_usec)
                 pace->hold_until_usec = until_usec;
-        if (pace->speed != PACE_FAST)
+        if (pace->speed != PACE_FAST) {
                 pace->begin_merged = facts->merged_pages;
+                pace->sample_number = 0;
+        }
         pace->speed = PACE_FAST;
         pace->n_passes = 0;
         pace->n_idle = 0;
@@ -68,6 +72,7 @@ void pace_kick(struct pace *pace, const struct pace_facts *facts, uint64_t hold_
 void pace_scanned(struct pace *pace)
 {
         pace->wants_scan = false;
+        pace->sample_number = 0; /* the next ones are of other pages */
 }
 
 static void estimate(struct pace *pace, const struct pace_facts *facts)
@@ -105,14 +110,31 @@ static void stop(struct pace *pace, const struct pace_facts *facts)
         pace->stopped_usec = facts->now_usec;
 }
 
+/* Notes whether the sample has gained something since the look before, if there is a new one. */
+static void compare_samples(struct pace *pace, const struct pace_sample *sample)
+{
+        if (sample->pages == 0 || sample->number == pace->sample_number)
+                return;
+        pace->sample_is_idle = pace->sample_number > 0 && sample->merged - pace->sample_merged <= GAIN_LEAST;
+        pace->sample_number = sample->number;
+        pace->sample_merged = sample->merged;
+}
+
+static bool is_idle(const struct pace *pace, const struct pace_facts *facts)
+{
+        return pace->n_passes >= PASSES_LEAST && pace->n_idle > 0 &&
+               (facts->sample.pages == 0 || pace->sample_is_idle);
+}
+
 static void step_fast(struct pace *pace, const struct pace_facts *facts)
 {
+        compare_samples(pace, &facts->sample);
         if (facts->full_scans <= pace->pass)
                 return;
         pace->n_passes += (unsigned int)(facts->full_scans - pace->pass);
         pace->n_idle = is_gain(facts, facts->merged_pages - pace->pass_merged) ? 0 : pace->n_idle + 1;
         begin_pass(pace, facts);
-        if (pace->n_passes >= PASSES_LEAST && pace->n_idle > 0 && facts->now_usec >= pace->hold_until_usec)
+        if (is_idle(pace, facts) && facts->now_usec >= pace->hold_until_usec)
                 stop(pace, facts);
 }
 

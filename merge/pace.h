@@ -15,11 +15,13 @@ const char *pace_speed_to_string(enum pace_speed speed);
 
 /**
  * struct pace_sample - what a small sample of pages says, as shares of all present pages that KSM may merge
+ * @number: of the look, from 1; every look is at the same pages
  * @pages: how many pages were looked at; 0: nothing is known
  * @merged, @merged_error: merged, or without a frame as zero pages are; and the half width of the 95 % interval
  * @changed, @changed_error: of other content than when they were looked at first, after the last scan
  */
 struct pace_sample {
+        uint64_t number;
         uint64_t pages;
         double merged;
         double merged_error;
@@ -64,6 +66,9 @@ struct pace {
         unsigned int n_passes;
         uint64_t stopped_usec;
         int64_t begin_merged;
+        uint64_t sample_number;
+        double sample_merged;
+        bool sample_is_idle;
         uint64_t retry_usec;
         uint64_t hold_until_usec;
 };

@@ -177,6 +177,12 @@ class Acting(unittest.TestCase):
         self.assertTrue(report["merge"]["worthwhile"])
         self.assertEqual(report["merge"]["group"], "acme")
         self.assertFalse(report["merge"]["acted"])
+        done = harness.run("tune", "--dry-run", "--control", d.control_path)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("merging 2 guests of group acme saves", done.stdout)
+        done = harness.run("tune", "--control", d.control_path)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("samepaged acts by itself where its configuration says", done.stderr)
         time.sleep(1.5)
         self.assertEqual(settings(), self.before)
 

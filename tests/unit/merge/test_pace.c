@@ -56,10 +56,12 @@ static void test_nothing_known(void)
         CU_ASSERT_EQUAL(pace.speed, PACE_STOPPED);
 }
 
+/* One pass of KSM, and one look at the sample. */
 static void pass(struct pace *pace, struct pace_facts *facts, int64_t merged)
 {
         facts->full_scans++;
         facts->merged_pages += merged;
+        facts->sample.number++;
         pace_step(pace, facts);
 }
 
@@ -78,6 +80,24 @@ static void test_fast_until_nothing_is_gained(void)
         pass(&pace, &facts, 2001);
         CU_ASSERT_EQUAL(pace.speed, PACE_FAST);
         pass(&pace, &facts, 2000);
+        CU_ASSERT_EQUAL(pace.speed, PACE_STOPPED);
+}
+
+/* Zero pages that lose their frames by the splitting of huge pages are in no counter of KSM's. */
+static void test_sample_gains(void)
+{
+        struct pace_facts facts = settled();
+        struct pace pace;
+
+        pace_init(&pace);
+        pace_kick(&pace, &facts, 0);
+        for (int i = 0; i < 10; i++) {
+                facts.sample.merged += 0.003;
+                pass(&pace, &facts, 0);
+        }
+        CU_ASSERT_EQUAL(pace.speed, PACE_FAST);
+        facts.sample.merged += 0.001;
+        pass(&pace, &facts, 0);
         CU_ASSERT_EQUAL(pace.speed, PACE_STOPPED);
 }
 
@@ -145,6 +165,7 @@ static const struct unit_test tests[] = {
         {"nothing known", test_nothing_known},
         {"fast until nothing is gained", test_fast_until_nothing_is_gained},
         {"hold", test_hold},
+        {"sample gains", test_sample_gains},
         {"residual is left alone", test_residual_is_left_alone},
         {"churn wants a scan", test_churn_wants_a_scan},
 };
