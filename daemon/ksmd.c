@@ -56,27 +56,37 @@ static double parse_cpu_seconds(const char *stat)
         return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
 
+struct ksmd {
+        pid_t pid;
+};
+
 static bool look_for_ksmd(void *context, pid_t pid, int proc_fd, const char *comm)
 {
-        CLEANUP_FREE char *stat = NULL;
         CLEANUP_FREE char *cmdline = NULL;
 
-        (void)pid;
-        if (strcmp(comm, "ksmd") != 0)
-                return true;
         /* A kernel thread has no command line. */
-        if (fileio_read_text(proc_fd, "cmdline", &cmdline) < 0 || cmdline[0] ||
-            fileio_read_text(proc_fd, "stat", &stat) < 0)
+        if (strcmp(comm, "ksmd") != 0 || fileio_read_text(proc_fd, "cmdline", &cmdline) < 0 || cmdline[0])
                 return true;
-        *(double *)context = parse_cpu_seconds(stat);
+        ((struct ksmd *)context)->pid = pid;
         return false;
 }
 
 double ksmd_cpu_seconds(void)
 {
+        static char folder[32]; /* it never ends, so it is looked for once */
         double seconds = -1;
+        CLEANUP_CLOSE int proc_fd = -1;
+        CLEANUP_FREE char *stat = NULL;
+        struct ksmd ksmd = {0};
 
-        for_each_process(look_for_ksmd, &seconds);
+        if (folder[0] == '\0') {
+                for_each_process(look_for_ksmd, &ksmd);
+                if (ksmd.pid > 0)
+                        (void)snprintf(folder, sizeof(folder), "/proc/%d", (int)ksmd.pid);
+        }
+        proc_fd = folder[0] ? open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+        if (proc_fd >= 0 && fileio_read_text(proc_fd, "stat", &stat) == 0)
+                seconds = parse_cpu_seconds(stat);
         return seconds;
 }
 

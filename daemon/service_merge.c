@@ -36,12 +36,14 @@
 #define STEP_USEC USEC_PER_SEC
 /* A guest that has come fills its memory. */
 #define ARRIVAL_USEC (UINT64_C(15) * USEC_PER_SEC)
-/* Between two scans that a sample asks for: a guest that changes all the time is not scanned all the time. */
-#define TUNE_GAP_USEC (UINT64_C(20) * USEC_PER_SEC)
+/* Between two scans that a sample asks for: a guest that changes all the time is not scanned all the time, and scanning takes
+ * one part in so many of the time. */
+#define TUNE_GAP_USEC  (UINT64_C(20) * USEC_PER_SEC)
+#define TUNE_GAP_SCANS 100
 /* Between two looks for another tuner. */
 #define RIVAL_USEC (UINT64_C(30) * USEC_PER_SEC)
-/* A scan that failed is tried again. */
-#define RETRY_USEC (UINT64_C(60) * USEC_PER_SEC)
+/* Where nothing is worth while, or a scan failed, it is looked again after so long. */
+#define RETRY_USEC (UINT64_C(600) * USEC_PER_SEC)
 
 struct service_merge {
         sd_event_source *step;
@@ -50,10 +52,12 @@ struct service_merge {
         struct pace_facts facts;
         bool acts;      /* KSM runs, or stands still, as we say */
         bool is_tuning; /* a scan for it waits or runs */
-        bool has_arrival;
+        pid_t *pids;    /* QEMUs of the guests that are merged */
+        size_t n_pids;
         bool is_outdated; /* the scan that runs may not know who has come */
         uint64_t sockets; /* what the sockets' names and inodes add up to */
         uint64_t tuned_usec;
+        uint64_t tune_gap_usec;
         uint64_t rival_usec;
         struct failure refusal; /* why nothing is done any more */
 };
@@ -109,6 +113,7 @@ static void back_off(struct service *service, const struct failure *failure)
                 failure->text);
         merge->refusal = *failure;
         merge->acts = false;
+        merge->n_pids = 0;
         stop_sampling(merge);
         put_back(service);
         metrics_merge_of(service->metrics)->n_refused++;
@@ -186,7 +191,6 @@ void service_merge_arrived(struct service *service)
 
         if (!is_wanted(service) || merge->refusal.text[0])
                 return;
-        merge->has_arrival = true;
         merge->is_outdated = merge->is_tuning;
         if (merge->acts && !service->config->merging.cross_group && merge->pace.speed == PACE_FAST) {
                 merge->pace.speed = PACE_STOPPED;
@@ -244,27 +248,45 @@ static void on_sampler_end(void *context, const struct failure *failure)
         stop_sampling(service->merge);
 }
 
-static void start_sampling(struct service *service, const struct report *report)
+/* Takes over whose QEMUs are merged now. Return: whether one is among them that was not before. */
+static bool take_pids(struct service_merge *merge, const struct report *report)
+{
+        pid_t *pids = calloc(report->n_guests + 1, sizeof(*pids));
+        bool has_new = false;
+        size_t n = 0;
+
+        for (size_t i = 0; pids && i < report->n_guests; i++) {
+                bool is_known = false;
+
+                if (!report->merge->guests[i].is_chosen)
+                        continue;
+                for (size_t j = 0; j < merge->n_pids; j++)
+                        is_known = is_known || merge->pids[j] == report->guests[i].pid;
+                has_new = has_new || !is_known;
+                pids[n++] = report->guests[i].pid;
+        }
+        free(merge->pids);
+        merge->pids = pids;
+        merge->n_pids = n;
+        return has_new;
+}
+
+static void start_sampling(struct service *service)
 {
         const struct worker_observer observer = {on_sample, on_sampler_end, service};
         struct service_merge *merge = service->merge;
-        CLEANUP_FREE pid_t *pids = calloc(report->n_guests + 1, sizeof(*pids));
         char program[] = SAMPLER_PROGRAM;
         char *const arguments[] = {program, NULL};
         struct json_object *line = NULL;
         struct failure failure = {0};
-        size_t n = 0;
 
-        for (size_t i = 0; pids && i < report->n_guests; i++)
-                if (report->merge->guests[i].is_chosen)
-                        pids[n++] = report->guests[i].pid;
         merge->facts.sample = (struct pace_sample){0};
         if (!merge->sampler &&
             worker_start(service->event, arguments, &observer, &merge->sampler, &failure) < 0) {
                 log_say(LOG_LEVEL_WARNING, "merging: no sampling: %s", failure.text);
                 return;
         }
-        line = sampler_line(pids, n);
+        line = sampler_line(merge->pids, merge->n_pids);
         if (worker_send(merge->sampler, line) < 0)
                 stop_sampling(merge);
         json_object_put(line);
@@ -282,20 +304,39 @@ static int64_t present_bytes(const struct report *report)
         return bytes;
 }
 
+/* Whether so much of the forecast is missing that it counts. */
+static bool is_gap_open(const struct report *report, int64_t present)
+{
+        const struct report_merge *merge = report->merge;
+        const int64_t forecast = merge->self_bytes + merge->inter_bytes + merge->zero_bytes;
+
+        return merge->reached_bytes == REPORT_UNKNOWN ||
+               (double)(forecast - merge->reached_bytes) > PACE_GAP_OPENED * (double)present;
+}
+
 static void begin_acting(struct service *service, const struct report *report)
 {
         struct service_merge *merge = service->merge;
         const int64_t present = present_bytes(report);
+        /* At the start nobody has just come. */
+        const uint64_t hold_usec = merge->n_pids > 0 ? ARRIVAL_USEC : 0;
 
         merge->acts = true;
+        merge->tune_gap_usec = (uint64_t)(report->duration_seconds * USEC_PER_SEC) * TUNE_GAP_SCANS;
+        if (merge->tune_gap_usec < TUNE_GAP_USEC)
+                merge->tune_gap_usec = TUNE_GAP_USEC;
         merge->facts.sharable = present > 0 ? (double)report->merge->sharable_bytes / (double)present : -1;
         merge->facts.scanned_pages = report->merge->scanned_bytes / (int64_t)PAGE_BYTES;
         merge->facts.now_usec = clock_now_usec();
         pace_scanned(&merge->pace);
-        /* The tuning has switched KSM on. */
-        pace_kick(&merge->pace, &merge->facts, merge->has_arrival ? ARRIVAL_USEC : 0);
-        merge->has_arrival = false;
-        start_sampling(service, report);
+        /* The tuning has switched KSM on, which need not be. */
+        if (take_pids(merge, report))
+                pace_kick(&merge->pace, &merge->facts, hold_usec);
+        else if (merge->pace.speed != PACE_FAST && is_gap_open(report, present))
+                pace_kick(&merge->pace, &merge->facts, 0);
+        else if (merge->pace.speed != PACE_FAST)
+                set_speed(service, PACE_STOPPED);
+        start_sampling(service);
 }
 
 void service_merge_tuned(struct service *service, const struct task *task, const struct report *report)
@@ -367,7 +408,7 @@ static void step(struct service *service)
         pace_step(&merge->pace, &merge->facts);
         if (merge->pace.speed != before)
                 set_speed(service, merge->pace.speed);
-        if (merge->pace.wants_scan && merge->facts.now_usec - merge->tuned_usec > TUNE_GAP_USEC)
+        if (merge->pace.wants_scan && merge->facts.now_usec - merge->tuned_usec > merge->tune_gap_usec)
                 request_tuning(service);
 }
 
@@ -446,6 +487,7 @@ void service_merge_end(struct service *service)
         stop_sampling(merge);
         put_back(service);
         merge->acts = false;
+        merge->n_pids = 0;
         merge->pace.speed = PACE_STOPPED;
 }
 
@@ -455,6 +497,7 @@ void service_merge_deinit(struct service *service)
                 return;
         service_merge_end(service);
         sd_event_source_disable_unref(service->merge->step);
+        free(service->merge->pids);
         free(service->merge);
         service->merge = NULL;
 }

@@ -27,8 +27,7 @@
 #define PASSES_LEAST 3
 /* A pass that merged less than this share of its pages gained nothing. */
 #define GAIN_LEAST 0.002
-/* The gap has opened; and content is another. */
-#define GAP_OPENED  0.02
+/* Content is another. */
 #define CHURN_LARGE 0.10
 /* Between two tries at a gap that is no wider than the last one left: longer after each that gains nothing. */
 #define RETRY_FIRST_USEC (UINT64_C(30) * USEC_PER_SEC)
@@ -144,8 +143,8 @@ static void step_stopped(struct pace *pace, const struct pace_facts *facts)
                 return;
         if (pace->residual < 0 || pace->gap < pace->residual)
                 pace->residual = pace->gap;
-        if (pace->gap - pace->gap_error > pace->residual + GAP_OPENED ||
-            (pace->gap - pace->gap_error > GAP_OPENED &&
+        if (pace->gap - pace->gap_error > pace->residual + PACE_GAP_OPENED ||
+            (pace->gap - pace->gap_error > PACE_GAP_OPENED &&
              facts->now_usec - pace->stopped_usec > pace->retry_usec))
                 pace_kick(pace, facts, 0);
 }
