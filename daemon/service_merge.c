@@ -44,6 +44,8 @@
 #define RIVAL_USEC (UINT64_C(30) * USEC_PER_SEC)
 /* Where nothing is worth while, or a scan failed, it is looked again after so long. */
 #define RETRY_USEC (UINT64_C(600) * USEC_PER_SEC)
+/* Where a guest could not be scanned: it may just be starting, or migrate. */
+#define RETRY_SOON_USEC (UINT64_C(10) * USEC_PER_SEC)
 
 struct service_merge {
         sd_event_source *step;
@@ -58,6 +60,8 @@ struct service_merge {
         uint64_t sockets; /* what the sockets' names and inodes add up to */
         uint64_t tuned_usec;
         uint64_t tune_gap_usec;
+        uint64_t retry_usec;
+        bool is_complete; /* the last scan knew all guests */
         uint64_t rival_usec;
         struct failure refusal; /* why nothing is done any more */
 };
@@ -339,6 +343,18 @@ static void begin_acting(struct service *service, const struct report *report)
         start_sampling(service);
 }
 
+/* Nothing that is worth while, no report, or a guest that could not be scanned and might be marked: nobody merges for now. */
+static void stand_still(struct service *service)
+{
+        struct service_merge *merge = service->merge;
+
+        if (merge->acts)
+                set_speed(service, PACE_STOPPED);
+        merge->acts = false;
+        merge->pace.speed = PACE_STOPPED;
+        stop_sampling(merge);
+}
+
 void service_merge_tuned(struct service *service, const struct task *task, const struct report *report)
 {
         struct service_merge *merge = service->merge;
@@ -348,12 +364,11 @@ void service_merge_tuned(struct service *service, const struct task *task, const
         merge->is_tuning = false;
         if (!is_wanted(service) || merge->refusal.text[0])
                 return;
-        if (!report || !report->merge || !report->merge->acts) {
-                /* Nothing that is worth while, or no report: nobody merges any more. */
-                if (merge->acts)
-                        set_speed(service, PACE_STOPPED);
-                merge->pace.speed = PACE_STOPPED;
-                stop_sampling(merge);
+        merge->is_complete = report && report->complete;
+        merge->retry_usec = merge->is_complete ? RETRY_USEC : RETRY_SOON_USEC;
+        if (!report || !report->merge || !report->merge->acts ||
+            (!report->merge->is_done && !merge->is_complete)) {
+                stand_still(service);
                 return;
         }
         if (!report->merge->is_done) {
@@ -439,7 +454,7 @@ static int on_step(sd_event_source *source, uint64_t usec, void *context)
         /* While a tuning runs, it is the one that writes. */
         if (merge->acts && !merge->is_tuning)
                 step(service);
-        if (!merge->acts && clock_now_usec() - merge->tuned_usec > RETRY_USEC)
+        if ((!merge->acts || !merge->is_complete) && clock_now_usec() - merge->tuned_usec > merge->retry_usec)
                 request_tuning(service);
         export(service);
         (void)sd_event_source_set_time_relative(source, STEP_USEC);
