@@ -55,8 +55,8 @@ struct config {
         unsigned int threads; /* 0: one per CPU */
         uint64_t timeout_usec;
 
-        enum merging_policy merge_policy;
         struct merging merging;
+        enum merging_policy merge_policy;
 
         char *history_file;      /* NULL: no history */
         uint64_t retention_usec; /* USEC_INFINITY: for ever */

@@ -32,11 +32,11 @@ const char *merging_switch_to_string(enum merging_switch value);
  * @use_zero_pages, @smart_scan: KSM's settings of these names
  */
 struct merging {
-        bool cross_group;
         char *group;
         unsigned int cpu_percent;
         enum merging_switch use_zero_pages;
         enum merging_switch smart_scan;
+        bool cross_group;
 };
 
 #define MERGING_DEFAULT_CPU_PERCENT 100

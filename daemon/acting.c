@@ -21,7 +21,9 @@
 #include "scanner/region.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* Whether every mapping of a block that KSM can merge has the mark, or none has. */
@@ -82,6 +84,20 @@ static int change_guests(const struct inventory *inventory, struct report_merge 
         return r;
 }
 
+/* Also those that had no mark when they were scanned. */
+static bool are_unmarked(const struct inventory *inventory, struct report_merge *merge)
+{
+        bool all = true;
+
+        for (size_t i = 0; i < merge->n_guests; i++) {
+                struct report_merge_guest *guest = &merge->guests[i];
+
+                if (guest->is_known && !guest->is_chosen && inventory->guests[i].qmp)
+                        all = check_guest(inventory->guests[i].qmp, false, &guest->failure) == 0 && all;
+        }
+        return all;
+}
+
 /* Those whose mark the plan decides: a guest that could not be scanned is a stranger. */
 static bool find_stranger(const struct inventory *inventory, const struct report_merge *merge,
                           struct failure *failure)
@@ -95,15 +111,6 @@ static bool find_stranger(const struct inventory *inventory, const struct report
         return ksmd_find_stranger(pids, n, failure);
 }
 
-static bool may_act(const struct inventory *inventory, struct report_merge *merge)
-{
-        if (ksmd_find_rival(&merge->refusal))
-                return false;
-        if (!merge->cross_group && find_stranger(inventory, merge, &merge->refusal))
-                return false;
-        return true;
-}
-
 /* What the service has changed ends with it; what a person has changed is his to undo. */
 static struct apply_owner owner_of(const struct settings *settings)
 {
@@ -112,6 +119,81 @@ static struct apply_owner owner_of(const struct settings *settings)
         if (!settings->events || process_identify(getppid(), &service) < 0)
                 return (struct apply_owner){0};
         return (struct apply_owner){(int)service.pid, service.start_ticks};
+}
+
+/* What the guests that are to be unmarked have in KSM's pages now: they get pages of their own for it. */
+static int64_t needed_bytes(const struct report *report)
+{
+        int64_t bytes = 0;
+
+        for (size_t i = 0; i < report->n_guests; i++) {
+                const struct report_figures *figures = &report->guests[i].figures;
+
+                if (report->merge->guests[i].change == PLAN_CHANGE_UNMERGE && figures->actual_ksm_bytes > 0)
+                        bytes += figures->actual_ksm_bytes;
+        }
+        return bytes;
+}
+
+/* MemAvailable of /proc/meminfo, proc(5); INT64_MAX where it is not known. */
+static int64_t available_bytes(void)
+{
+        CLEANUP_FREE char *text = NULL;
+        const char *line = NULL;
+
+        if (fileio_read_text(AT_FDCWD, "/proc/meminfo", &text) < 0)
+                return INT64_MAX;
+        line = strstr(text, "MemAvailable:");
+        return line ? strtoll(line + sizeof("MemAvailable:") - 1, NULL, 10) * 1024 : INT64_MAX;
+}
+
+/* Un-merging must not cost a guest its life. */
+static bool has_memory(const struct report *report, struct failure *failure)
+{
+        const int64_t needed = needed_bytes(report);
+        const int64_t available = available_bytes();
+
+        if (needed < available - available / 8)
+                return true;
+        (void)failure_set(
+                failure, -ENOMEM,
+                "taking guests apart that must not share needs %lld MiB, and %lld MiB are available",
+                (long long)(needed >> 20), (long long)(available >> 20));
+        return false;
+}
+
+/* One writes at a time: a service that lives, or a person. */
+static bool is_held(const struct settings *settings, const struct apply_owner *me, struct failure *failure)
+{
+        const struct apply_place place = {settings->ksm_dir, settings->runtime_dir};
+        struct apply_owner owner = {0};
+        struct process process = {0};
+
+        if (apply_owner_read(&place, &owner) < 0 ||
+            (owner.pid == me->pid && owner.start_ticks == me->start_ticks))
+                return false;
+        process = (struct process){.pid = owner.pid, .start_ticks = owner.start_ticks};
+        if (owner.pid == 0)
+                (void)failure_set(
+                        failure, -EBUSY,
+                        "KSM's settings were changed by \"samepage tune\": undo that first, by --undo");
+        else if (process_is_alive(&process))
+                (void)failure_set(failure, -EBUSY, "samepaged (pid %d) acts on KSM", owner.pid);
+        return failure->text[0] != '\0';
+}
+
+static bool may_act(const struct settings *settings, const struct inventory *inventory, struct report *report)
+{
+        const struct apply_owner me = owner_of(settings);
+        struct report_merge *merge = report->merge;
+
+        if (ksmd_find_rival(&merge->refusal) || is_held(settings, &me, &merge->refusal))
+                return false;
+        if (!has_memory(report, &merge->refusal))
+                return false;
+        if (!merge->cross_group && find_stranger(inventory, merge, &merge->refusal))
+                return false;
+        return true;
 }
 
 static void write_settings(const struct settings *settings, struct report_merge *merge)
@@ -129,9 +211,9 @@ void acting_run(const struct settings *settings, const struct inventory *invento
         if (!merge || !merge->merges)
                 return;
         merge->acts = true;
-        if (!may_act(inventory, merge))
+        if (!may_act(settings, inventory, report))
                 return;
-        if (change_guests(inventory, merge, PLAN_CHANGE_UNMERGE) < 0) {
+        if (change_guests(inventory, merge, PLAN_CHANGE_UNMERGE) < 0 || !are_unmarked(inventory, merge)) {
                 (void)failure_set(&merge->refusal, 0,
                                   "a guest that must not share could not be kept from it: nothing is merged");
                 return;

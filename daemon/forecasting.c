@@ -30,6 +30,7 @@ struct forecasting {
         struct plan_guest *guests;
         struct forecast *forecast;
         struct plan *plan;
+        int64_t reached_bytes;
 };
 
 static const char *group_of(const struct forecasting *forecasting, size_t guest)
@@ -156,18 +157,38 @@ static bool is_chosen(const struct forecasting *forecasting, size_t g)
                !guest->left_out;
 }
 
-/* What the chosen guests save now. Only chosen guests are merged with each other, so what is shared across is theirs. */
-static int64_t reached_bytes(const struct forecasting *forecasting)
+/* Pages of the chosen guests, less the frames behind them; copies are sorted by frame. */
+static void count_saved(void *context, uint64_t *scratch, uint64_t *sums, const struct census_copy *copies,
+                        size_t n_copies)
+{
+        const struct forecasting *forecasting = context;
+        uint64_t last = FRAME_OWN;
+
+        (void)scratch;
+        for (size_t i = 0; i < n_copies; i++) {
+                if (!is_chosen(forecasting, copies[i].guest))
+                        continue;
+                sums[0] += copies[i].frame != FRAME_OWN && copies[i].frame == last;
+                last = copies[i].frame;
+        }
+}
+
+/* What the chosen guests save now, each with itself and with the others. */
+static int count_reached(struct forecasting *forecasting, struct pool *pool)
 {
         const struct actual *actual = forecasting->actual;
-        uint64_t pages = actual->total.inter;
+        uint64_t pages = 0;
+        int r = 0;
 
+        forecasting->reached_bytes = REPORT_UNKNOWN;
         if (!actual->known)
-                return REPORT_UNKNOWN;
+                return 0;
+        r = census_count_duplicates(forecasting->census, pool, count_saved, forecasting, 0, 1, &pages);
         for (size_t g = 0; g < forecasting->census->n_guests; g++)
                 if (is_chosen(forecasting, g))
-                        pages += actual->guests[g].self + actual->guests[g].zero;
-        return to_bytes(pages);
+                        pages += actual->guests[g].zero;
+        forecasting->reached_bytes = to_bytes(pages);
+        return r;
 }
 
 static void fill_figures(const struct forecasting *forecasting, struct report_merge *merge)
@@ -184,12 +205,13 @@ static void fill_figures(const struct forecasting *forecasting, struct report_me
         merge->inter_bytes = to_bytes(figures->inter);
         merge->zero_bytes = to_bytes(figures->zero);
         merge->scanned_bytes = to_bytes(figures->scanned);
+        merge->mergeable_bytes = to_bytes(figures->scanned + figures->zero_now);
         merge->sharable_bytes = to_bytes(figures->sharable + figures->zero);
         merge->bookkeeping_bytes = (int64_t)(figures->scanned * KSM_ITEM_BYTES);
         merge->net_bytes = forecast_net_bytes(figures);
         merge->isolation_bytes = forecasting->plan->isolation_bytes;
         merge->huge_pages = (int64_t)forecasting->plan->huge_pages;
-        merge->reached_bytes = reached_bytes(forecasting);
+        merge->reached_bytes = forecasting->reached_bytes;
         merge->cost = plan_cost(figures->scanned, rate, page_seconds);
         merge->settings = plan_settings(&rules, &forecasting->report->ksm, rate);
 }
@@ -257,6 +279,8 @@ int forecasting_run(struct pool *pool, const struct settings *settings, const st
         }
         if (r == 0)
                 r = decide(&forecasting);
+        if (r == 0)
+                r = count_reached(&forecasting, pool);
         if (r == 0)
                 r = fill(&forecasting);
         forecast_free(forecasting.forecast);

@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/fileio.h"
+#include "base/text.h"
 #include "merge/plan.h"
 
 #include <ctype.h>
@@ -27,6 +28,7 @@ static void look_at(look_fn *look, void *context, int dir_fd, const char *name, 
         if (proc_fd < 0 || fileio_read_text(proc_fd, "comm", &comm) < 0)
                 return;
         comm[strcspn(comm, "\n")] = '\0';
+        text_make_printable(comm);
         *go_on = look(context, (pid_t)strtol(name, NULL, 10), proc_fd, comm);
 }
 

@@ -114,6 +114,13 @@ struct json_object *sampler_line(const pid_t *pids, size_t n)
         return line;
 }
 
+static double share_of(struct json_object *data, const char *key, int64_t pages)
+{
+        const int64_t part = json_get_int(data, key, 0);
+
+        return part < 0 ? 0 : part > pages ? 1 : (double)part / (double)pages;
+}
+
 static double half_width(double share, double n)
 {
         return Z95 * sqrt(share * (1 - share) / n);
@@ -127,8 +134,8 @@ struct pace_sample sampler_parse(struct json_object *data)
         if (pages <= 0)
                 return sample;
         sample.pages = (uint64_t)pages;
-        sample.merged = (double)json_get_int(data, "merged", 0) / (double)pages;
-        sample.changed = (double)json_get_int(data, "changed", 0) / (double)pages;
+        sample.merged = share_of(data, "merged", pages);
+        sample.changed = share_of(data, "changed", pages);
         sample.merged_error = half_width(sample.merged, (double)pages);
         sample.changed_error = half_width(sample.changed, (double)pages);
         return sample;

@@ -164,7 +164,6 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info,
         (void)sd_notify(0, "STOPPING=1\nSTATUS=Ending");
         service->is_stopping = true;
         queue_stop(service->queue);
-        service_merge_end(service);
         service_end_if_idle(service);
         return 0;
 }

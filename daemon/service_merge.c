@@ -52,9 +52,9 @@ struct service_merge {
         struct worker *sampler;
         struct pace pace;
         struct pace_facts facts;
-        bool acts;      /* KSM runs, or stands still, as we say */
-        bool is_tuning; /* a scan for it waits or runs */
-        pid_t *pids;    /* QEMUs of the guests that are merged */
+        bool acts;       /* KSM runs, or stands still, as we say */
+        uint64_t tuning; /* the scan for it that waits or runs; 0: none does */
+        pid_t *pids;     /* QEMUs of the guests that are merged */
         size_t n_pids;
         bool is_outdated; /* the scan that runs may not know who has come */
         uint64_t sockets; /* what the sockets' names and inodes add up to */
@@ -84,17 +84,24 @@ static struct apply_owner myself(void)
         return (struct apply_owner){(int)process.pid, process.start_ticks};
 }
 
+/* Whether the note of what was found is this process's. */
+static bool is_mine(const struct apply_place *place)
+{
+        const struct apply_owner me = myself();
+        struct apply_owner owner = {0};
+
+        return apply_owner_read(place, &owner) == 0 && owner.pid == me.pid &&
+               owner.start_ticks == me.start_ticks;
+}
+
 /* What a person has changed with samepage(1) is his. */
 static void put_back(struct service *service)
 {
         const struct apply_place place = place_of(service);
-        const struct apply_owner me = myself();
-        struct apply_owner owner = {0};
         struct failure failure = {0};
         size_t n = 0;
 
-        if (apply_owner_read(&place, &owner) < 0 || owner.pid != me.pid ||
-            owner.start_ticks != me.start_ticks)
+        if (!is_mine(&place))
                 return;
         if (apply_restore(&place, &n, &failure) < 0)
                 log_say(LOG_LEVEL_ERROR, "KSM's settings could not be put back: %s", failure.text);
@@ -148,15 +155,15 @@ static void request_tuning(struct service *service)
         struct failure failure = {0};
         struct request request;
 
-        if (merge->is_tuning || !is_wanted(service))
+        if (merge->tuning || !is_wanted(service))
                 return;
         request_init(&request, REQUEST_SCAN, REQUEST_BY_SERVICE, service->config);
         request.mode = SCAN_MODE_LIVE;
         request.forecast = true;
         request.acts = true;
+        request.recheck_usec = 0; /* it keeps its connections */
         merge->tuned_usec = clock_now_usec();
-        merge->is_tuning = queue_add(service->queue, &request, NULL, NULL, &failure) == 0;
-        if (!merge->is_tuning)
+        if (queue_add(service->queue, &request, NULL, &merge->tuning, &failure) < 0)
                 log_say(LOG_LEVEL_WARNING, "merging: a scan is left out: %s", failure.text);
 }
 
@@ -195,8 +202,10 @@ void service_merge_arrived(struct service *service)
 
         if (!is_wanted(service) || merge->refusal.text[0])
                 return;
-        merge->is_outdated = merge->is_tuning;
-        if (merge->acts && !service->config->merging.cross_group && merge->pace.speed == PACE_FAST) {
+        merge->is_outdated = merge->tuning > 0;
+        /* While a scan for it runs, that is the one that writes. */
+        if (merge->tuning == 0 && merge->acts && !service->config->merging.cross_group &&
+            merge->pace.speed == PACE_FAST) {
                 merge->pace.speed = PACE_STOPPED;
                 set_speed(service, PACE_STOPPED);
         }
@@ -248,6 +257,7 @@ static void on_sampler_end(void *context, const struct failure *failure)
         struct service *service = context;
 
         /* The next tuning starts another one. */
+        service->merge->retry_usec = RETRY_SOON_USEC;
         log_say(LOG_LEVEL_WARNING, "merging: the sampling ended: %s", failure->text);
         stop_sampling(service->merge);
 }
@@ -298,30 +308,20 @@ static void start_sampling(struct service *service)
 
 /* What the tuning found */
 
-static int64_t present_bytes(const struct report *report)
-{
-        int64_t bytes = 0;
-
-        for (size_t i = 0; i < report->n_guests; i++)
-                if (report->merge->guests[i].is_chosen)
-                        bytes += report->guests[i].figures.present_bytes;
-        return bytes;
-}
-
 /* Whether so much of the forecast is missing that it counts. */
-static bool is_gap_open(const struct report *report, int64_t present)
+static bool is_gap_open(const struct report *report)
 {
         const struct report_merge *merge = report->merge;
         const int64_t forecast = merge->self_bytes + merge->inter_bytes + merge->zero_bytes;
 
         return merge->reached_bytes == REPORT_UNKNOWN ||
-               (double)(forecast - merge->reached_bytes) > PACE_GAP_OPENED * (double)present;
+               (double)(forecast - merge->reached_bytes) > PACE_GAP_OPENED * (double)merge->mergeable_bytes;
 }
 
 static void begin_acting(struct service *service, const struct report *report)
 {
         struct service_merge *merge = service->merge;
-        const int64_t present = present_bytes(report);
+        const int64_t mergeable = report->merge->mergeable_bytes;
         /* At the start nobody has just come. */
         const uint64_t hold_usec = merge->n_pids > 0 ? ARRIVAL_USEC : 0;
 
@@ -329,18 +329,28 @@ static void begin_acting(struct service *service, const struct report *report)
         merge->tune_gap_usec = (uint64_t)(report->duration_seconds * USEC_PER_SEC) * TUNE_GAP_SCANS;
         if (merge->tune_gap_usec < TUNE_GAP_USEC)
                 merge->tune_gap_usec = TUNE_GAP_USEC;
-        merge->facts.sharable = present > 0 ? (double)report->merge->sharable_bytes / (double)present : -1;
+        merge->facts.sharable =
+                mergeable > 0 ? (double)report->merge->sharable_bytes / (double)mergeable : -1;
         merge->facts.scanned_pages = report->merge->scanned_bytes / (int64_t)PAGE_BYTES;
         merge->facts.now_usec = clock_now_usec();
         pace_scanned(&merge->pace);
         /* The tuning has switched KSM on, which need not be. */
         if (take_pids(merge, report))
                 pace_kick(&merge->pace, &merge->facts, hold_usec);
-        else if (merge->pace.speed != PACE_FAST && is_gap_open(report, present))
+        else if (merge->pace.speed != PACE_FAST && is_gap_open(report))
                 pace_kick(&merge->pace, &merge->facts, 0);
         else if (merge->pace.speed != PACE_FAST)
                 set_speed(service, PACE_STOPPED);
         start_sampling(service);
+}
+
+/* Guests that could not be marked are left out; the others are merged. */
+static void complain(const struct report *report)
+{
+        for (size_t i = 0; i < report->n_guests; i++)
+                if (report->merge->guests[i].failure.text[0])
+                        log_say(LOG_LEVEL_WARNING, "merging: guest %s: %s", report->guests[i].name,
+                                report->merge->guests[i].failure.text);
 }
 
 /* Nothing that is worth while, no report, or a guest that could not be scanned and might be marked: nobody merges for now. */
@@ -348,22 +358,25 @@ static void stand_still(struct service *service)
 {
         struct service_merge *merge = service->merge;
 
-        if (merge->acts)
-                set_speed(service, PACE_STOPPED);
         merge->acts = false;
+        merge->n_pids = 0;
         merge->pace.speed = PACE_STOPPED;
         stop_sampling(merge);
+        /* A scan that died may have written some settings, and not all. */
+        put_back(service);
 }
 
 void service_merge_tuned(struct service *service, const struct task *task, const struct report *report)
 {
         struct service_merge *merge = service->merge;
 
-        if (!task->request.acts)
+        if (!task->request.acts || task->id != merge->tuning)
                 return;
-        merge->is_tuning = false;
-        if (!is_wanted(service) || merge->refusal.text[0])
+        merge->tuning = 0;
+        if (!is_wanted(service) || merge->refusal.text[0]) {
+                put_back(service);
                 return;
+        }
         merge->is_complete = report && report->complete;
         merge->retry_usec = merge->is_complete ? RETRY_USEC : RETRY_SOON_USEC;
         if (!report || !report->merge || !report->merge->acts ||
@@ -371,6 +384,7 @@ void service_merge_tuned(struct service *service, const struct task *task, const
                 stand_still(service);
                 return;
         }
+        complain(report);
         if (!report->merge->is_done) {
                 back_off(service, &report->merge->refusal);
                 return;
@@ -385,6 +399,7 @@ static void observe(struct service *service, struct pace_facts *facts)
 {
         int64_t shared = 0;
         int64_t sharing = 0;
+        int64_t zero = 0;
         struct ksm ksm;
 
         facts->now_usec = clock_now_usec();
@@ -393,7 +408,8 @@ static void observe(struct service *service, struct pace_facts *facts)
         (void)ksm_get(&ksm, "full_scans", &facts->full_scans);
         (void)ksm_get(&ksm, "pages_shared", &shared);
         (void)ksm_get(&ksm, "pages_sharing", &sharing);
-        facts->merged_pages = shared + sharing;
+        (void)ksm_get(&ksm, "ksm_zero_pages", &zero);
+        facts->merged_pages = shared + sharing + zero;
 }
 
 static bool is_disturbed(struct service *service, struct failure *failure)
@@ -401,6 +417,11 @@ static bool is_disturbed(struct service *service, struct failure *failure)
         const struct apply_place place = place_of(service);
         struct service_merge *merge = service->merge;
 
+        if (!is_mine(&place)) {
+                (void)failure_set(failure, -EBUSY,
+                                  "somebody else has undone or taken over what samepaged set");
+                return true;
+        }
         if (apply_settings_check(&place, failure) < 0)
                 return true;
         if (merge->facts.now_usec - merge->rival_usec < RIVAL_USEC)
@@ -447,14 +468,16 @@ static int on_step(sd_event_source *source, uint64_t usec, void *context)
 
         (void)usec;
         if (!is_wanted(service) || merge->refusal.text[0]) {
+                export(service);
                 (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
                 return 0;
         }
         look_for_arrivals(service);
         /* While a tuning runs, it is the one that writes. */
-        if (merge->acts && !merge->is_tuning)
+        if (merge->acts && merge->tuning == 0)
                 step(service);
-        if ((!merge->acts || !merge->is_complete) && clock_now_usec() - merge->tuned_usec > merge->retry_usec)
+        if ((!merge->acts || !merge->is_complete || !merge->sampler) &&
+            clock_now_usec() - merge->tuned_usec > merge->retry_usec)
                 request_tuning(service);
         export(service);
         (void)sd_event_source_set_time_relative(source, STEP_USEC);
@@ -483,7 +506,11 @@ void service_merge_begin(struct service *service)
         struct service_merge *merge = service->merge;
 
         merge->refusal = (struct failure){0};
-        merge->is_tuning = false;
+        /* One that was begun by the old rules comes to nothing, and what it changed is put back at its end. */
+        if (merge->tuning)
+                (void)queue_cancel(service->queue, merge->tuning);
+        if (merge->tuning == 0)
+                service_merge_end(service);
         pace_init(&merge->pace);
         if (!is_wanted(service)) {
                 service_merge_end(service);

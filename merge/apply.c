@@ -304,6 +304,11 @@ static int restore_named(int ksm_fd, struct note *note, const char *name, size_t
         return entry ? restore_entry(ksm_fd, entry, n, failure) : 0;
 }
 
+static int first_error(int before, int r)
+{
+        return before < 0 ? before : r;
+}
+
 static int restore_all(int ksm_fd, struct note *note, size_t *n, struct failure *failure)
 {
         /* ksmd stops first and starts last; an advisor is off while the rate is set. */
@@ -311,12 +316,13 @@ static int restore_all(int ksm_fd, struct note *note, size_t *n, struct failure 
         const struct note_entry *run = find_entry(note, "run");
         int r = run && strcmp(run->found, "1") != 0 ? restore_named(ksm_fd, note, "run", n, failure) : 0;
 
-        for (size_t i = 0; r == 0 && i < note->n; i++)
+        /* One that cannot be put back is no reason to leave the others. */
+        for (size_t i = 0; i < note->n; i++)
                 if (strcmp(note->entries[i].name, last[0]) != 0 &&
                     strcmp(note->entries[i].name, last[1]) != 0)
-                        r = restore_entry(ksm_fd, &note->entries[i], n, failure);
-        for (size_t i = 0; r == 0 && i < ARRAY_SIZE(last); i++)
-                r = restore_named(ksm_fd, note, last[i], n, failure);
+                        r = first_error(r, restore_entry(ksm_fd, &note->entries[i], n, failure));
+        for (size_t i = 0; i < ARRAY_SIZE(last); i++)
+                r = first_error(r, restore_named(ksm_fd, note, last[i], n, failure));
         return r;
 }
 

@@ -260,6 +260,7 @@ static int walk_all(struct forecast *forecast, const struct reckoning *reckoning
                         continue;
                 walk_guest(reckoning->census->rams[g], &walk);
                 forecast->guests[g].scanned = walk.scanned;
+                forecast->guests[g].zero_now = walk.zero_saved;
                 forecast->guests[g].zero = zero_saving(request, walk.zero, walk.zero_saved);
                 group->scanned += walk.scanned;
                 group->zero += walk.zero;
@@ -270,9 +271,11 @@ static int walk_all(struct forecast *forecast, const struct reckoning *reckoning
         }
         for (size_t i = 0; i < request->n_groups; i++) {
                 forecast->groups[i].scanned = groups[i].scanned;
+                forecast->groups[i].zero_now = groups[i].zero_saved;
                 forecast->groups[i].zero = zero_saving(request, groups[i].zero, groups[i].zero_saved);
         }
         forecast->across.scanned = across.scanned;
+        forecast->across.zero_now = across.zero_saved;
         forecast->across.zero = zero_saving(request, across.zero, across.zero_saved);
         for (size_t g = 0; g < forecast->n_guests; g++)
                 if (!request->left_out[g] &&
@@ -395,7 +398,8 @@ int64_t forecast_saved_bytes(const struct forecast_figures *figures)
 
 int64_t forecast_net_bytes(const struct forecast_figures *figures)
 {
-        return forecast_saved_bytes(figures) - (int64_t)(figures->scanned * KSM_ITEM_BYTES);
+        return forecast_saved_bytes(figures) - (int64_t)(figures->zero_now * PAGE_BYTES) -
+               (int64_t)(figures->scanned * KSM_ITEM_BYTES);
 }
 
 /* Returns how many more are left out. */

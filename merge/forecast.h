@@ -15,6 +15,7 @@
  * @self: saved within guests
  * @inter: saved across guests. Of one guest the marginal figure: what its group would save less without it
  * @zero: saved of zero pages, those included that use no frame of their own already
+ * @zero_now: those: nobody needs KSM for them
  *
  * Saved is self + inter + zero. All under the KSM ceiling (docs/sharing-model.md): c copies take
  * ceil(c / max_page_sharing) frames.
@@ -25,6 +26,7 @@ struct forecast_figures {
         uint64_t self;
         uint64_t inter;
         uint64_t zero;
+        uint64_t zero_now;
 };
 
 /**
@@ -70,7 +72,7 @@ int forecast_new(const struct census *census, struct pool *pool, const struct fo
 
 struct forecast *forecast_free(struct forecast *forecast);
 
-/* Bytes that are saved, less KSM's bookkeeping; negative where merging is a net loss. */
+/* Bytes that KSM would save, less its bookkeeping; negative where merging is a net loss. */
 int64_t forecast_net_bytes(const struct forecast_figures *figures);
 
 /* Bytes that are saved: self + inter + zero. */

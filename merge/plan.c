@@ -82,8 +82,9 @@ int plan_new(const struct plan_rules *rules, const struct forecast *forecast, co
         choose_group(plan, rules, forecast);
         if (plan->merges) {
                 plan->figures = forecast->groups[plan->group];
-                plan->isolation_bytes =
-                        forecast_saved_bytes(&forecast->across) - forecast_saved_bytes(&plan->figures);
+                if (!rules->cross_group)
+                        plan->isolation_bytes = forecast_saved_bytes(&forecast->across) -
+                                                forecast_saved_bytes(&plan->figures);
         }
         for (size_t i = 0; i < n_guests; i++) {
                 plan->changes[i] = change_of(plan, &guests[i]);

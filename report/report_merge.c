@@ -48,6 +48,7 @@ static const struct {
         {"bookkeeping_bytes", offsetof(struct report_merge, bookkeeping_bytes)},
         {"net_bytes", offsetof(struct report_merge, net_bytes)},
         {"isolation_bytes", offsetof(struct report_merge, isolation_bytes)},
+        {"mergeable_bytes", offsetof(struct report_merge, mergeable_bytes)},
         {"sharable_bytes", offsetof(struct report_merge, sharable_bytes)},
         {"huge_pages", offsetof(struct report_merge, huge_pages)},
         {"reached_bytes", offsetof(struct report_merge, reached_bytes)},

@@ -44,7 +44,8 @@ struct report_merge_guest {
  * @bookkeeping_bytes: that KSM takes for it
  * @net_bytes: saved, less bookkeeping
  * @isolation_bytes: that would be saved besides if all guests shared with each other
- * @sharable_bytes: memory that would be merged
+ * @mergeable_bytes: memory that KSM may merge, pages that use no frame included
+ * @sharable_bytes: of it that would be merged
  * @huge_pages: that would be split
  * @reached_bytes: that the chosen guests save now; REPORT_UNKNOWN where frames are not known
  * @settings: KSM's, that are to be written; those that have their value already are named, too
@@ -63,6 +64,7 @@ struct report_merge {
         int64_t bookkeeping_bytes;
         int64_t net_bytes;
         int64_t isolation_bytes;
+        int64_t mergeable_bytes;
         int64_t sharable_bytes;
         int64_t huge_pages;
         int64_t reached_bytes;

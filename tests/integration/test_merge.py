@@ -186,6 +186,57 @@ class Acting(unittest.TestCase):
         time.sleep(1.5)
         self.assertEqual(settings(), self.before)
 
+    def test_another_policy_while_it_tunes(self):
+        """What a scan that is under way still writes is put back at its end."""
+        for seconds in (0.0, 0.05, 0.1, 0.15, 0.2, 0.3):
+            d = self.daemon()
+            d.sections["merge"]["policy"] = "observe"
+            d.configure()
+            time.sleep(seconds)
+            d.reload()
+            d.wait_for(lambda: settings() == self.before and not d("query-scan")["running"], 30)
+            time.sleep(0.5)
+            self.assertEqual(settings(), self.before)
+            d.stop()
+
+    def test_cancelled_scan_is_tried_again(self):
+        d = self.daemon(start=False)
+        d.start()
+
+        def cancelled():
+            running = d("query-scan")["running"]
+            if not running or running["kind"] != "scan":
+                return d.figure("samepage_merge_acting") == 1  # it was too fast for us
+            d("cancel", id=running["id"])
+            return True
+
+        d.wait_for(cancelled)
+        self.settled(d)
+
+    def test_a_person_undoes_it(self):
+        d = self.daemon()
+        self.settled(d)
+        self.assertEqual(harness.run("tune", "--undo", "--runtime-dir", d.runtime_dir).returncode, 0)
+        d.wait_for(lambda: d.figure("samepage_merge_acting") == 0)
+        self.assertIn("somebody else has undone", d.log())
+        self.assertEqual(settings(), self.before)
+
+    def test_recheck_and_acting(self):
+        d = self.daemon(start=False)
+        d.configure(scan={"recheck": "1s"})
+        d.start()
+        self.settled(d)
+
+    def test_found_running(self):
+        ksm.write("run", 1)
+        before = settings()
+        d = self.daemon()
+        d.wait_for(lambda: d.figure("samepage_merge_acting") == 1, 30)
+        d.wait_for(lambda: ksm.read("run") == "0", 60)
+        d.stop()
+        self.assertEqual(settings(), before)
+        ksm.write("run", 0)
+
     def test_killed_at_random_moments(self):
         """The service dies; what the unit then runs puts KSM's settings back. Guests run, and hold what they held."""
         before = contents(self.all)

@@ -135,6 +135,9 @@ static void test_zero_pages(void)
         block->frames[0] = 1 | FRAME_ZERO;
         forecast = reckon(&guests, groups, 1, 256, NULL);
         check(&forecast->groups[0], 3, 0, 0, 0, 2);
+        CU_ASSERT_EQUAL(forecast->groups[0].zero_now, 1);
+        CU_ASSERT_EQUAL(forecast_saved_bytes(&forecast->groups[0]), 2 * 4096);
+        CU_ASSERT_EQUAL(forecast_net_bytes(&forecast->groups[0]), 4096 - 3 * 64); /* one is saved already */
         forecast_free(forecast);
         made_guests_free(&guests);
 }
