@@ -51,12 +51,11 @@ struct config {
         bool together;
         uint64_t recheck_usec; /* 0: no second look */
         bool careful;
+        enum merging_policy merge_policy; /* here, where it fills a gap */
+        struct merging merging;
         struct config_cpus cpus;
         unsigned int threads; /* 0: one per CPU */
         uint64_t timeout_usec;
-
-        struct merging merging;
-        enum merging_policy merge_policy;
 
         char *history_file;      /* NULL: no history */
         uint64_t retention_usec; /* USEC_INFINITY: for ever */
