@@ -65,8 +65,19 @@ static int change_guest(struct qmp_guest *guest, bool merge, struct failure *fai
         return r < 0 ? r : check_guest(guest, merge, failure);
 }
 
-static int change_guests(const struct inventory *inventory, struct report_merge *merge,
-                         enum plan_change change)
+/* Of a domain only libvirt's monitor passthrough can do it. */
+static int check_monitor(const struct settings *settings, const struct inventory_guest *guest,
+                         struct failure *failure)
+{
+        if (!guest->by_libvirt || settings->libvirt_monitor)
+                return 0;
+        return failure_set(
+                failure, -EPERM,
+                "a domain's RAM is marked through libvirt's monitor passthrough: --libvirt-monitor");
+}
+
+static int change_guests(const struct settings *settings, const struct inventory *inventory,
+                         struct report_merge *merge, enum plan_change change)
 {
         int r = 0;
 
@@ -76,8 +87,10 @@ static int change_guests(const struct inventory *inventory, struct report_merge 
 
                 if (guest->change != change)
                         continue;
-                changed =
-                        change_guest(inventory->guests[i].qmp, change == PLAN_CHANGE_MERGE, &guest->failure);
+                changed = check_monitor(settings, &inventory->guests[i], &guest->failure);
+                if (changed == 0)
+                        changed = change_guest(inventory->guests[i].qmp, change == PLAN_CHANGE_MERGE,
+                                               &guest->failure);
                 guest->is_done = changed == 0;
                 r = changed < 0 ? changed : r;
         }
@@ -213,11 +226,12 @@ void acting_run(const struct settings *settings, const struct inventory *invento
         merge->acts = true;
         if (!may_act(settings, inventory, report))
                 return;
-        if (change_guests(inventory, merge, PLAN_CHANGE_UNMERGE) < 0 || !are_unmarked(inventory, merge)) {
+        if (change_guests(settings, inventory, merge, PLAN_CHANGE_UNMERGE) < 0 ||
+            !are_unmarked(inventory, merge)) {
                 (void)failure_set(&merge->refusal, 0,
                                   "a guest that must not share could not be kept from it: nothing is merged");
                 return;
         }
-        (void)change_guests(inventory, merge, PLAN_CHANGE_MERGE);
+        (void)change_guests(settings, inventory, merge, PLAN_CHANGE_MERGE);
         write_settings(settings, merge);
 }

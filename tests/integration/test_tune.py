@@ -13,6 +13,7 @@ import guests
 import harness
 import ksm
 import oracle
+import virt
 from guests import PAGE, Guest
 
 MADV_MERGEABLE = 12
@@ -266,6 +267,34 @@ class Tune(unittest.TestCase):
         done = undo()
         self.assertEqual(done.returncode, 0)
         self.assertIn("as they were found", done.stdout)
+
+
+class OfLibvirt(unittest.TestCase):
+    """Domains, whose groups stand in their metadata."""
+
+    def test_tune(self):
+        borrowed = ksm.borrowed()
+        borrowed.__enter__()
+        self.addCleanup(borrowed.__exit__, None, None, None)
+        with virt.Libvirt() as libvirt:
+            web = virt.Domain(libvirt, "web", 128, group="acme", workload={"equal": 16, "copies": 2, "seed": 1})
+            db = virt.Domain(libvirt, "db", 128, group="beta", workload={"equal": 8, "seed": 2})
+            for domain in (web, db):
+                domain.wait_ready()
+            self.addCleanup(undo)
+            words = ("tune", "--libvirt", virt.URI, "--json")
+            done = libvirt.run(*words)
+            self.assertEqual(done.returncode, 1)
+            merge = json.loads(done.stdout)["merge"]
+            self.assertEqual(merge["group"], "acme")
+            self.assertEqual([g["change"] for g in merge["guests"] if g["name"] == db.name], ["unmerge"])
+            self.assertIn("--libvirt-monitor", "".join(g["error"] or "" for g in merge["guests"]))
+            self.assertEqual([is_mergeable(d) for d in (web, db)], [True, True])
+            done = libvirt.run(*words, "--libvirt-monitor")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual([is_mergeable(d) for d in (web, db)], [True, False])
+            self.assertEqual([d.state()[0] for d in (web, db)], ["running", "running"])
+            self.assertEqual(ksm.read("run"), "1")
 
 
 if __name__ == "__main__":
