@@ -23,6 +23,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #define NOTE_NAME "ksm-settings"
@@ -68,6 +69,16 @@ static int open_folder(const char *path, struct failure *failure)
         int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
         return fd < 0 ? failure_errno(failure, -errno, "cannot use %s", path) : fd;
+}
+
+/* Opens the folder of the note and keeps others from changing settings until it is closed: one at a time. */
+static int open_note_folder(const char *path)
+{
+        CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (fd < 0 || flock(fd, LOCK_EX) < 0)
+                return -errno;
+        return TAKE_FD(fd);
 }
 
 static void parse_line(struct note *note, const char *line)
@@ -253,9 +264,9 @@ int apply_settings_write(const struct apply_place *place, const struct apply_own
                 return ksm_fd == -ENOENT ? failure_set(failure, -EOPNOTSUPP, "this kernel has no KSM")
                                          : ksm_fd;
         (void)mkdir(place->runtime_dir, 0755);
-        runtime_fd = open_folder(place->runtime_dir, failure);
+        runtime_fd = open_note_folder(place->runtime_dir);
         if (runtime_fd < 0)
-                return runtime_fd;
+                return failure_errno(failure, runtime_fd, "cannot use %s", place->runtime_dir);
         r = read_note(runtime_fd, &note);
         if (r < 0 && r != -ENOENT)
                 return failure_errno(failure, r, "cannot read which KSM settings were found");
@@ -271,7 +282,7 @@ int apply_settings_write(const struct apply_place *place, const struct apply_own
 int apply_settings_check(const struct apply_place *place, struct failure *failure)
 {
         CLEANUP_CLOSE int ksm_fd = open_folder(place->ksm_dir, failure);
-        CLEANUP_CLOSE int runtime_fd = open(place->runtime_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        CLEANUP_CLOSE int runtime_fd = open_note_folder(place->runtime_dir);
         struct note note = {0};
 
         if (ksm_fd < 0)
@@ -328,11 +339,11 @@ static int restore_all(int ksm_fd, struct note *note, size_t *n, struct failure 
 
 int apply_restore(const struct apply_place *place, size_t *ret_n, struct failure *failure)
 {
-        CLEANUP_CLOSE int runtime_fd = open(place->runtime_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        CLEANUP_CLOSE int runtime_fd = open_note_folder(place->runtime_dir);
         CLEANUP_CLOSE int ksm_fd = -1;
         struct note note = {0};
         size_t n = 0;
-        int r = runtime_fd < 0 ? -errno : read_note(runtime_fd, &note);
+        int r = runtime_fd < 0 ? runtime_fd : read_note(runtime_fd, &note);
 
         if (r == -ENOENT) {
                 if (ret_n)
