@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -42,9 +43,16 @@ static inline void cleanup_fclose(FILE **file)
                 (void)fclose(*file);
 }
 
-#define CLEANUP_FREE   CLEANUP(cleanup_free)
-#define CLEANUP_CLOSE  CLEANUP(cleanup_close)
-#define CLEANUP_FCLOSE CLEANUP(cleanup_fclose)
+static inline void cleanup_closedir(DIR **folder)
+{
+        if (*folder)
+                (void)closedir(*folder);
+}
+
+#define CLEANUP_FREE     CLEANUP(cleanup_free)
+#define CLEANUP_CLOSE    CLEANUP(cleanup_close)
+#define CLEANUP_FCLOSE   CLEANUP(cleanup_fclose)
+#define CLEANUP_CLOSEDIR CLEANUP(cleanup_closedir)
 
 /* Closes *@fd if it is open and marks it closed. */
 static inline void close_fd(int *fd)

@@ -84,22 +84,17 @@ static int collect(DIR *dir, char **names, size_t *n, struct failure *failure)
 int config_file_list(int dir_fd, char ***ret_names, size_t *ret_n, struct failure *failure)
 {
         /* A descriptor of its own, which closedir() closes and whose position nobody shares. */
-        CLEANUP_CLOSE int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+        CLEANUP_CLOSEDIR DIR *dir = fileio_open_folder(dir_fd, ".");
         char **names = NULL;
         size_t n = 0;
         int r = 0;
 
         if (!dir)
                 return failure_errno(failure, -errno, "cannot be listed");
-        (void)TAKE_FD(fd);
         names = calloc(CONFIG_DROP_INS_MAX, sizeof(*names));
-        if (!names) {
-                (void)closedir(dir);
+        if (!names)
                 return failure_set(failure, -ENOMEM, "out of memory");
-        }
         r = collect(dir, names, &n, failure);
-        (void)closedir(dir);
         if (r < 0) {
                 config_file_free_list(names, n);
                 return r;

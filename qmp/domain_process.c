@@ -19,12 +19,6 @@
 #define COMMAND_LINE_MAX_BYTES (2U << 20)
 #define PID_FILE_BYTES         32
 
-static void cleanup_closedir(DIR **folder)
-{
-        if (*folder)
-                (void)closedir(*folder);
-}
-
 /* Reads up to @size - 1 bytes, and puts a NUL behind them. */
 static ssize_t read_file(const char *path, char *buffer, size_t size)
 {
@@ -77,7 +71,7 @@ static pid_t read_pid_file(const char *run_dir, const char *name)
 
 static size_t search(const char *uuid, pid_t pids[DOMAIN_PROCESS_MAX])
 {
-        CLEANUP(cleanup_closedir) DIR *proc = opendir("/proc");
+        CLEANUP_CLOSEDIR DIR *proc = opendir("/proc");
         const struct dirent *entry = NULL;
         size_t count = 0;
 

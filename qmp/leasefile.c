@@ -34,12 +34,6 @@
 #define LOCK_NAP_USEC 1000
 #define JSON_DEPTH    4
 
-static void cleanup_closedir(DIR **folder)
-{
-        if (*folder)
-                (void)closedir(*folder);
-}
-
 void leasefile_deinit(struct leasefile *lease)
 {
         free(lease->guest);
@@ -289,15 +283,13 @@ static bool is_note(const char *name)
 
 int leasefile_list(int folder_fd, char ***ret_names, size_t *ret_count)
 {
-        CLEANUP_CLOSE int fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        CLEANUP(cleanup_closedir) DIR *folder = fd < 0 ? NULL : fdopendir(fd);
+        CLEANUP_CLOSEDIR DIR *folder = fileio_open_folder(folder_fd, ".");
         CLEANUP_FREE char **names = NULL;
         const struct dirent *entry = NULL;
         size_t count = 0;
 
         if (!folder)
                 return -errno;
-        (void)TAKE_FD(fd);
         names = calloc(LEASEFILE_COUNT_MAX, sizeof(*names));
         while (names && count < LEASEFILE_COUNT_MAX && (entry = readdir(folder)))
                 if (is_note(entry->d_name) && (names[count] = strdup(entry->d_name)))

@@ -24,12 +24,6 @@
 /* Processes that hold one connection: QEMU, and whoever it forked. */
 #define PEERS_MAX 64
 
-static void cleanup_closedir(DIR **folder)
-{
-        if (*folder)
-                (void)closedir(*folder);
-}
-
 int process_parse_stat(const char *text, uint64_t *ret_start_ticks)
 {
         /* The second field is the name in parentheses, and may hold anything, parentheses included. */
@@ -222,7 +216,7 @@ static int find_peer_inode(int fd, uint32_t *ret_inode)
 /* Whether the process whose /proc/PID/fd is open as @folder_fd (taken) holds what links to @target. */
 static bool holds_socket(int folder_fd, const char *target)
 {
-        CLEANUP(cleanup_closedir) DIR *folder = fdopendir(folder_fd);
+        CLEANUP_CLOSEDIR DIR *folder = fdopendir(folder_fd);
         const struct dirent *entry = NULL;
 
         if (!folder) {
@@ -263,7 +257,7 @@ static size_t find_holders(DIR *proc, const char *target, pid_t *pids)
 
 int process_find_peers(int fd, pid_t **ret_pids, size_t *ret_count, struct failure *failure)
 {
-        CLEANUP(cleanup_closedir) DIR *proc = NULL;
+        CLEANUP_CLOSEDIR DIR *proc = NULL;
         CLEANUP_FREE pid_t *pids = calloc(PEERS_MAX, sizeof(*pids));
         char target[32];
         uint32_t inode = 0;

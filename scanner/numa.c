@@ -49,7 +49,7 @@ static int for_each(int parent_fd, const char *folder, const char *prefix, unsig
                                 unsigned long context),
                     struct numa *numa, unsigned long context)
 {
-        DIR *dir = fileio_open_folder(parent_fd, folder);
+        CLEANUP_CLOSEDIR DIR *dir = fileio_open_folder(parent_fd, folder);
         const struct dirent *entry = NULL;
         unsigned long number = 0;
         int r = 0;
@@ -59,7 +59,6 @@ static int for_each(int parent_fd, const char *folder, const char *prefix, unsig
         while (r == 0 && (entry = readdir(dir)))
                 if (parse_name(entry->d_name, prefix, most, &number))
                         r = take(numa, dirfd(dir), entry->d_name, number, context);
-        (void)closedir(dir);
         return r;
 }
 

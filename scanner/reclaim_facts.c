@@ -26,28 +26,9 @@
  */
 #define INIT_PID 1
 
-static void cleanup_closedir(DIR **folder)
-{
-        if (*folder)
-                (void)closedir(*folder);
-}
-
 static bool is_gone(int error)
 {
         return error == -ENOENT || error == -ESRCH;
-}
-
-/* NULL with errno. */
-static DIR *open_folder(int dir_fd, const char *name)
-{
-        int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
-
-        if (!folder && fd >= 0) {
-                (void)close(fd);
-                errno = ENOMEM;
-        }
-        return folder;
 }
 
 static bool begins_with(const char *text, const char *start)
@@ -101,7 +82,7 @@ static int judge_descriptor(int proc_fd, const char *number, const char *target,
 
 static int read_descriptors(int proc_fd, struct reclaim_process_facts *facts)
 {
-        CLEANUP(cleanup_closedir) DIR *folder = open_folder(proc_fd, "fd");
+        CLEANUP_CLOSEDIR DIR *folder = fileio_open_folder(proc_fd, "fd");
         int r = 0;
 
         if (!folder)
@@ -198,7 +179,7 @@ static int examine_descriptor(int folder_fd, const char *name, struct statx *ret
 
 static int look_at_descriptors(int proc_fd, pid_t pid, struct reclaim_wanted *wanted, size_t n_wanted)
 {
-        CLEANUP(cleanup_closedir) DIR *folder = open_folder(proc_fd, "fd");
+        CLEANUP_CLOSEDIR DIR *folder = fileio_open_folder(proc_fd, "fd");
         const struct dirent *entry = NULL;
         int r = 0;
 
@@ -234,7 +215,7 @@ static int look_at_process(int proc_dir_fd, const char *name, pid_t pid, struct 
 
 int reclaim_facts_find_holders(int proc_dir_fd, pid_t self, struct reclaim_wanted *wanted, size_t n_wanted)
 {
-        CLEANUP(cleanup_closedir) DIR *folder = open_folder(proc_dir_fd, ".");
+        CLEANUP_CLOSEDIR DIR *folder = fileio_open_folder(proc_dir_fd, ".");
         const struct dirent *entry = NULL;
         int r = 0;
 
