@@ -4,11 +4,7 @@
  * somebody may write to it behind the page tables. References cannot be seen from outside the kernel; two of those who
  * pin memory for long tell it themselves:
  *
- *   io_uring    a ring's fdinfo lists the buffers that are registered with it, each of which is pinned:
- *
- *                     UserBufs:	2
- *                         0: 0x7f3c5c000000/2097152
- *                         1: <none>
+ *   io_uring    a ring's fdinfo lists the buffers that are registered with it, each of which is pinned
  *
  *   VFIO        a descriptor of a VFIO group, device or of iommufd, and at least as many bytes accounted as locked or
  *               pinned (VmLck and VmPin in status) as the guest has RAM: without a virtual IOMMU all of it is mapped for the
@@ -21,20 +17,13 @@
 
 #include "base/cleanup.h"
 #include "base/fileio.h"
+#include "base/numbered.h"
+#include "scanner/descriptor.h"
 #include "scanner/page.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define RING_LINK     "anon_inode:[io_uring]"
-#define BUFFERS_KEY   "UserBufs:"
-#define RING_ATTEMPTS 3
 
 static int add_range(struct pins *pins, uint64_t begin, uint64_t length)
 {
@@ -61,79 +50,17 @@ static int add_range(struct pins *pins, uint64_t begin, uint64_t length)
         return 0;
 }
 
-/* The line that follows, or NULL. */
-static const char *next_line(const char *line)
+static int take_buffers(struct pins *pins, int proc_fd, const char *descriptor)
 {
-        const char *end = strchr(line, '\n');
+        CLEANUP(uring_deinit) struct uring uring = {0};
+        struct uring_buffer buffer = {0};
+        int r = uring_read(proc_fd, descriptor, &uring);
 
-        return end && end[1] ? end + 1 : NULL;
-}
-
-/* Reads "NUMBER: 0xADDRESS/LENGTH". False for any other line. */
-static bool parse_buffer(const char *line, uint64_t *ret_begin, uint64_t *ret_length)
-{
-        char *end = NULL;
-
-        while (*line == ' ')
-                line++;
-        if (!isdigit((unsigned char)*line))
-                return false;
-        (void)strtoull(line, &end, 10);
-        if (strncmp(end, ": 0x", 4) != 0 || !isxdigit((unsigned char)end[4]))
-                return false;
-        errno = 0;
-        *ret_begin = strtoull(end + 2, &end, 16);
-        if (errno || *end != '/' || !isdigit((unsigned char)end[1]))
-                return false;
-        *ret_length = strtoull(end + 1, &end, 10);
-        return errno == 0 && (*end == '\n' || *end == '\0');
-}
-
-/* The lines below the key: as many as it says, or until one has no number. */
-static int parse_buffers(struct pins *pins, const char *text)
-{
-        const char *line = strstr(text, BUFFERS_KEY);
-        unsigned long n = line ? strtoul(line + sizeof(BUFFERS_KEY) - 1, NULL, 10) : 0;
-        int r = 0;
-
-        while (r == 0 && n-- > 0 && (line = next_line(line)) && *line == ' ') {
-                uint64_t begin = 0;
-                uint64_t length = 0;
-
-                if (parse_buffer(line, &begin, &length))
-                        r = add_range(pins, begin, length);
-        }
+        if (r < 0)
+                return r == -ENOMEM ? r : 0;
+        while (r == 0 && uring_next(&uring, &buffer))
+                r = add_range(pins, buffer.begin, buffer.length);
         return r;
-}
-
-static int read_ring(struct pins *pins, int proc_fd, const char *descriptor)
-{
-        char path[sizeof("fdinfo/") + NAME_MAX] = "";
-
-        (void)snprintf(path, sizeof(path), "fdinfo/%s", descriptor);
-        /* While the ring is in use its buffers are not printed. */
-        for (int i = 0; i < RING_ATTEMPTS; i++) {
-                CLEANUP_FREE char *text = NULL;
-                int r = fileio_read_text(proc_fd, path, &text);
-
-                if (r == -ENOMEM)
-                        return r;
-                if (r == 0 && strstr(text, BUFFERS_KEY))
-                        return parse_buffers(pins, text);
-        }
-        return 0;
-}
-
-static bool starts_with(const char *text, const char *start)
-{
-        return strncmp(text, start, strlen(start)) == 0;
-}
-
-static bool is_passed_through(const char *link)
-{
-        /* A container without a group or device holds nothing. */
-        return (starts_with(link, "/dev/vfio/") && strcmp(link, "/dev/vfio/vfio") != 0) ||
-               strcmp(link, "/dev/iommu") == 0;
 }
 
 /* kB in a line of status, in bytes; 0 when there is none. */
@@ -158,21 +85,27 @@ static bool holds_all(int proc_fd, uint64_t ram_bytes)
                bytes > 0 && bytes >= ram_bytes;
 }
 
-static int look_at_descriptors(struct pins *pins, int proc_fd, DIR *dir, bool *ret_passed_through)
+struct look {
+        struct pins pins;
+        int proc_fd;
+        bool passed_through;
+        size_t n;
+};
+
+static int look_at_descriptor(void *context, int folder_fd, const char *name, long number)
 {
-        const struct dirent *entry = NULL;
-        int r = 0;
+        struct look *look = context;
+        enum descriptor_kind kind = DESCRIPTOR_OTHER;
 
-        for (size_t n = 0; r == 0 && n < PINS_MAX_DESCRIPTORS && (entry = readdir(dir)); n++) {
-                char link[64] = "";
-
-                if (readlinkat(dirfd(dir), entry->d_name, link, sizeof(link) - 1) <= 0)
-                        continue;
-                if (strcmp(link, RING_LINK) == 0)
-                        r = read_ring(pins, proc_fd, entry->d_name);
-                *ret_passed_through = *ret_passed_through || is_passed_through(link);
-        }
-        return r;
+        (void)number;
+        if (look->n++ == PINS_MAX_DESCRIPTORS)
+                return 1;
+        if (descriptor_identify(folder_fd, name, &kind) < 0)
+                return 0;
+        if (kind == DESCRIPTOR_URING)
+                return take_buffers(&look->pins, look->proc_fd, name);
+        look->passed_through = look->passed_through || kind == DESCRIPTOR_VFIO;
+        return 0;
 }
 
 static int compare_ranges(const void *a, const void *b)
@@ -204,22 +137,16 @@ static void arrange(struct pins *pins)
 
 int pins_read(int proc_fd, uint64_t ram_bytes, struct pins *ret)
 {
-        struct pins pins = {0};
-        bool passed_through = false;
-        DIR *dir = fileio_open_folder(proc_fd, "fd");
-        int r = 0;
+        struct look look = {.proc_fd = proc_fd};
+        int r = numbered_for_each(proc_fd, "fd", look_at_descriptor, &look);
 
-        if (dir) {
-                r = look_at_descriptors(&pins, proc_fd, dir, &passed_through);
-                (void)closedir(dir);
-        }
-        if (r < 0) {
-                pins_deinit(&pins);
+        if (r == -ENOMEM) {
+                pins_deinit(&look.pins);
                 return r;
         }
-        arrange(&pins);
-        pins.all = passed_through && holds_all(proc_fd, ram_bytes);
-        *ret = pins;
+        arrange(&look.pins);
+        look.pins.all = look.passed_through && holds_all(proc_fd, ram_bytes);
+        *ret = look.pins;
         return 0;
 }
 

@@ -8,9 +8,9 @@
 
 #include "base/cleanup.h"
 #include "base/fileio.h"
+#include "base/numbered.h"
+#include "scanner/descriptor.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -59,65 +59,57 @@ static int read_number(int dir_fd, const char *name, const char *key, uint64_t *
 
 /* The process */
 
-static int judge_descriptor(int proc_fd, const char *number, const char *target,
-                            struct reclaim_process_facts *facts)
-{
-        char name[64] = "";
-        uint64_t n_buffers = 0;
-        int r = 0;
+struct process {
+        int proc_fd;
+        struct reclaim_process_facts facts;
+};
 
-        facts->vfio |= begins_with(target, "/dev/vfio/") || strcmp(target, "/dev/iommu") == 0 ||
-                       begins_with(target, "anon_inode:[vfio-device]");
-        facts->rdma |= begins_with(target, "/dev/infiniband/");
-        facts->vdpa |= begins_with(target, "/dev/vhost-vdpa");
-        facts->vhost |= begins_with(target, "/dev/vhost-") && !begins_with(target, "/dev/vhost-vdpa");
-        facts->userfaultfd |= begins_with(target, "anon_inode:[userfaultfd]");
-        if (!begins_with(target, "anon_inode:[io_uring]"))
-                return 0;
-        (void)snprintf(name, sizeof(name), "fdinfo/%.16s", number);
-        r = read_number(proc_fd, name, "UserBufs:", &n_buffers);
-        facts->uring |= n_buffers > 0;
+static int judge_ring(struct process *process, const char *name)
+{
+        CLEANUP(uring_deinit) struct uring uring = {0};
+        int r = uring_read(process->proc_fd, name, &uring);
+
+        /* One that does not tell may have some. */
+        process->facts.uring |= r == 0 && (uring.n > 0 || !uring.is_told);
         return is_gone(r) ? 0 : r;
 }
 
-static int read_descriptors(int proc_fd, struct reclaim_process_facts *facts)
+static int judge_descriptor(void *context, int folder_fd, const char *name, long number)
 {
-        CLEANUP_CLOSEDIR DIR *folder = fileio_open_folder(proc_fd, "fd");
-        int r = 0;
+        struct process *process = context;
+        struct reclaim_process_facts *facts = &process->facts;
+        enum descriptor_kind kind = DESCRIPTOR_OTHER;
+        int r = descriptor_identify(folder_fd, name, &kind);
 
-        if (!folder)
-                return -errno;
-        while (r == 0) {
-                const struct dirent *entry = readdir(folder);
-                char target[256] = "";
-                ssize_t length = 0;
-
-                if (!entry)
-                        break;
-                if (!isdigit((unsigned char)entry->d_name[0]))
-                        continue;
-                length = readlinkat(dirfd(folder), entry->d_name, target, sizeof(target) - 1);
-                if (length < 0 && is_gone(-errno))
-                        continue;
-                r = length < 0 ? -errno : judge_descriptor(proc_fd, entry->d_name, target, facts);
-        }
-        return r;
+        (void)number;
+        if (r < 0)
+                return is_gone(r) ? 0 : r;
+        if (kind == DESCRIPTOR_URING)
+                return judge_ring(process, name);
+        facts->vfio |= kind == DESCRIPTOR_VFIO_CONTAINER || kind == DESCRIPTOR_VFIO ||
+                       kind == DESCRIPTOR_VFIO_DEVICE;
+        facts->rdma |= kind == DESCRIPTOR_RDMA;
+        facts->vdpa |= kind == DESCRIPTOR_VDPA;
+        facts->vhost |= kind == DESCRIPTOR_VHOST;
+        facts->userfaultfd |= kind == DESCRIPTOR_USERFAULTFD;
+        return 0;
 }
 
 int reclaim_facts_read_process(int proc_fd, struct reclaim_process_facts *ret_facts)
 {
-        struct reclaim_process_facts facts = {0};
-        int r = read_descriptors(proc_fd, &facts);
+        struct process process = {.proc_fd = proc_fd};
+        struct reclaim_process_facts *facts = &process.facts;
+        int r = numbered_for_each(proc_fd, "fd", judge_descriptor, &process);
 
         if (r == 0)
-                r = read_number(proc_fd, "status", "VmLck:", &facts.locked_bytes);
+                r = read_number(proc_fd, "status", "VmLck:", &facts->locked_bytes);
         if (r == 0)
-                r = read_number(proc_fd, "status", "VmPin:", &facts.pinned_bytes);
+                r = read_number(proc_fd, "status", "VmPin:", &facts->pinned_bytes);
         if (r < 0)
                 return r;
-        facts.locked_bytes *= 1024;
-        facts.pinned_bytes *= 1024;
-        *ret_facts = facts;
+        facts->locked_bytes *= 1024;
+        facts->pinned_bytes *= 1024;
+        *ret_facts = *facts;
         return 0;
 }
 
@@ -131,6 +123,14 @@ static void note(struct reclaim_wanted *wanted, enum reclaim_holder holder, pid_
         wanted->holder = holder;
         wanted->holder_pid = pid;
 }
+
+/* A look for other users, at one process after the other. */
+struct search {
+        pid_t self;
+        pid_t pid;
+        struct reclaim_wanted *wanted;
+        size_t n_wanted;
+};
 
 static void judge_mapping(const char *line, pid_t pid, struct reclaim_wanted *wanted, size_t n_wanted)
 {
@@ -177,37 +177,38 @@ static int examine_descriptor(int folder_fd, const char *name, struct statx *ret
         return errno == EACCES || errno == EPERM ? -errno : -ENOENT;
 }
 
-static int look_at_descriptors(int proc_fd, pid_t pid, struct reclaim_wanted *wanted, size_t n_wanted)
+static int look_at_descriptor(void *context, int folder_fd, const char *name, long number)
 {
-        CLEANUP_CLOSEDIR DIR *folder = fileio_open_folder(proc_fd, "fd");
-        const struct dirent *entry = NULL;
-        int r = 0;
+        const struct search *search = context;
+        struct statx status = {0};
+        int r = examine_descriptor(folder_fd, name, &status);
 
-        if (!folder)
-                return -errno;
-        while (r == 0 && (entry = readdir(folder))) {
-                struct statx status = {0};
+        (void)number;
+        if (r < 0)
+                return is_gone(r) ? 0 : r;
+        for (size_t i = 0; i < search->n_wanted; i++) {
+                struct reclaim_wanted *wanted = &search->wanted[i];
 
-                if (!isdigit((unsigned char)entry->d_name[0]))
-                        continue;
-                r = examine_descriptor(dirfd(folder), entry->d_name, &status);
-                for (size_t i = 0; i < n_wanted && r == 0; i++)
-                        if (wanted[i].inode == status.stx_ino && wanted[i].qemu != pid &&
-                            wanted[i].device == makedev(status.stx_dev_major, status.stx_dev_minor))
-                                note(&wanted[i], RECLAIM_HOLDER_HAS_OPEN, pid);
-                r = is_gone(r) ? 0 : r;
+                if (wanted->inode == status.stx_ino && wanted->qemu != search->pid &&
+                    wanted->device == makedev(status.stx_dev_major, status.stx_dev_minor))
+                        note(wanted, RECLAIM_HOLDER_HAS_OPEN, search->pid);
         }
-        return r;
+        return 0;
 }
 
-static int look_at_process(int proc_dir_fd, const char *name, pid_t pid, struct reclaim_wanted *wanted,
-                           size_t n_wanted)
+static int look_at_process(void *context, int proc_dir_fd, const char *name, long pid)
 {
-        CLEANUP_CLOSE int proc_fd = openat(proc_dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        int r = proc_fd < 0 ? -errno : look_at_maps(proc_fd, pid, wanted, n_wanted);
+        struct search *search = context;
+        CLEANUP_CLOSE int proc_fd = -1;
+        int r = 0;
 
+        if (pid == search->self)
+                return 0;
+        search->pid = (pid_t)pid;
+        proc_fd = openat(proc_dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        r = proc_fd < 0 ? -errno : look_at_maps(proc_fd, search->pid, search->wanted, search->n_wanted);
         if (r == 0)
-                r = look_at_descriptors(proc_fd, pid, wanted, n_wanted);
+                r = numbered_for_each(proc_fd, "fd", look_at_descriptor, search);
         if (pid == INIT_PID && (r == -EACCES || r == -EPERM))
                 return 0;
         return is_gone(r) ? 0 : r;
@@ -215,17 +216,7 @@ static int look_at_process(int proc_dir_fd, const char *name, pid_t pid, struct 
 
 int reclaim_facts_find_holders(int proc_dir_fd, pid_t self, struct reclaim_wanted *wanted, size_t n_wanted)
 {
-        CLEANUP_CLOSEDIR DIR *folder = fileio_open_folder(proc_dir_fd, ".");
-        const struct dirent *entry = NULL;
-        int r = 0;
+        struct search search = {.self = self, .wanted = wanted, .n_wanted = n_wanted};
 
-        if (!folder)
-                return -errno;
-        while (r == 0 && (entry = readdir(folder))) {
-                const long pid = strtol(entry->d_name, NULL, 10);
-
-                if (isdigit((unsigned char)entry->d_name[0]) && pid != self)
-                        r = look_at_process(proc_dir_fd, entry->d_name, (pid_t)pid, wanted, n_wanted);
-        }
-        return r;
+        return numbered_for_each(proc_dir_fd, ".", look_at_process, &search);
 }
