@@ -53,8 +53,8 @@ static void test_one_group(void)
         check(&forecast->across, 60, 60, 40, 10, 0);
         check(&forecast->guests[0], 30, 30, 20, 10, 0);
         check(&forecast->guests[1], 30, 30, 20, 10, 0);
-        CU_ASSERT_EQUAL(forecast_saved_bytes(&forecast->groups[0]), 50 * 4096);
-        CU_ASSERT_EQUAL(forecast_net_bytes(&forecast->groups[0]), 50 * 4096 - 60 * 64);
+        CU_ASSERT_EQUAL(forecast_saved_bytes(&forecast->groups[0]), INT64_C(50) * 4096);
+        CU_ASSERT_EQUAL(forecast_net_bytes(&forecast->groups[0]), INT64_C(50) * 4096 - INT64_C(60) * 64);
         forecast_free(forecast);
         made_guests_free(&guests);
 }
@@ -136,8 +136,9 @@ static void test_zero_pages(void)
         forecast = reckon(&guests, groups, 1, 256, NULL);
         check(&forecast->groups[0], 3, 0, 0, 0, 2);
         CU_ASSERT_EQUAL(forecast->groups[0].zero_now, 1);
-        CU_ASSERT_EQUAL(forecast_saved_bytes(&forecast->groups[0]), 2 * 4096);
-        CU_ASSERT_EQUAL(forecast_net_bytes(&forecast->groups[0]), 4096 - 3 * 64); /* one is saved already */
+        CU_ASSERT_EQUAL(forecast_saved_bytes(&forecast->groups[0]), INT64_C(2) * 4096);
+        CU_ASSERT_EQUAL(forecast_net_bytes(&forecast->groups[0]),
+                        INT64_C(4096) - INT64_C(3) * 64); /* one is saved already */
         forecast_free(forecast);
         made_guests_free(&guests);
 }

@@ -28,7 +28,7 @@ static void make_scene(struct scene *scene)
                         .group = i / 2, .can_merge = true, .is_mergeable = true, .is_whole = true};
         }
         scene->forecast = (struct forecast){
-                .across = {.scanned = 2 * MANY, .self = 8000, .inter = 3000, .zero = 50},
+                .across = {.scanned = UINT64_C(2) * MANY, .self = 8000, .inter = 3000, .zero = 50},
                 .groups = scene->groups,
                 .guests = scene->guests,
                 .huge_pages = scene->huge_pages,
@@ -65,7 +65,7 @@ static void test_largest_group(void)
         CU_ASSERT_TRUE(plan->merges);
         CU_ASSERT_EQUAL(plan->group, 0);
         CU_ASSERT_EQUAL(plan->huge_pages, 10 + 11);
-        CU_ASSERT_EQUAL(plan->isolation_bytes, (11050 - 6050) * 4096);
+        CU_ASSERT_EQUAL(plan->isolation_bytes, INT64_C(4096) * (11050 - 6050));
         check_changes(plan, PLAN_CHANGE_NONE, PLAN_CHANGE_NONE, PLAN_CHANGE_UNMERGE, PLAN_CHANGE_UNMERGE);
         plan_free(plan);
 }
@@ -145,7 +145,7 @@ static void test_rates(void)
 
         CU_ASSERT_EQUAL(rate.pages_to_scan, 100);
         rate = plan_rate_for(UINT64_C(16) << 20); /* 64 GiB in PLAN_PASS_SECONDS */
-        CU_ASSERT_EQUAL(rate.pages_to_scan, (INT64_C(16) << 20) * 20 / (PLAN_PASS_SECONDS * 1000));
+        CU_ASSERT_EQUAL(rate.pages_to_scan, (INT64_C(16) << 20) * 20 / (INT64_C(1000) * PLAN_PASS_SECONDS));
         rate = plan_rate_of_cpu(100, 2e-6);
         CU_ASSERT_EQUAL(rate.sleep_millisecs, 0);
         rate = plan_rate_of_cpu(50, 2e-6);
