@@ -308,6 +308,24 @@ static void start_sampling(struct service *service)
 
 /* What the tuning found */
 
+/* How far KSM is. */
+static void observe(struct service *service, struct pace_facts *facts)
+{
+        int64_t shared = 0;
+        int64_t sharing = 0;
+        int64_t zero = 0;
+        struct ksm ksm;
+
+        facts->now_usec = clock_now_usec();
+        if (ksm_read(service->config->ksm_dir, &ksm) < 0)
+                return;
+        (void)ksm_get(&ksm, "full_scans", &facts->full_scans);
+        (void)ksm_get(&ksm, "pages_shared", &shared);
+        (void)ksm_get(&ksm, "pages_sharing", &sharing);
+        (void)ksm_get(&ksm, "ksm_zero_pages", &zero);
+        facts->merged_pages = shared + sharing + zero;
+}
+
 /* Whether so much of the forecast is missing that it counts. */
 static bool is_gap_open(const struct report *report)
 {
@@ -332,7 +350,7 @@ static void begin_acting(struct service *service, const struct report *report)
         merge->facts.sharable =
                 mergeable > 0 ? (double)report->merge->sharable_bytes / (double)mergeable : -1;
         merge->facts.scanned_pages = report->merge->scanned_bytes / (int64_t)PAGE_BYTES;
-        merge->facts.now_usec = clock_now_usec();
+        observe(service, &merge->facts);
         pace_scanned(&merge->pace);
         /* The tuning has switched KSM on, which need not be. */
         if (take_pids(merge, report))
@@ -341,7 +359,9 @@ static void begin_acting(struct service *service, const struct report *report)
                 pace_kick(&merge->pace, &merge->facts, 0);
         else if (merge->pace.speed != PACE_FAST)
                 set_speed(service, PACE_STOPPED);
-        start_sampling(service);
+        /* Unless somebody else had changed a setting just then. */
+        if (merge->acts)
+                start_sampling(service);
 }
 
 /* Guests that could not be marked are left out; the others are merged. */
@@ -394,23 +414,6 @@ void service_merge_tuned(struct service *service, const struct task *task, const
 }
 
 /* Once a second */
-
-static void observe(struct service *service, struct pace_facts *facts)
-{
-        int64_t shared = 0;
-        int64_t sharing = 0;
-        int64_t zero = 0;
-        struct ksm ksm;
-
-        facts->now_usec = clock_now_usec();
-        if (ksm_read(service->config->ksm_dir, &ksm) < 0)
-                return;
-        (void)ksm_get(&ksm, "full_scans", &facts->full_scans);
-        (void)ksm_get(&ksm, "pages_shared", &shared);
-        (void)ksm_get(&ksm, "pages_sharing", &sharing);
-        (void)ksm_get(&ksm, "ksm_zero_pages", &zero);
-        facts->merged_pages = shared + sharing + zero;
-}
 
 static bool is_disturbed(struct service *service, struct failure *failure)
 {
