@@ -19,17 +19,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void show_progress(void *context, uint64_t done_bytes, uint64_t total_bytes)
-{
-        progress_update(context, done_bytes, total_bytes);
-}
-
-static void tell_progress(void *context, uint64_t done_bytes, uint64_t total_bytes)
-{
-        (void)context;
-        events_print_progress(done_bytes, total_bytes);
-}
-
 static int run_job(const struct settings *settings, struct reclaim_result *ret_result,
                    struct failure *failure)
 {
@@ -37,10 +26,10 @@ static int run_job(const struct settings *settings, struct reclaim_result *ret_r
         int r = 0;
 
         if (settings->events)
-                return reclaim_job_run(settings, &(struct job_observer){.progress = tell_progress},
+                return reclaim_job_run(settings, &(struct job_observer){.progress = progress_tell},
                                        ret_result, failure);
         progress_init(&progress);
-        r = reclaim_job_run(settings, &(struct job_observer){show_progress, &progress}, ret_result, failure);
+        r = reclaim_job_run(settings, &(struct job_observer){progress_show, &progress}, ret_result, failure);
         progress_deinit(&progress);
         return r;
 }

@@ -2,6 +2,7 @@
 #include "daemon/progress.h"
 
 #include "base/clock.h"
+#include "daemon/events.h"
 #include "report/table.h"
 
 #include <stdio.h>
@@ -46,4 +47,15 @@ void progress_deinit(struct progress *progress)
         if (progress->shown)
                 (void)fputs("\r\033[K", stderr);
         progress->shown = false;
+}
+
+void progress_show(void *context, uint64_t done_bytes, uint64_t total_bytes)
+{
+        progress_update(context, done_bytes, total_bytes);
+}
+
+void progress_tell(void *context, uint64_t done_bytes, uint64_t total_bytes)
+{
+        (void)context;
+        events_print_progress(done_bytes, total_bytes);
 }

@@ -19,3 +19,7 @@ void progress_update(struct progress *progress, uint64_t done_bytes, uint64_t to
 
 /* Removes the bar. */
 void progress_deinit(struct progress *progress);
+
+/* The two ways to tell it, for struct job_observer: to a person, with a struct progress as @context; and as an event. */
+void progress_show(void *context, uint64_t done_bytes, uint64_t total_bytes);
+void progress_tell(void *context, uint64_t done_bytes, uint64_t total_bytes);

@@ -11,17 +11,6 @@
 
 #include <stdio.h>
 
-static void show_progress(void *context, uint64_t done_bytes, uint64_t total_bytes)
-{
-        progress_update(context, done_bytes, total_bytes);
-}
-
-static void tell_progress(void *context, uint64_t done_bytes, uint64_t total_bytes)
-{
-        (void)context;
-        events_print_progress(done_bytes, total_bytes);
-}
-
 int scanning_run(const struct settings *settings, struct report **ret, struct failure *failure)
 {
         struct progress progress = {0};
@@ -31,9 +20,9 @@ int scanning_run(const struct settings *settings, struct report **ret, struct fa
         int r = 0;
 
         if (settings->events)
-                return run(settings, &(struct job_observer){.progress = tell_progress}, ret, failure);
+                return run(settings, &(struct job_observer){.progress = progress_tell}, ret, failure);
         progress_init(&progress);
-        r = run(settings, &(struct job_observer){show_progress, &progress}, ret, failure);
+        r = run(settings, &(struct job_observer){progress_show, &progress}, ret, failure);
         progress_deinit(&progress);
         return r;
 }

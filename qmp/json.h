@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <json-c/json.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* The value of @key in @object (borrowed), if @object is an object and has it, of this type. */
@@ -25,6 +26,14 @@ static inline const char *json_get_text(struct json_object *object, const char *
         struct json_object *value = json_get(object, key, json_type_string);
 
         return value ? json_object_get_string(value) : NULL;
+}
+
+/* The truth value under @key; false when there is none. */
+static inline bool json_get_bool(struct json_object *object, const char *key)
+{
+        struct json_object *value = json_get(object, key, json_type_boolean);
+
+        return value && json_object_get_boolean(value);
 }
 
 /* The whole number under @key, or @otherwise. */

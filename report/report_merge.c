@@ -129,13 +129,6 @@ struct json_object *report_merge_to_json(const struct report *report)
         return object;
 }
 
-static bool get_bool(struct json_object *object, const char *key)
-{
-        struct json_object *value = json_get(object, key, json_type_boolean);
-
-        return value && json_object_get_boolean(value);
-}
-
 static double get_seconds(struct json_object *object, const char *key)
 {
         struct json_object *value = json_get(object, key, json_type_double);
@@ -163,13 +156,13 @@ static enum plan_change change_of_name(const char *name)
 
 static void parse_guest(struct json_object *json, struct report_merge_guest *guest)
 {
-        guest->is_known = get_bool(json, "scanned");
-        guest->is_chosen = get_bool(json, "chosen");
-        guest->left_out = get_bool(json, "left_out");
+        guest->is_known = json_get_bool(json, "scanned");
+        guest->is_chosen = json_get_bool(json, "chosen");
+        guest->left_out = json_get_bool(json, "left_out");
         guest->saved_bytes = json_get_int(json, "saved_bytes", 0);
         guest->net_bytes = json_get_int(json, "net_bytes", 0);
         guest->change = change_of_name(json_get_text(json, "change"));
-        guest->is_done = get_bool(json, "done");
+        guest->is_done = json_get_bool(json, "done");
         get_sentence(json, "error", &guest->failure);
 }
 
@@ -203,16 +196,16 @@ int report_merge_parse(struct json_object *json, size_t n_guests, struct report_
                 }
                 text_make_printable(merge->group);
         }
-        merge->merges = get_bool(json, "worthwhile");
-        merge->cross_group = get_bool(json, "cross_group");
+        merge->merges = json_get_bool(json, "worthwhile");
+        merge->cross_group = json_get_bool(json, "cross_group");
         for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
                 *number_at(merge, i) = json_get_int(json, numbers[i].key, REPORT_UNKNOWN);
         merge->cost.seconds = get_seconds(json, "converge_seconds");
         merge->cost.cpu_seconds = get_seconds(json, "converge_cpu_seconds");
         merge->cost.cpu_seconds_per_hour = get_seconds(json, "cpu_seconds_per_hour");
         parse_settings(json_get(json, "settings", json_type_object), &merge->settings);
-        merge->acts = get_bool(json, "acted");
-        merge->is_done = get_bool(json, "done");
+        merge->acts = json_get_bool(json, "acted");
+        merge->is_done = json_get_bool(json, "done");
         get_sentence(json, "refusal", &merge->refusal);
         for (size_t i = 0; i < n_guests; i++)
                 parse_guest(json_object_array_get_idx(guests, i), &merge->guests[i]);

@@ -35,13 +35,6 @@ static double get_seconds(struct json_object *object, const char *key)
         return value ? json_object_get_double(value) : REPORT_UNKNOWN;
 }
 
-static bool get_bool(struct json_object *object, const char *key)
-{
-        struct json_object *value = json_get(object, key, json_type_boolean);
-
-        return value && json_object_get_boolean(value);
-}
-
 /* Copies text into @to, cut to its @size; empty when there is none. */
 static void copy_text(struct json_object *object, const char *key, char *to, size_t size)
 {
@@ -99,10 +92,10 @@ static int parse_block(struct json_object *json, struct report_block *block)
                 r = -EBADMSG;
         block->size_bytes = get_bytes(json, "size_bytes");
         block->present_bytes = get_bytes(json, "present_bytes");
-        block->shared = get_bool(json, "shared");
+        block->shared = json_get_bool(json, "shared");
         block->page_size = get_bytes(json, "page_size");
         block->reader = find_name(json_get_text(json, "reader"), reader_at, READER_MAX_);
-        block->ksm_eligible = get_bool(json, "ksm_eligible");
+        block->ksm_eligible = json_get_bool(json, "ksm_eligible");
         block->reason = find_name(json_get_text(json, "reason"), reason_at, GAP_REASON_MAX_ + 1);
         return r;
 }
@@ -215,8 +208,8 @@ static int parse_scan(struct json_object *json, struct report *report)
 
         copy_text(json, "id", report->id, sizeof(report->id));
         copy_text(json, "started", report->started, sizeof(report->started));
-        report->together = get_bool(json, "together");
-        report->complete = get_bool(json, "complete");
+        report->together = json_get_bool(json, "together");
+        report->complete = json_get_bool(json, "complete");
         report->duration_seconds = get_seconds(json, "duration_seconds");
         report->recheck_seconds = get_seconds(json, "recheck_seconds");
         if (report->recheck_seconds < 0)

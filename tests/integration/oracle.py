@@ -215,6 +215,23 @@ def look(guest):
     return Memory(guest.name, guest.qmp, guest.pid)
 
 
+def look_at_all(some_guests):
+    """Memories of Guests that run, all of them paused for it."""
+    for g in some_guests:
+        g.pause()
+    try:
+        return [look(g) for g in some_guests]
+    finally:
+        for g in some_guests:
+            g.resume()
+
+
+def saved(memories):
+    """Pages less the frames behind them."""
+    frames = set().union(*(set(m.frames) | set(m.zero_frames) for m in memories))
+    return sum(m.present for m in memories) - len(frames)
+
+
 def ksm_frames(*guests):
     """Pages of these guests that lie in a frame of KSM's; pauses nothing, changes nothing."""
     count = 0

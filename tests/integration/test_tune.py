@@ -51,22 +51,6 @@ def forecast(memories, limit=256):
     return sum(n - -(-n // limit) for n in contents.values()), without + zero - -(-zero // limit)
 
 
-def look(some_guests):
-    for g in some_guests:
-        g.pause()
-    try:
-        return [oracle.look(g) for g in some_guests]
-    finally:
-        for g in some_guests:
-            g.resume()
-
-
-def saved(memories):
-    """Pages less frames."""
-    frames = set().union(*(set(m.frames) | set(m.zero_frames) for m in memories))
-    return sum(m.present for m in memories) - len(frames)
-
-
 def wait_passes(n, seconds=60):
     until, deadline = ksm.number("full_scans") + n, time.monotonic() + seconds
     while ksm.number("full_scans") < until:
@@ -154,18 +138,18 @@ class Tune(unittest.TestCase):
         ksm.write("pages_to_scan", 5000)
         ksm.write("sleep_millisecs", 0)
         wait_passes(4)
-        memories = look((self.a1, self.a2))
+        memories = oracle.look_at_all((self.a1, self.a2))
         expected = plan["merge"]["self_bytes"] + plan["merge"]["inter_bytes"] + plan["merge"]["zero_bytes"]
-        self.assertAlmostEqual(saved(memories) * PAGE / expected, 1, delta=0.05)
+        self.assertAlmostEqual(oracle.saved(memories) * PAGE / expected, 1, delta=0.05)
         split = huge - self.huge_pages()
         self.assertAlmostEqual(split, plan["merge"]["huge_pages"], delta=2)
         # No frame of one group is a frame of the other.
-        others = look((self.b1,))
+        others = oracle.look_at_all((self.b1,))
         mine = set().union(*(set(m.frames) | set(m.zero_frames) for m in memories))
         theirs = set().union(*(set(m.frames) | set(m.zero_frames) for m in others))
         self.assertEqual(mine & theirs, set())
         reached = harness.scan(self.all, "--forecast", *GROUPS)["merge"]["reached_bytes"]
-        self.assertAlmostEqual(reached / (saved(memories) * PAGE), 1, delta=0.01)
+        self.assertAlmostEqual(reached / (oracle.saved(memories) * PAGE), 1, delta=0.01)
         # Settings that somebody else has changed since are his; the others go back.
         ksm.write("pages_to_scan", merge["settings"]["pages_to_scan"])
         self.assertEqual(undo().returncode, 0)
