@@ -220,4 +220,4 @@ class Samepage(Tuner):
         return merge_workload.process_cpu_seconds(service.process.pid) if service and service.process else 0.0
 
 
-ALL = (Full, Kernel, Advisor, Ksmtuned, KsmtunedShort, Samepage)
+BY_NAME = {t.name: t for t in (Full, Kernel, Advisor, Ksmtuned, KsmtunedShort, Samepage)}
