@@ -2,6 +2,7 @@
 #include "base/fileio.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -11,7 +12,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
+
+#define LOCK_NAP_USEC 1000
 
 /* Most files of proc and sys are smaller than a page. */
 #define FIRST_BYTES 4096
@@ -83,6 +87,29 @@ int fileio_read_int64(int dir_fd, const char *name, int64_t *ret_value)
         return 0;
 }
 
+int fileio_read_field(int dir_fd, const char *name, const char *key, uint64_t *ret_value)
+{
+        CLEANUP_FREE char *text = NULL;
+        const char *line = NULL;
+        unsigned long long value = 0;
+        int r = fileio_read_text(dir_fd, name, &text);
+
+        if (r < 0)
+                return r;
+        for (line = text; line && strncmp(line, key, strlen(key)) != 0;) {
+                line = strchr(line, '\n');
+                line += line != NULL;
+        }
+        if (!line)
+                return -ENODATA;
+        errno = 0;
+        value = strtoull(line + strlen(key), NULL, 10);
+        if (errno == ERANGE)
+                return -ERANGE;
+        *ret_value = value;
+        return 0;
+}
+
 DIR *fileio_open_folder(int dir_fd, const char *name)
 {
         CLEANUP_CLOSE int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -143,6 +170,20 @@ static int write_all(int fd, const char *text, size_t length)
                         return -errno;
                 text += written;
                 length -= (size_t)written;
+        }
+        return 0;
+}
+
+int fileio_lock(int fd, uint64_t wait_usec)
+{
+        const uint64_t deadline_usec = clock_now_usec() + wait_usec;
+
+        while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+                if (errno != EWOULDBLOCK && errno != EINTR)
+                        return -errno;
+                if (clock_now_usec() >= deadline_usec)
+                        return -ETIMEDOUT;
+                (void)usleep(LOCK_NAP_USEC);
         }
         return 0;
 }

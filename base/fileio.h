@@ -30,6 +30,14 @@ int fileio_read_text(int dir_fd, const char *name, char **ret_text);
 int fileio_read_int64(int dir_fd, const char *name, int64_t *ret_value);
 
 /**
+ * fileio_read_field() - the number behind a key, in a file that says "Key:  NUMBER" line by line as /proc/PID/status does
+ * @key: what its line begins with, the colon or the space behind it included
+ *
+ * Return: 0; -ENODATA when no line begins so; -ERANGE when the number is too large; another negative errno.
+ */
+int fileio_read_field(int dir_fd, const char *name, const char *key, uint64_t *ret_value);
+
+/**
  * fileio_open_folder() - open a folder below another one, for its entries
  *
  * Return: NULL with errno; else closedir() it.
@@ -51,6 +59,15 @@ int fileio_read_up_to(int fd, void *buffer, size_t capacity, size_t *ret_length)
  * Return: 0; -ENODATA when the file ends before; another negative errno.
  */
 int fileio_pread_full(int fd, void *buffer, size_t length, uint64_t offset);
+
+/**
+ * fileio_lock() - wait for an exclusive flock(2), which ends when the descriptor is closed
+ *
+ * Whoever can open a file for reading can hold its lock: lock one that only its owner can open.
+ *
+ * Return: 0; -ETIMEDOUT when somebody else still holds it after @wait_usec; another negative errno.
+ */
+int fileio_lock(int fd, uint64_t wait_usec);
 
 /**
  * fileio_replace_text() - put @text in place of whatever the file @name below a folder holds

@@ -64,9 +64,7 @@ enum exit_code command_guests(const struct settings *settings)
         else if ((r = make_report(settings, &report)) < 0)
                 (void)failure_errno(&failure, r, "cannot list the guests");
         if (r < 0 || !report) {
-                (void)fprintf(stderr, "samepage: %s\n", failure.text);
-                if (settings->events)
-                        events_print_failure(failure.text);
+                events_complain(settings, failure.text);
                 return EXIT_CODE_FAILED;
         }
         code = print_guests(settings, report) ? judge(report) : EXIT_CODE_FAILED;

@@ -71,9 +71,7 @@ enum exit_code command_history(const struct settings *settings)
         r = settings->history_file ? read_file(settings, &json, &failure)
                                    : remote_history(settings, &json, &failure);
         if (r < 0) {
-                (void)fprintf(stderr, "samepage: %s\n", failure.text);
-                if (settings->events)
-                        events_print_failure(failure.text);
+                events_complain(settings, failure.text);
                 return EXIT_CODE_FAILED;
         }
         code = print_history(settings, json);

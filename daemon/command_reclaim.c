@@ -58,22 +58,16 @@ static enum exit_code judge(const struct reclaim_result *result)
         return n_partly == result->n_guests ? EXIT_CODE_FAILED : EXIT_CODE_PARTLY;
 }
 
-static enum exit_code fail(const struct settings *settings, const char *sentence)
-{
-        (void)fprintf(stderr, "samepage: %s\n", sentence);
-        if (settings->events)
-                events_print_failure(sentence);
-        return EXIT_CODE_FAILED;
-}
-
 static enum exit_code run(const struct settings *settings)
 {
         struct reclaim_result result = {0};
         struct failure failure = {0};
         enum exit_code code = EXIT_CODE_DONE;
 
-        if (run_job(settings, &result, &failure) < 0)
-                return fail(settings, failure.text);
+        if (run_job(settings, &result, &failure) < 0) {
+                events_complain(settings, failure.text);
+                return EXIT_CODE_FAILED;
+        }
         code = print_result(settings, &result) ? judge(&result) : EXIT_CODE_FAILED;
         reclaim_result_deinit(&result);
         return code;
@@ -97,17 +91,20 @@ static enum exit_code run_apart(const struct settings *settings)
         const pid_t pid = fork();
         int status = 0;
 
-        if (pid < 0)
-                return fail(settings, "cannot start the process that gives memory back");
+        if (pid < 0) {
+                events_complain(settings, "cannot start the process that gives memory back");
+                return EXIT_CODE_FAILED;
+        }
         if (pid == 0)
                 act(settings, self);
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
                 ;
         if (WIFEXITED(status))
                 return (enum exit_code)WEXITSTATUS(status);
-        return fail(settings,
-                    "it was ended, probably by its guard, as a guest had to run again or somebody else "
-                    "resumed it. What was given back stays so; run it again for the rest");
+        events_complain(settings,
+                        "it was ended, probably by its guard, as a guest had to run again or somebody else "
+                        "resumed it. What was given back stays so; run it again for the rest");
+        return EXIT_CODE_FAILED;
 }
 
 enum exit_code command_reclaim(const struct settings *settings)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/json.h"
 #include "base/text.h"
 #include "daemon/command.h"
 #include "daemon/events.h"
@@ -24,18 +25,15 @@ static struct json_object *outcome_to_json(const struct outcome *outcome)
                 const struct stale_result *result = &outcome->guests.results[i];
                 struct json_object *guest = json_object_new_object();
 
-                (void)json_object_object_add(guest, "name", json_object_new_string(result->guest));
-                (void)json_object_object_add(guest, "pid", json_object_new_int64(result->qemu_pid));
-                (void)json_object_object_add(
-                        guest, "outcome", json_object_new_string(stale_outcome_to_string(result->outcome)));
-                (void)json_object_object_add(guest, "sentence",
-                                             json_object_new_string(result->sentence.text));
+                json_add_text(guest, "name", result->guest);
+                json_add_int(guest, "pid", result->qemu_pid);
+                json_add_text(guest, "outcome", stale_outcome_to_string(result->outcome));
+                json_add_text(guest, "sentence", result->sentence.text);
                 (void)json_object_array_add(guests, guest);
         }
-        (void)json_object_object_add(root, "schema", json_object_new_string("samepage.resume.v1"));
-        (void)json_object_object_add(root, "guests", guests);
-        (void)json_object_object_add(root, "ksm_settings",
-                                     json_object_new_int64((int64_t)outcome->n_settings));
+        json_add_text(root, "schema", "samepage.resume.v1");
+        json_add(root, "guests", guests);
+        json_add_int(root, "ksm_settings", (int64_t)outcome->n_settings);
         return root;
 }
 
@@ -104,9 +102,7 @@ enum exit_code command_resume(const struct settings *settings)
         enum exit_code code = EXIT_CODE_DONE;
 
         if (work(settings, &outcome, &failure) < 0) {
-                (void)fprintf(stderr, "samepage: %s\n", failure.text);
-                if (settings->events)
-                        events_print_failure(failure.text);
+                events_complain(settings, failure.text);
                 stale_results_deinit(&outcome.guests);
                 return EXIT_CODE_FAILED;
         }

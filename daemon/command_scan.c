@@ -19,9 +19,7 @@ enum exit_code command_scan(const struct settings *settings)
         enum exit_code code = EXIT_CODE_DONE;
 
         if (scanning_run(settings, &report, &failure) < 0) {
-                (void)fprintf(stderr, "samepage: %s\n", failure.text);
-                if (settings->events)
-                        events_print_failure(failure.text);
+                events_complain(settings, failure.text);
                 return EXIT_CODE_FAILED;
         }
         code = scanning_print(settings, report) ? judge(report) : EXIT_CODE_FAILED;

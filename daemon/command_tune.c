@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/json.h"
 #include "daemon/command.h"
 #include "daemon/events.h"
 #include "daemon/print.h"
@@ -8,15 +9,6 @@
 #include <json-c/json.h>
 #include <stdio.h>
 #include <string.h>
-
-static enum exit_code fail(const struct settings *settings, const struct failure *failure,
-                           enum exit_code code)
-{
-        (void)fprintf(stderr, "samepage: %s\n", failure->text);
-        if (settings->events)
-                events_print_failure(failure->text);
-        return code;
-}
 
 static bool print_undone(const struct settings *settings, size_t n)
 {
@@ -30,8 +22,8 @@ static bool print_undone(const struct settings *settings, size_t n)
                 return print_finish();
         }
         object = json_object_new_object();
-        (void)json_object_object_add(object, "schema", json_object_new_string("samepage.undo.v1"));
-        (void)json_object_object_add(object, "settings", json_object_new_int64((int64_t)n));
+        json_add_text(object, "schema", "samepage.undo.v1");
+        json_add_int(object, "settings", (int64_t)n);
         return settings->events ? events_print(EVENT_REPORT, object) : print_json(object);
 }
 
@@ -41,8 +33,10 @@ static enum exit_code undo(const struct settings *settings)
         struct failure failure = {0};
         size_t n = 0;
 
-        if (apply_restore(&place, &n, &failure) < 0)
-                return fail(settings, &failure, EXIT_CODE_FAILED);
+        if (apply_restore(&place, &n, &failure) < 0) {
+                events_complain(settings, failure.text);
+                return EXIT_CODE_FAILED;
+        }
         return print_undone(settings, n) ? EXIT_CODE_DONE : EXIT_CODE_FAILED;
 }
 
@@ -77,15 +71,17 @@ enum exit_code command_tune(const struct settings *settings)
         enum exit_code code = EXIT_CODE_FAILED;
 
         if (settings->undo && settings->dry_run) {
-                (void)failure_set(&failure, 0, "--undo and --dry-run exclude each other");
-                return fail(settings, &failure, EXIT_CODE_USAGE);
+                events_complain(settings, "--undo and --dry-run exclude each other");
+                return EXIT_CODE_USAGE;
         }
         if (settings->undo)
                 return undo(settings);
         tuning.forecast = true;
         tuning.acts = !settings->dry_run;
-        if (scanning_run(&tuning, &report, &failure) < 0)
-                return fail(settings, &failure, EXIT_CODE_FAILED);
+        if (scanning_run(&tuning, &report, &failure) < 0) {
+                events_complain(settings, failure.text);
+                return EXIT_CODE_FAILED;
+        }
         if (scanning_print(&tuning, report))
                 code = judge(&tuning, report);
         report_free(report);

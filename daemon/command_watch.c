@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "daemon/command.h"
 #include "daemon/control_call.h"
 #include "daemon/print.h"
-#include "qmp/json.h"
 #include "report/report_parse.h"
 #include "report/report_text.h"
 #include "report/table.h"

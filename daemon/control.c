@@ -2,6 +2,7 @@
 #include "daemon/control.h"
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "daemon/control_client.h"
 #include "daemon/peer.h"
 
@@ -47,8 +48,8 @@ void control_broadcast(struct control *control, const char *event, struct json_o
 {
         struct json_object *line = json_object_new_object();
 
-        (void)json_object_object_add(line, "event", json_object_new_string(event));
-        (void)json_object_object_add(line, "data", data);
+        json_add_text(line, "event", event);
+        json_add(line, "data", data);
         for (size_t i = 0; i < control->n_clients; i++)
                 control_client_tell(control->clients[i], line);
         json_object_put(line);

@@ -3,7 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "qmp/json.h"
+#include "base/json.h"
 #include "qmp/wire.h"
 
 #include <errno.h>
@@ -117,10 +117,10 @@ static int send_command(struct control_call *call, const char *command, struct j
         CLEANUP_JSON struct json_object *line = json_object_new_object();
         int r = 0;
 
-        (void)json_object_object_add(line, "execute", json_object_new_string(command));
+        json_add_text(line, "execute", command);
         if (arguments)
-                (void)json_object_object_add(line, "arguments", arguments);
-        (void)json_object_object_add(line, "id", json_object_new_int64(++call->last_id));
+                json_add(line, "arguments", arguments);
+        json_add_int(line, "id", ++call->last_id);
         r = wire_send_before(&call->wire, line, deadline_usec, failure);
         return r == -EPIPE || r == -ECONNRESET ? failure_set(failure, -ECONNRESET, ENDED) : r;
 }

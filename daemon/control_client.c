@@ -11,6 +11,7 @@
 #include "daemon/control_client.h"
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "version.h"
 
 #include <errno.h>
@@ -84,8 +85,8 @@ static struct json_object *make_error(const char *class, const char *sentence)
 {
         struct json_object *error = json_object_new_object();
 
-        (void)json_object_object_add(error, "class", json_object_new_string(class));
-        (void)json_object_object_add(error, "desc", json_object_new_string(sentence));
+        json_add_text(error, "class", class);
+        json_add_text(error, "desc", sentence);
         return error;
 }
 
@@ -97,11 +98,11 @@ static int answer(struct control_client *client, struct json_object *id, struct 
         int r = 0;
 
         if (error)
-                (void)json_object_object_add(line, "error", error);
+                json_add(line, "error", error);
         else
-                (void)json_object_object_add(line, "return", value ? value : json_object_new_object());
+                json_add(line, "return", value ? value : json_object_new_object());
         if (id)
-                (void)json_object_object_add(line, "id", json_object_get(id));
+                json_add(line, "id", json_object_get(id));
         r = queue(client, line);
         json_object_put(line);
         if (r == -ENOBUFS && !error)
@@ -271,8 +272,8 @@ static int greet(struct control_client *client)
         struct json_object *us = json_object_new_object();
         int r = 0;
 
-        (void)json_object_object_add(us, "version", json_object_new_string(SAMEPAGE_VERSION));
-        (void)json_object_object_add(greeting, "samepage", us);
+        json_add_text(us, "version", SAMEPAGE_VERSION);
+        json_add(greeting, "samepage", us);
         r = queue(client, greeting);
         json_object_put(greeting);
         return r;
@@ -316,7 +317,7 @@ void control_client_refuse(int fd, const char *sentence)
         struct json_object *line = json_object_new_object();
         const char *text = NULL;
 
-        (void)json_object_object_add(line, "error", make_error(CLASS_GENERIC, sentence));
+        json_add(line, "error", make_error(CLASS_GENERIC, sentence));
         text = json_object_to_json_string_ext(line, JSON_C_TO_STRING_PLAIN);
         (void)send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
         (void)send(fd, "\n", 1, MSG_NOSIGNAL | MSG_DONTWAIT);

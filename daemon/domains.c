@@ -2,6 +2,7 @@
 #include "daemon/domains.h"
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "daemon/events.h"
 #include "daemon/log.h"
 #include "daemon/virt_uri.h"
@@ -153,9 +154,9 @@ void domains_set_result(struct domains *domains, const char *uuid, struct json_o
 {
         struct json_object *line = json_object_new_object();
 
-        (void)json_object_object_add(attributes, "uuid", json_object_new_string(uuid));
-        (void)json_object_object_add(line, "execute", json_object_new_string(DOMAIN_WATCH_SET_RESULT));
-        (void)json_object_object_add(line, "arguments", attributes);
+        json_add_text(attributes, "uuid", uuid);
+        json_add_text(line, "execute", DOMAIN_WATCH_SET_RESULT);
+        json_add(line, "arguments", attributes);
         if (!domains->worker || worker_send(domains->worker, line) < 0)
                 log_say(LOG_LEVEL_WARNING, "libvirt (%s) does not answer: the result for domain %s is lost",
                         domains->uri, uuid);

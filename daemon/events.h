@@ -2,6 +2,8 @@
 /* What a command tells a program that waits for it: JSON lines in the shape of QMP's events. */
 #pragma once
 
+#include "conf/settings.h"
+
 #include <json-c/json.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -26,3 +28,6 @@ void events_print_progress(uint64_t done_bytes, uint64_t total_bytes);
 
 /* Prints EVENT_FAILED with a sentence. */
 void events_print_failure(const char *sentence);
+
+/* Says on the standard error output why the program failed, and with --events as EVENT_FAILED too. */
+void events_complain(const struct settings *settings, const char *sentence);

@@ -3,11 +3,10 @@
 
 #include "base/cleanup.h"
 #include "base/fileio.h"
+#include "base/numbered.h"
 #include "base/text.h"
 #include "merge/plan.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -17,32 +16,30 @@
 /* Fewer pages tell nothing of a page: the first ones find cold caches. */
 #define PAGES_LEAST 1000000
 
-/* What a look at each process of the host is about; false ends it. */
-typedef bool look_fn(void *context, pid_t pid, int proc_fd, const char *comm);
+/* What a look at each process of the host is about; anything but 0 ends it. */
+typedef int look_fn(void *context, pid_t pid, int proc_fd, const char *comm);
 
-static void look_at(look_fn *look, void *context, int dir_fd, const char *name, bool *go_on)
+struct look {
+        look_fn *look;
+        void *context;
+};
+
+static int look_at(void *context, int dir_fd, const char *name, long number)
 {
+        const struct look *look = context;
         CLEANUP_CLOSE int proc_fd = openat(dir_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
         CLEANUP_FREE char *comm = NULL;
 
         if (proc_fd < 0 || fileio_read_text(proc_fd, "comm", &comm) < 0)
-                return;
+                return 0;
         comm[strcspn(comm, "\n")] = '\0';
         text_make_printable(comm);
-        *go_on = look(context, (pid_t)strtol(name, NULL, 10), proc_fd, comm);
+        return look->look(look->context, (pid_t)number, proc_fd, comm);
 }
 
 static void for_each_process(look_fn *look, void *context)
 {
-        DIR *dir = opendir("/proc");
-        const struct dirent *entry = NULL;
-        bool go_on = true;
-
-        while (dir && go_on && (entry = readdir(dir)))
-                if (isdigit((unsigned char)entry->d_name[0]))
-                        look_at(look, context, dirfd(dir), entry->d_name, &go_on);
-        if (dir)
-                (void)closedir(dir);
+        (void)numbered_for_each(AT_FDCWD, "/proc", look_at, &(struct look){look, context});
 }
 
 /* Fields 14 and 15 of /proc/PID/stat, proc(5). */
@@ -62,15 +59,15 @@ struct ksmd {
         pid_t pid;
 };
 
-static bool look_for_ksmd(void *context, pid_t pid, int proc_fd, const char *comm)
+static int look_for_ksmd(void *context, pid_t pid, int proc_fd, const char *comm)
 {
         CLEANUP_FREE char *cmdline = NULL;
 
         /* A kernel thread has no command line. */
         if (strcmp(comm, "ksmd") != 0 || fileio_read_text(proc_fd, "cmdline", &cmdline) < 0 || cmdline[0])
-                return true;
+                return 0;
         ((struct ksmd *)context)->pid = pid;
-        return false;
+        return 1;
 }
 
 double ksmd_cpu_seconds(void)
@@ -102,7 +99,7 @@ double ksmd_page_seconds(const struct ksm *ksm)
         return seconds / (double)pages;
 }
 
-static bool look_for_rival(void *context, pid_t pid, int proc_fd, const char *comm)
+static int look_for_rival(void *context, pid_t pid, int proc_fd, const char *comm)
 {
         static const struct {
                 const char *comm;
@@ -119,9 +116,9 @@ static bool look_for_rival(void *context, pid_t pid, int proc_fd, const char *co
                         continue;
                 (void)failure_set(context, -EBUSY, "%s (pid %d) tunes KSM on this host: stop it first",
                                   rivals[i].what, (int)pid);
-                return false;
+                return 1;
         }
-        return true;
+        return 0;
 }
 
 bool ksmd_find_rival(struct failure *ret_failure)
@@ -169,21 +166,21 @@ static bool has_opted_in(int proc_fd)
         return has_mergeable_mapping(proc_fd);
 }
 
-static bool look_for_stranger(void *context, pid_t pid, int proc_fd, const char *comm)
+static int look_for_stranger(void *context, pid_t pid, int proc_fd, const char *comm)
 {
         struct stranger *stranger = context;
 
         for (size_t i = 0; i < stranger->n; i++)
                 if (stranger->pids[i] == pid)
-                        return true;
+                        return 0;
         if (!has_opted_in(proc_fd))
-                return true;
+                return 0;
         (void)failure_set(
                 &stranger->failure, -EBUSY,
                 "%s (pid %d), which is none of the guests, has opted in to KSM too: its pages would be "
                 "merged with theirs",
                 comm, (int)pid);
-        return false;
+        return 1;
 }
 
 bool ksmd_find_stranger(const pid_t *pids, size_t n, struct failure *ret_failure)

@@ -64,9 +64,7 @@ static enum exit_code run(int argc, char **argv, struct settings *settings)
         case COMMAND_LINE_RUN:
                 return command->run(settings);
         default:
-                (void)fprintf(stderr, "samepage: %s\n", failure.text);
-                if (settings->events) /* given before what is wrong */
-                        events_print_failure(failure.text);
+                events_complain(settings, failure.text); /* --events is given before what is wrong */
                 return EXIT_CODE_USAGE;
         }
 }

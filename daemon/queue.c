@@ -2,10 +2,10 @@
 #include "daemon/queue.h"
 
 #include "base/clock.h"
+#include "base/json.h"
 #include "daemon/events.h"
 #include "daemon/strv.h"
 #include "daemon/worker.h"
-#include "qmp/json.h"
 
 #include <errno.h>
 #include <stdlib.h>

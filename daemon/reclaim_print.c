@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "base/text.h"
 #include "report/table.h"
 #include "scanner/page.h"
@@ -48,36 +49,21 @@ static size_t sum_block(const struct reclaim_guest *guest, size_t first, struct 
 
 /* JSON */
 
-static struct json_object *text_or_null(const char *text)
-{
-        return text && *text ? json_object_new_string(text) : NULL;
-}
-
 static struct json_object *name_to_json(const char *name)
 {
         CLEANUP_FREE char *printable = strdup(name);
 
         if (printable)
                 text_make_printable(printable);
-        return text_or_null(printable);
-}
-
-static void add_bytes(struct json_object *object, const char *key, uint64_t bytes)
-{
-        (void)json_object_object_add(object, key, json_object_new_int64((int64_t)bytes));
-}
-
-static void add_seconds(struct json_object *object, const char *key, uint64_t usec)
-{
-        (void)json_object_object_add(object, key, json_object_new_double((double)usec / USEC_PER_SEC));
+        return printable && *printable ? json_object_new_string(printable) : NULL;
 }
 
 static struct json_object *cost_to_json(const struct reclaim_cost *cost)
 {
         struct json_object *object = json_object_new_object();
 
-        add_bytes(object, "file_bytes", cost->file_bytes);
-        add_bytes(object, "rss_shmem_bytes", cost->rss_shmem_bytes);
+        json_add_int(object, "file_bytes", (int64_t)cost->file_bytes);
+        json_add_int(object, "rss_shmem_bytes", (int64_t)cost->rss_shmem_bytes);
         return object;
 }
 
@@ -85,17 +71,16 @@ static struct json_object *block_to_json(const struct block_figures *block, bool
 {
         struct json_object *object = json_object_new_object();
 
-        (void)json_object_object_add(object, "id", name_to_json(block->id));
-        add_bytes(object, "size_bytes", block->size_bytes);
-        (void)json_object_object_add(object, "kind",
-                                     json_object_new_string(reclaim_kind_to_string(block->kind)));
-        add_bytes(object, "reclaimable_bytes", block->reclaimable_bytes);
-        add_bytes(object, "kept_bytes", block->kept_bytes);
+        json_add(object, "id", name_to_json(block->id));
+        json_add_int(object, "size_bytes", (int64_t)block->size_bytes);
+        json_add_text(object, "kind", reclaim_kind_to_string(block->kind));
+        json_add_int(object, "reclaimable_bytes", (int64_t)block->reclaimable_bytes);
+        json_add_int(object, "kept_bytes", (int64_t)block->kept_bytes);
         if (applied)
-                add_bytes(object, "reclaimed_bytes", block->reclaimed_bytes);
+                json_add_int(object, "reclaimed_bytes", (int64_t)block->reclaimed_bytes);
         else
-                (void)json_object_object_add(object, "reclaimed_bytes", NULL);
-        (void)json_object_object_add(object, "refused", text_or_null(block->refusal));
+                json_add(object, "reclaimed_bytes", NULL);
+        json_add_text(object, "refused", block->refusal);
         return object;
 }
 
@@ -118,21 +103,18 @@ static struct json_object *guest_to_json(const struct reclaim_guest *guest, bool
         struct json_object *object = json_object_new_object();
         const bool is_known = source->ram != NULL;
 
-        (void)json_object_object_add(object, "name", name_to_json(source->name));
-        (void)json_object_object_add(object, "uuid", text_or_null(source->qmp ? source->qmp->uuid : NULL));
-        (void)json_object_object_add(object, "pid",
-                                     source->qmp ? json_object_new_int64(source->qmp->pid) : NULL);
-        (void)json_object_object_add(object, "via",
-                                     json_object_new_string(source->by_libvirt ? "libvirt" : "qmp"));
-        (void)json_object_object_add(object, "found_state", text_or_null(guest->found_state));
-        (void)json_object_object_add(object, "pauses", json_object_new_int64(guest->n_pauses));
-        add_seconds(object, "pause_seconds", guest->paused_usec);
-        add_seconds(object, "longest_pause_seconds", guest->longest_usec);
-        (void)json_object_object_add(object, "before", is_known ? cost_to_json(&guest->before) : NULL);
-        (void)json_object_object_add(object, "after",
-                                     is_known && applied ? cost_to_json(&guest->after) : NULL);
-        (void)json_object_object_add(object, "blocks", blocks_to_json(guest, applied));
-        (void)json_object_object_add(object, "error", text_or_null(guest->error.text));
+        json_add(object, "name", name_to_json(source->name));
+        json_add_text(object, "uuid", source->qmp ? source->qmp->uuid : NULL);
+        json_add(object, "pid", source->qmp ? json_object_new_int64(source->qmp->pid) : NULL);
+        json_add_text(object, "via", source->by_libvirt ? "libvirt" : "qmp");
+        json_add_text(object, "found_state", guest->found_state);
+        json_add_int(object, "pauses", guest->n_pauses);
+        json_add_seconds(object, "pause_seconds", (double)guest->paused_usec / USEC_PER_SEC);
+        json_add_seconds(object, "longest_pause_seconds", (double)guest->longest_usec / USEC_PER_SEC);
+        json_add(object, "before", is_known ? cost_to_json(&guest->before) : NULL);
+        json_add(object, "after", is_known && applied ? cost_to_json(&guest->after) : NULL);
+        json_add(object, "blocks", blocks_to_json(guest, applied));
+        json_add_text(object, "error", guest->error.text);
         return object;
 }
 
@@ -143,11 +125,10 @@ struct json_object *reclaim_to_json(const struct reclaim_result *result)
 
         for (size_t i = 0; i < result->n_guests; i++)
                 (void)json_object_array_add(guests, guest_to_json(&result->guests[i], result->applied));
-        (void)json_object_object_add(root, "schema", json_object_new_string("samepage.reclaim.v1"));
-        (void)json_object_object_add(root, "applied", json_object_new_boolean(result->applied));
-        (void)json_object_object_add(root, "duration_seconds",
-                                     json_object_new_double(result->duration_seconds));
-        (void)json_object_object_add(root, "guests", guests);
+        json_add_text(root, "schema", "samepage.reclaim.v1");
+        json_add_bool(root, "applied", result->applied);
+        json_add(root, "duration_seconds", json_object_new_double(result->duration_seconds));
+        json_add(root, "guests", guests);
         return root;
 }
 

@@ -3,7 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "qmp/json.h"
+#include "base/json.h"
 #include "report/report_parse.h"
 
 #include <errno.h>
@@ -80,30 +80,26 @@ static void add_guests(struct json_object *arguments, const struct settings *set
 
         for (size_t i = 0; i < settings->guests.n; i++)
                 (void)json_object_array_add(guests, json_object_new_string(settings->guests.words[i]));
-        (void)json_object_object_add(arguments, "guests", guests);
+        json_add(arguments, "guests", guests);
 }
 
 static struct json_object *scan_arguments(const struct settings *settings)
 {
         struct json_object *arguments = json_object_new_object();
 
-        (void)json_object_object_add(arguments, "wait", json_object_new_boolean(true));
+        json_add_bool(arguments, "wait", true);
         add_guests(arguments, settings);
         if (settings->mode_chosen)
-                (void)json_object_object_add(arguments, "mode",
-                                             json_object_new_string(scan_mode_to_string(settings->mode)));
+                json_add_text(arguments, "mode", scan_mode_to_string(settings->mode));
         if (settings->max_pause_chosen)
-                (void)json_object_object_add(
-                        arguments, "max_pause_seconds",
-                        json_object_new_double((double)settings->max_pause_usec / USEC_PER_SEC));
+                json_add_seconds(arguments, "max_pause_seconds",
+                                 (double)settings->max_pause_usec / USEC_PER_SEC);
         if (settings->together)
-                (void)json_object_object_add(arguments, "together", json_object_new_boolean(true));
+                json_add_bool(arguments, "together", true);
         if (settings->forecast)
-                (void)json_object_object_add(arguments, "forecast", json_object_new_boolean(true));
+                json_add_bool(arguments, "forecast", true);
         if (settings->recheck_chosen)
-                (void)json_object_object_add(
-                        arguments, "recheck_seconds",
-                        json_object_new_double((double)settings->recheck_usec / USEC_PER_SEC));
+                json_add_seconds(arguments, "recheck_seconds", (double)settings->recheck_usec / USEC_PER_SEC);
         return arguments;
 }
 
@@ -158,16 +154,13 @@ static struct json_object *history_arguments(const struct settings *settings)
         struct json_object *arguments = json_object_new_object();
 
         if (settings->guests.n > 0)
-                (void)json_object_object_add(arguments, "guest",
-                                             json_object_new_string(settings->guests.words[0]));
+                json_add_text(arguments, "guest", settings->guests.words[0]);
         if (settings->since > 0)
-                (void)json_object_object_add(arguments, "since",
-                                             json_object_new_int64((int64_t)settings->since));
+                json_add_int(arguments, "since", (int64_t)settings->since);
         if (settings->until > 0)
-                (void)json_object_object_add(arguments, "until",
-                                             json_object_new_int64((int64_t)settings->until));
+                json_add_int(arguments, "until", (int64_t)settings->until);
         if (settings->limit > 0)
-                (void)json_object_object_add(arguments, "limit", json_object_new_int64(settings->limit));
+                json_add_int(arguments, "limit", settings->limit);
         return arguments;
 }
 
@@ -184,6 +177,6 @@ int remote_history(const struct settings *settings, struct json_object **ret, st
                 return control_call_execute(call, "query-history", history_arguments(settings), deadline_usec,
                                             NULL, NULL, ret, failure);
         arguments = json_object_new_object();
-        (void)json_object_object_add(arguments, "id", json_object_new_string(settings->scan_id));
+        json_add_text(arguments, "id", settings->scan_id);
         return control_call_execute(call, "query-report", arguments, deadline_usec, NULL, NULL, ret, failure);
 }

@@ -3,8 +3,8 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "daemon/events.h"
-#include "qmp/json.h"
 #include "qmp/process.h"
 #include "qmp/wire.h"
 #include "scanner/frames.h"
@@ -59,11 +59,11 @@ static int tell(struct sampler *sampler)
         struct json_object *data = json_object_new_object();
 
         sample_look(sampler->sample, &figures);
-        (void)json_object_object_add(data, "pages", json_object_new_int64((int64_t)figures.present));
-        (void)json_object_object_add(data, "merged", json_object_new_int64((int64_t)figures.merged));
-        (void)json_object_object_add(data, "changed", json_object_new_int64((int64_t)figures.changed));
-        (void)json_object_object_add(line, "event", json_object_new_string(SAMPLER_EVENT));
-        (void)json_object_object_add(line, "data", data);
+        json_add_int(data, "pages", (int64_t)figures.present);
+        json_add_int(data, "merged", (int64_t)figures.merged);
+        json_add_int(data, "changed", (int64_t)figures.changed);
+        json_add_text(line, "event", SAMPLER_EVENT);
+        json_add(line, "data", data);
         return wire_send_before(&sampler->wire, line, clock_now_usec() + SEND_USEC, NULL);
 }
 
@@ -110,7 +110,7 @@ struct json_object *sampler_line(const pid_t *pids, size_t n)
 
         for (size_t i = 0; i < n; i++)
                 (void)json_object_array_add(array, json_object_new_int64(pids[i]));
-        (void)json_object_object_add(line, "pids", array);
+        json_add(line, "pids", array);
         return line;
 }
 

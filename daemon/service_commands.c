@@ -2,6 +2,7 @@
 /* The commands of the control socket: samepaged(8) describes them. */
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "daemon/log.h"
 #include "daemon/service_state.h"
 #include "version.h"
@@ -16,31 +17,21 @@ struct command {
                        struct json_object **ret_value, struct failure *failure);
 };
 
-static void add_number(struct json_object *object, const char *key, uint64_t number)
-{
-        (void)json_object_object_add(object, key, json_object_new_int64((int64_t)number));
-}
-
-static void add_text(struct json_object *object, const char *key, const char *text)
-{
-        (void)json_object_object_add(object, key, json_object_new_string(text));
-}
-
 struct json_object *service_task_to_json(const struct task *task)
 {
         struct json_object *json = json_object_new_object();
 
-        add_number(json, "id", task->id);
-        add_text(json, "kind", request_kind_to_string(task->request.kind));
-        add_text(json, "origin", request_origin_to_string(task->request.origin));
+        json_add_int(json, "id", (int64_t)task->id);
+        json_add_text(json, "kind", request_kind_to_string(task->request.kind));
+        json_add_text(json, "origin", request_origin_to_string(task->request.origin));
         if (task->request.kind == REQUEST_SCAN)
-                add_text(json, "mode", scan_mode_to_string(task->request.mode));
+                json_add_text(json, "mode", scan_mode_to_string(task->request.mode));
         if (task->begun_usec > 0) {
                 const double seconds = (double)(clock_now_usec() - task->begun_usec) / USEC_PER_SEC;
 
-                (void)json_object_object_add(json, "running_seconds", json_object_new_double(seconds));
-                add_number(json, "done_bytes", task->done_bytes);
-                add_number(json, "total_bytes", task->total_bytes);
+                json_add_seconds(json, "running_seconds", seconds);
+                json_add_int(json, "done_bytes", (int64_t)task->done_bytes);
+                json_add_int(json, "total_bytes", (int64_t)task->total_bytes);
         }
         return json;
 }
@@ -73,7 +64,7 @@ static int query_version(struct service *service, struct json_object *arguments,
         if (r < 0)
                 return r;
         *ret_value = json_object_new_object();
-        add_text(*ret_value, "version", SAMEPAGE_VERSION);
+        json_add_text(*ret_value, "version", SAMEPAGE_VERSION);
         return 0;
 }
 
@@ -130,7 +121,7 @@ static int scan(struct service *service, struct json_object *arguments, struct c
         if (wait)
                 return CONTROL_E_LATER;
         *ret_value = json_object_new_object();
-        add_number(*ret_value, "id", id);
+        json_add_int(*ret_value, "id", (int64_t)id);
         return 0;
 }
 
@@ -164,8 +155,8 @@ static int query_scan(struct service *service, struct json_object *arguments, st
         for (size_t i = 0; i < n; i++)
                 (void)json_object_array_add(waiting, service_task_to_json(tasks[i]));
         *ret_value = json_object_new_object();
-        (void)json_object_object_add(*ret_value, "running", running ? service_task_to_json(running) : NULL);
-        (void)json_object_object_add(*ret_value, "waiting", waiting);
+        json_add(*ret_value, "running", running ? service_task_to_json(running) : NULL);
+        json_add(*ret_value, "waiting", waiting);
         return 0;
 }
 

@@ -5,21 +5,16 @@
  * A suspended domain is scanned in the mode live: that never pauses it, and a guest that stands still is read as it is
  * found and left so. Our own pauses are seen as suspensions too; those fall into scans of ours.
  */
+#include "base/json.h"
 #include "daemon/log.h"
 #include "daemon/service_state.h"
 #include "qmp/domain_watch.h"
-#include "qmp/json.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-static void add_text(struct json_object *attributes, const char *name, const char *text)
-{
-        (void)json_object_object_add(attributes, name, json_object_new_string(text));
-}
 
 static void add_bytes(struct json_object *attributes, const char *name, int64_t bytes)
 {
@@ -28,7 +23,7 @@ static void add_bytes(struct json_object *attributes, const char *name, int64_t 
         if (bytes == REPORT_UNKNOWN)
                 return;
         (void)snprintf(text, sizeof(text), "%" PRId64, bytes);
-        add_text(attributes, name, text);
+        json_add_text(attributes, name, text);
 }
 
 static struct json_object *begin_result(void)
@@ -40,7 +35,7 @@ static struct json_object *begin_result(void)
 
         if (gmtime_r(&now, &utc))
                 (void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
-        add_text(attributes, "time", text);
+        json_add_text(attributes, "time", text);
         return attributes;
 }
 
@@ -48,7 +43,7 @@ static void set_error(struct service *service, const char *uuid, const char *sen
 {
         struct json_object *attributes = begin_result();
 
-        add_text(attributes, "error", sentence);
+        json_add_text(attributes, "error", sentence);
         if (service->domains)
                 domains_set_result(service->domains, uuid, attributes);
         else
@@ -80,8 +75,8 @@ void service_domains_scanned(struct service *service, const struct task *task, c
                 return;
         }
         attributes = begin_result();
-        add_text(attributes, "mode", scan_mode_to_string(report->mode));
-        add_text(attributes, "consistency", report_consistency_to_string(guest->consistency));
+        json_add_text(attributes, "mode", scan_mode_to_string(report->mode));
+        json_add_text(attributes, "consistency", report_consistency_to_string(guest->consistency));
         add_bytes(attributes, "present", guest->figures.present_bytes);
         add_bytes(attributes, "zero", guest->figures.zero_bytes);
         add_bytes(attributes, "self", guest->figures.self_sharing_bytes);

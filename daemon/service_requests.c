@@ -9,6 +9,7 @@
 #include "daemon/service_state.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <systemd/sd-daemon.h>
@@ -37,6 +38,32 @@ static void free_words(struct settings_list *list)
         free(list->words);
 }
 
+static unsigned long long gap_seconds(const struct service *service)
+{
+        return service->config->min_gap_usec / USEC_PER_SEC;
+}
+
+/* Few enough names for a sentence. */
+static void describe_skipped(struct service *service, const struct settings_list *skip)
+{
+        char names[256] = "";
+        size_t length = 0;
+        size_t n = 0;
+
+        service->skipped = (struct failure){0};
+        for (; n < skip->n && length + strlen(skip->words[n]) + 2 < sizeof(names); n++)
+                length += (size_t)snprintf(names + length, sizeof(names) - length, "%s%s", n > 0 ? ", " : "",
+                                           skip->words[n]);
+        if (n == skip->n && n > 0)
+                (void)failure_set(&service->skipped, 0,
+                                  "left out, as paused less than %llu s ago (min_gap): %s",
+                                  gap_seconds(service), names);
+        else if (n < skip->n)
+                (void)failure_set(&service->skipped, 0,
+                                  "%zu guests left out, as paused less than %llu s ago (min_gap)", skip->n,
+                                  gap_seconds(service));
+}
+
 /* Guests that were paused a moment ago are left out, unless nobody is going to be paused. */
 static int on_arguments(void *context, const struct task *task, char ***ret, struct failure *failure)
 {
@@ -51,7 +78,7 @@ static int on_arguments(void *context, const struct task *task, char ***ret, str
         else if (pauses)
                 r = roster_paused_since(service->roster, service->config->min_gap_usec, &skip);
         service->is_refused = r == -EAGAIN;
-        service->skips_some = skip.n > 0;
+        describe_skipped(service, &skip);
         if (r == 0)
                 r = request_arguments(&task->request, service->config, &skip, ret);
         if (r < 0 && r != -EAGAIN)
@@ -71,8 +98,7 @@ int service_check_gap(const struct service *service, const struct request *reque
                                         failure, -EAGAIN,
                                         "guest %s was paused less than %llu s ago (min_gap): try later, or "
                                         "the mode live",
-                                        recent.words[i],
-                                        (unsigned long long)(service->config->min_gap_usec / USEC_PER_SEC));
+                                        recent.words[i], gap_seconds(service));
                 free(recent.words[i]);
         }
         free(recent.words);

@@ -118,7 +118,7 @@ static bool is_found(const struct report_guest *guest)
 static bool names_all_guests(const struct service *service, const struct task *task,
                              const struct report *report)
 {
-        if (task->request.guests.n > 0 || service->skips_some)
+        if (task->request.guests.n > 0 || service->skipped.text[0])
                 return false;
         for (size_t i = 0; i < report->n_guests; i++)
                 if (!is_found(&report->guests[i]) && strcmp(report->guests[i].via, REPORT_VIA_LIBVIRT) == 0)
@@ -129,7 +129,7 @@ static bool names_all_guests(const struct service *service, const struct task *t
 /* A scan for which nobody was left. */
 static bool skipped_all(struct service *service, const struct report *report, struct failure *failure)
 {
-        service->is_refused = service->skips_some && report->n_guests == 0;
+        service->is_refused = service->skipped.text[0] && report->n_guests == 0;
         if (service->is_refused)
                 (void)failure_set(failure, 0, "all guests were paused less than %llu s ago (min_gap)",
                                   (unsigned long long)(service->config->min_gap_usec / USEC_PER_SEC));
@@ -197,6 +197,7 @@ static struct json_object *take_report(struct service *service, const struct tas
         if (report_parse(result, &report, failure) < 0)
                 return NULL;
         if (!skipped_all(service, report, failure)) {
+                report->note = service->skipped;
                 json = set_groups(service, report) < 0 ? NULL : report_to_json(report);
                 if (json)
                         keep(service, task, report, json);

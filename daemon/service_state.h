@@ -50,7 +50,7 @@ struct service {
         struct service_query *queries[SERVICE_QUERIES_MAX];
         size_t n_queries;
         struct json_object *last_report; /* of the last scan that has one, as JSON; may be NULL */
-        bool skips_some;                 /* the running scan leaves guests out, for the gap between pauses */
+        struct failure skipped;          /* whom the running scan leaves out, for min_gap; empty: nobody */
         bool is_refused;                 /* the running scan is none, for that gap: no failure */
         uint64_t resumed_usec;           /* when left-overs were last looked for */
         bool is_stopping;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "history/history_text.h"
 
+#include "base/json.h"
 #include "base/text.h"
-#include "qmp/json.h"
 #include "report/table.h"
 
 #include <stdbool.h>

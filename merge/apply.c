@@ -7,8 +7,9 @@
  *      setting NAME FOUND WRITTEN BEFORE
  *
  * It is written before the settings are, so after a crash at any moment a setting holds either of the last two, and is
- * put back to the first; with any other value somebody else has changed it, and it is his. The runtime folder is
- * in memory like the settings: both are gone after a boot.
+ * put back to the first; with any other value somebody else has changed it, and it is his. When the settings have been
+ * written it is written again, without what stood there before: from then on that is somebody else's value too. The runtime
+ * folder is in memory like the settings: both are gone after a boot.
  *
  * Order matters in the kernel: pages_to_scan cannot be written while an advisor sets it, and an advisor that is switched
  * on sets it anew. So the advisor goes first where it is switched off, and last where it is put back.
@@ -16,6 +17,7 @@
 #include "merge/apply.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fileio.h"
 
 #include <errno.h>
@@ -23,10 +25,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define NOTE_NAME "ksm-settings"
+#define LOCK_NAME "ksm-settings.lock"
+/* Whoever holds the lock writes some small files. */
+#define LOCK_USEC (UINT64_C(5) * USEC_PER_SEC)
 /* No value of a setting is empty or holds blanks. */
 #define NOTE_BYTES 4096
 
@@ -71,14 +76,31 @@ static int open_folder(const char *path, struct failure *failure)
         return fd < 0 ? failure_errno(failure, -errno, "cannot use %s", path) : fd;
 }
 
-/* Opens the folder of the note and keeps others from changing settings until it is closed: one at a time. */
-static int open_note_folder(const char *path)
+/*
+ * Opens the folder of the note and keeps others from changing settings until the lock is closed. A file of our own is
+ * locked: everybody can open the folder, and could stop us for ever.
+ */
+static int open_note_folder(const char *path, uint64_t wait_usec, int *ret_lock_fd)
 {
         CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        CLEANUP_CLOSE int lock_fd = -1;
+        int r = 0;
 
-        if (fd < 0 || flock(fd, LOCK_EX) < 0)
+        if (fd < 0)
                 return -errno;
+        lock_fd = openat(fd, LOCK_NAME, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        r = lock_fd < 0 ? -errno : fileio_lock(lock_fd, wait_usec);
+        if (r < 0)
+                return r;
+        *ret_lock_fd = TAKE_FD(lock_fd);
         return TAKE_FD(fd);
+}
+
+static bool has_note(const char *path)
+{
+        CLEANUP_CLOSE int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        return fd >= 0 && faccessat(fd, NOTE_NAME, F_OK, 0) == 0;
 }
 
 static void parse_line(struct note *note, const char *line)
@@ -183,6 +205,7 @@ static int write_setting(int ksm_fd, const char *name, const char *value, struct
                        : failure_set(failure, -EIO, "KSM's %s was set to %s and reads %s", name, value, now);
 }
 
+/* What was there before counts while it is not known whether the writing came to its end. */
 static bool is_ours(const struct note_entry *entry, const char *value)
 {
         return strcmp(value, entry->written) == 0 || strcmp(value, entry->before) == 0;
@@ -195,7 +218,7 @@ static int check_entry(int ksm_fd, const struct note_entry *entry, struct failur
 
         if (r < 0)
                 return failure_errno(failure, r, "cannot read KSM's %s", entry->name);
-        return strcmp(now, entry->written) == 0
+        return is_ours(entry, now)
                        ? 0
                        : failure_set(failure, -EBUSY,
                                      "somebody else set KSM's %s to %s, where samepage had written %s",
@@ -252,11 +275,18 @@ static int write_all_settings(int ksm_fd, const struct apply_settings *settings,
         return r;
 }
 
+static void forget_before(struct note *note)
+{
+        for (size_t i = 0; i < note->n; i++)
+                memcpy(note->entries[i].before, note->entries[i].written, sizeof(note->entries[i].before));
+}
+
 int apply_settings_write(const struct apply_place *place, const struct apply_owner *owner,
                          const struct apply_settings *settings, struct failure *failure)
 {
         CLEANUP_CLOSE int ksm_fd = open_folder(place->ksm_dir, failure);
         CLEANUP_CLOSE int runtime_fd = -1;
+        CLEANUP_CLOSE int lock_fd = -1;
         struct note note = {0};
         int r = 0;
 
@@ -264,9 +294,9 @@ int apply_settings_write(const struct apply_place *place, const struct apply_own
                 return ksm_fd == -ENOENT ? failure_set(failure, -EOPNOTSUPP, "this kernel has no KSM")
                                          : ksm_fd;
         (void)mkdir(place->runtime_dir, 0755);
-        runtime_fd = open_note_folder(place->runtime_dir);
+        runtime_fd = open_note_folder(place->runtime_dir, LOCK_USEC, &lock_fd);
         if (runtime_fd < 0)
-                return failure_errno(failure, runtime_fd, "cannot use %s", place->runtime_dir);
+                return failure_errno(failure, runtime_fd, "cannot lock %s", place->runtime_dir);
         r = read_note(runtime_fd, &note);
         if (r < 0 && r != -ENOENT)
                 return failure_errno(failure, r, "cannot read which KSM settings were found");
@@ -276,17 +306,30 @@ int apply_settings_write(const struct apply_place *place, const struct apply_own
         note.owner = *owner;
         if (r == 0)
                 r = write_note(runtime_fd, &note, failure);
-        return r < 0 ? r : write_all_settings(ksm_fd, settings, failure);
+        if (r == 0)
+                r = write_all_settings(ksm_fd, settings, failure);
+        if (r < 0)
+                return r;
+        forget_before(&note);
+        /* The one that is there says the same, and a bit more. */
+        (void)write_note(runtime_fd, &note, NULL);
+        return 0;
 }
 
 int apply_settings_check(const struct apply_place *place, struct failure *failure)
 {
-        CLEANUP_CLOSE int ksm_fd = open_folder(place->ksm_dir, failure);
-        CLEANUP_CLOSE int runtime_fd = open_note_folder(place->runtime_dir);
+        CLEANUP_CLOSE int ksm_fd = -1;
+        CLEANUP_CLOSE int runtime_fd = -1;
+        CLEANUP_CLOSE int lock_fd = -1;
         struct note note = {0};
 
+        if (!has_note(place->runtime_dir))
+                return 0;
+        ksm_fd = open_folder(place->ksm_dir, failure);
         if (ksm_fd < 0)
                 return ksm_fd;
+        /* While one of us writes there is nothing to be seen. */
+        runtime_fd = open_note_folder(place->runtime_dir, 0, &lock_fd);
         return runtime_fd < 0 || read_note(runtime_fd, &note) < 0 ? 0 : check_all(ksm_fd, &note, failure);
 }
 
@@ -339,17 +382,21 @@ static int restore_all(int ksm_fd, struct note *note, size_t *n, struct failure 
 
 int apply_restore(const struct apply_place *place, size_t *ret_n, struct failure *failure)
 {
-        CLEANUP_CLOSE int runtime_fd = open_note_folder(place->runtime_dir);
+        CLEANUP_CLOSE int runtime_fd = -1;
+        CLEANUP_CLOSE int lock_fd = -1;
         CLEANUP_CLOSE int ksm_fd = -1;
         struct note note = {0};
         size_t n = 0;
-        int r = runtime_fd < 0 ? runtime_fd : read_note(runtime_fd, &note);
+        int r = 0;
 
-        if (r == -ENOENT) {
-                if (ret_n)
-                        *ret_n = 0;
+        if (ret_n)
+                *ret_n = 0;
+        if (!has_note(place->runtime_dir))
                 return 0;
-        }
+        runtime_fd = open_note_folder(place->runtime_dir, LOCK_USEC, &lock_fd);
+        r = runtime_fd < 0 ? runtime_fd : read_note(runtime_fd, &note);
+        if (r == -ENOENT) /* somebody else was faster */
+                return 0;
         if (r < 0)
                 return failure_errno(failure, r, "cannot read which KSM settings were found");
         ksm_fd = open_folder(place->ksm_dir, failure);

@@ -79,16 +79,5 @@ bool ksm_get(const struct ksm *ksm, const char *name, int64_t *ret_value)
 
 int ksm_visited_pages(int proc_fd, uint64_t *ret_pages)
 {
-        static const char key[] = "ksm_rmap_items ";
-        CLEANUP_FREE char *text = NULL;
-        const char *line = NULL;
-        int r = fileio_read_text(proc_fd, "ksm_stat", &text);
-
-        if (r < 0)
-                return r;
-        line = strstr(text, key);
-        if (!line)
-                return -ENODATA;
-        *ret_pages = strtoull(line + sizeof(key) - 1, NULL, 10);
-        return 0;
+        return fileio_read_field(proc_fd, "ksm_stat", "ksm_rmap_items ", ret_pages);
 }

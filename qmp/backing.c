@@ -2,8 +2,8 @@
 #include "qmp/backing.h"
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "qmp/blocks.h"
-#include "qmp/json.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -15,8 +15,8 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "qmp/bridge_proto.h"
-#include "qmp/json.h"
 #include "qmp/passing.h"
 #include "qmp/survive.h"
 #include "qmp/virt_load.h"

@@ -17,6 +17,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "qmp/bridge.h"
 #include "qmp/bridge_state.h"
 #include "qmp/domain_memory.h"
@@ -129,7 +130,7 @@ static void reply_string(struct task *task, const char *key, const char *value)
 {
         struct json_object *object = json_object_new_object();
 
-        (void)json_object_object_add(object, key, json_object_new_string(value));
+        json_add_text(object, key, value);
         set_reply(task, object);
 }
 
@@ -171,8 +172,7 @@ static int query_status(struct task *task)
                 return fail(task);
         status = bridge_state_to_run_state(state, reason);
         reply_string(task, "status", status);
-        (void)json_object_object_add(task->reply, "running",
-                                     json_object_new_boolean(strcmp(status, "running") == 0));
+        json_add_bool(task->reply, "running", strcmp(status, "running") == 0);
         return 0;
 }
 
@@ -191,10 +191,9 @@ static int query_migrate(struct task *task)
                 return fail(task);
         set_reply(task, json_object_new_object());
         if (bridge_state_is_postcopy(state, reason))
-                (void)json_object_object_add(task->reply, "status",
-                                             json_object_new_string("postcopy-active"));
+                json_add_text(task->reply, "status", "postcopy-active");
         else if (job.type == VIR_DOMAIN_JOB_BOUNDED || job.type == VIR_DOMAIN_JOB_UNBOUNDED)
-                (void)json_object_object_add(task->reply, "status", json_object_new_string("active"));
+                json_add_text(task->reply, "status", "active");
         return 0;
 }
 
@@ -254,8 +253,8 @@ static void append_domain(struct json_object *list, virDomainPtr domain)
         const char *name = virDomainGetName(domain);
 
         (void)virDomainGetUUIDString(domain, uuid);
-        (void)json_object_object_add(object, "uuid", json_object_new_string(uuid));
-        (void)json_object_object_add(object, "name", json_object_new_string(name ? name : uuid));
+        json_add_text(object, "uuid", uuid);
+        json_add_text(object, "name", name ? name : uuid);
         (void)json_object_array_add(list, object);
 }
 
@@ -292,9 +291,9 @@ static int ask_monitor(struct task *task)
         int r = 0;
 
         (void)json_object_object_get_ex(task->request, "execute", &value);
-        (void)json_object_object_add(command, "execute", json_object_get(value));
+        json_add(command, "execute", json_object_get(value));
         if (json_object_object_get_ex(task->request, "arguments", &arguments))
-                (void)json_object_object_add(command, "arguments", json_object_get(arguments));
+                json_add(command, "arguments", json_object_get(arguments));
         r = virDomainQemuMonitorCommand(task->domain, json_object_to_json_string(command), &text, 0);
         json_object_put(command);
         if (r < 0)
@@ -365,8 +364,8 @@ static struct json_object *make_error(const char *class, const char *description
 {
         struct json_object *error = json_object_new_object();
 
-        (void)json_object_object_add(error, "class", json_object_new_string(class));
-        (void)json_object_object_add(error, "desc", json_object_new_string(description));
+        json_add_text(error, "class", class);
+        json_add_text(error, "desc", description);
         return error;
 }
 
@@ -383,14 +382,12 @@ int bridge_command_execute(struct bridge_peer *peer, struct json_object *request
         if (command)
                 r = run(&task, command->operation);
         if (!command)
-                (void)json_object_object_add(
-                        answer, "error",
-                        make_error("CommandNotFound", "no such command for a domain of libvirt"));
+                json_add(answer, "error",
+                         make_error("CommandNotFound", "no such command for a domain of libvirt"));
         else if (r < 0)
-                (void)json_object_object_add(answer, "error",
-                                             make_error(BRIDGE_ERROR_CLASS, task.failure.text));
+                json_add(answer, "error", make_error(BRIDGE_ERROR_CLASS, task.failure.text));
         else
-                (void)json_object_object_add(answer, "return", json_object_get(task.reply));
+                json_add(answer, "return", json_object_get(task.reply));
         json_object_put(task.reply);
         return r < 0 && command->operation == stop && task.has_broken ? -ENOTCONN : 0;
 }

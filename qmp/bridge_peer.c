@@ -14,6 +14,7 @@
 #include "qmp/bridge_peer.h"
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "qmp/bridge_command.h"
 
 #include <errno.h>
@@ -47,10 +48,10 @@ static int send_event(struct bridge_peer *peer, const char *name)
         struct timespec now = {0};
 
         (void)clock_gettime(CLOCK_REALTIME, &now);
-        (void)json_object_object_add(stamp, "seconds", json_object_new_int64(now.tv_sec));
-        (void)json_object_object_add(stamp, "microseconds", json_object_new_int64(now.tv_nsec / 1000));
-        (void)json_object_object_add(object, "event", json_object_new_string(name));
-        (void)json_object_object_add(object, "timestamp", stamp);
+        json_add_int(stamp, "seconds", now.tv_sec);
+        json_add_int(stamp, "microseconds", now.tv_nsec / 1000);
+        json_add_text(object, "event", name);
+        json_add(object, "timestamp", stamp);
         return send_object(peer, object);
 }
 
@@ -117,7 +118,7 @@ static int serve(struct bridge_peer *peer, struct json_object *request)
         int r = bridge_command_execute(peer, request, answer);
 
         if (json_object_object_get_ex(request, "id", &id))
-                (void)json_object_object_add(answer, "id", json_object_get(id));
+                json_add(answer, "id", json_object_get(id));
         /* What happened before the answer is told before it. */
         if (r == 0)
                 r = send_news(peer);

@@ -14,8 +14,8 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "qmp/bridge_proto.h"
-#include "qmp/json.h"
 #include "qmp/wire.h"
 
 #include <errno.h>
@@ -182,10 +182,10 @@ static struct json_object *make_command(const char *command, struct json_object 
                 json_object_put(arguments);
                 return NULL;
         }
-        (void)json_object_object_add(object, "execute", json_object_new_string(command));
+        json_add_text(object, "execute", command);
         if (arguments)
-                (void)json_object_object_add(object, "arguments", arguments);
-        (void)json_object_object_add(object, "id", json_object_new_int64(id));
+                json_add(object, "arguments", arguments);
+        json_add_int(object, "id", id);
         return object;
 }
 
@@ -275,7 +275,7 @@ int qmp_client_hmp(struct qmp_client *client, const char *command_line, char **r
 
         if (!arguments)
                 return failure_errno(failure, -ENOMEM, "cannot make the command %s", command_line);
-        (void)json_object_object_add(arguments, "command-line", json_object_new_string(command_line));
+        json_add_text(arguments, "command-line", command_line);
         r = qmp_client_execute(client, "human-monitor-command", arguments, &reply, failure);
         if (r < 0)
                 return r;

@@ -2,8 +2,8 @@
 #include "qmp/domain_memory.h"
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "qmp/blocks.h"
-#include "qmp/json.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -25,12 +25,7 @@ void domain_memory_deinit(struct domain_memory *memory)
 static void add_string(struct json_object *object, const char *key, const char *value)
 {
         if (value)
-                (void)json_object_object_add(object, key, json_object_new_string(value));
-}
-
-static void add_number(struct json_object *object, const char *key, uint64_t value)
-{
-        (void)json_object_object_add(object, key, json_object_new_int64((int64_t)value));
+                json_add_text(object, key, value);
 }
 
 static struct json_object *block_to_json(const struct memory_block *block)
@@ -39,9 +34,9 @@ static struct json_object *block_to_json(const struct memory_block *block)
 
         add_string(object, "id", block->id);
         add_string(object, "path", block->path);
-        add_number(object, "size", block->size_bytes);
-        add_number(object, "kind", block->kind);
-        add_number(object, "sharing", block->sharing);
+        json_add_int(object, "size", (int64_t)block->size_bytes);
+        json_add_int(object, "kind", (int64_t)block->kind);
+        json_add_int(object, "sharing", (int64_t)block->sharing);
         return object;
 }
 
@@ -55,9 +50,9 @@ struct json_object *domain_memory_to_json(const struct domain_memory *memory)
         add_string(object, "name", memory->name);
         add_string(object, "uuid", memory->uuid);
         add_string(object, "group", memory->group);
-        (void)json_object_object_add(object, "merge", json_object_new_boolean(memory->merge));
-        add_number(object, "cells", memory->n_cells);
-        (void)json_object_object_add(object, "blocks", blocks);
+        json_add_bool(object, "merge", memory->merge);
+        json_add_int(object, "cells", (int64_t)memory->n_cells);
+        json_add(object, "blocks", blocks);
         return object;
 }
 

@@ -3,9 +3,8 @@
 
 #include "base/cleanup.h"
 #include "base/fileio.h"
+#include "base/numbered.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -69,33 +68,35 @@ static pid_t read_pid_file(const char *run_dir, const char *name)
         return (*end == '\0' || *end == '\n') && pid > 0 && pid <= INT32_MAX ? (pid_t)pid : 0;
 }
 
-static size_t search(const char *uuid, pid_t pids[DOMAIN_PROCESS_MAX])
+struct search {
+        const char *uuid;
+        pid_t *pids;
+        size_t count;
+};
+
+static int look_at(void *context, int proc_dir_fd, const char *name, long number)
 {
-        CLEANUP_CLOSEDIR DIR *proc = opendir("/proc");
-        const struct dirent *entry = NULL;
-        size_t count = 0;
+        struct search *search = context;
 
-        while (proc && count < DOMAIN_PROCESS_MAX && (entry = readdir(proc))) {
-                pid_t pid = 0;
-
-                if (!isdigit((unsigned char)entry->d_name[0]))
-                        continue;
-                pid = (pid_t)strtol(entry->d_name, NULL, 10);
-                if (domain_process_has_uuid(pid, uuid))
-                        pids[count++] = pid;
-        }
-        return count;
+        (void)proc_dir_fd;
+        (void)name;
+        if (domain_process_has_uuid((pid_t)number, search->uuid))
+                search->pids[search->count++] = (pid_t)number;
+        return search->count == DOMAIN_PROCESS_MAX;
 }
 
 int domain_process_find(const char *run_dir, const char *name, const char *uuid,
                         pid_t ret_pids[DOMAIN_PROCESS_MAX], size_t *ret_count, struct failure *failure)
 {
+        struct search search = {.uuid = uuid, .pids = ret_pids};
+
         ret_pids[0] = read_pid_file(run_dir, name);
         if (ret_pids[0] > 0 && domain_process_has_uuid(ret_pids[0], uuid)) {
                 *ret_count = 1;
                 return 0;
         }
-        *ret_count = search(uuid, ret_pids);
+        (void)numbered_for_each(AT_FDCWD, "/proc", look_at, &search);
+        *ret_count = search.count;
         if (*ret_count == 0)
                 return failure_set(failure, -ESRCH,
                                    "no process on this host says that it is the QEMU of the domain %s", uuid);

@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "qmp/domain_metadata.h"
 #include "qmp/wire.h"
 
@@ -41,8 +42,8 @@ static void tell(struct watch *watch, const char *event, struct json_object *dat
 {
         struct json_object *line = json_object_new_object();
 
-        (void)json_object_object_add(line, "event", json_object_new_string(event));
-        (void)json_object_object_add(line, "data", data);
+        json_add_text(line, "event", event);
+        json_add(line, "data", data);
         if (wire_send_before(&watch->wire, line, clock_now_usec() + SEND_USEC, NULL) < 0)
                 watch->has_ended = true;
         json_object_put(line);
@@ -55,7 +56,7 @@ static void fail(struct watch *watch, const char *what)
         struct failure failure = {0};
 
         (void)failure_set(&failure, 0, "%s%s%s", what, reason ? ": " : "", reason ? reason : "");
-        (void)json_object_object_add(data, "desc", json_object_new_string(failure.text));
+        json_add_text(data, "desc", failure.text);
         tell(watch, DOMAIN_WATCH_EVENT_FAILED, data);
 }
 
@@ -65,8 +66,8 @@ static struct json_object *describe(virDomainPtr domain)
         char uuid[VIR_UUID_STRING_BUFLEN] = "";
 
         (void)virDomainGetUUIDString(domain, uuid);
-        (void)json_object_object_add(data, "name", json_object_new_string(virDomainGetName(domain)));
-        (void)json_object_object_add(data, "uuid", json_object_new_string(uuid));
+        json_add_text(data, "name", virDomainGetName(domain));
+        json_add_text(data, "uuid", uuid);
         return data;
 }
 
@@ -131,9 +132,9 @@ static void look_at_request(struct watch *watch, virDomainPtr domain)
                 return;
         data = describe(domain);
         if (domain_metadata_read_scan(xml, mode, &failure) < 0)
-                (void)json_object_object_add(data, "error", json_object_new_string(failure.text));
+                json_add_text(data, "error", failure.text);
         else if (mode[0])
-                (void)json_object_object_add(data, "mode", json_object_new_string(mode));
+                json_add_text(data, "mode", mode);
         tell(watch, DOMAIN_WATCH_EVENT_REQUESTED, data);
 }
 

@@ -13,8 +13,8 @@
 
 #include "base/cleanup.h"
 #include "base/fileio.h"
+#include "base/json.h"
 #include "qmp/guest_private.h"
-#include "qmp/json.h"
 #include "qmp/process.h"
 #include "qmp/runstate.h"
 

@@ -9,13 +9,13 @@
  */
 #include "base/cleanup.h"
 #include "base/fileio.h"
+#include "base/json.h"
 #include "qmp/bridge.h"
 #include "qmp/bridge_proto.h"
 #include "qmp/domain_memory.h"
 #include "qmp/domain_process.h"
 #include "qmp/domain_ram.h"
 #include "qmp/guest_private.h"
-#include "qmp/json.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "qmp/guest_merge.h"
 
+#include "base/json.h"
+
 #include <json-c/json.h>
 #include <stdio.h>
 
@@ -13,8 +15,8 @@ int qmp_guest_set_merge(struct qmp_guest *guest, const char *id, bool merge, str
 
         /* A block's id is its memory backend's, or that one's path (x-use-canonical-path-for-ramblock-id). */
         (void)snprintf(path, sizeof(path), "%s%s", id[0] == '/' ? "" : "/objects/", id);
-        (void)json_object_object_add(arguments, "path", json_object_new_string(path));
-        (void)json_object_object_add(arguments, "property", json_object_new_string("merge"));
-        (void)json_object_object_add(arguments, "value", json_object_new_boolean(merge));
+        json_add_text(arguments, "path", path);
+        json_add_text(arguments, "property", "merge");
+        json_add_bool(arguments, "value", merge);
         return qmp_client_execute(guest->client, "qom-set", arguments, NULL, failure);
 }

@@ -14,7 +14,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fileio.h"
-#include "qmp/json.h"
+#include "base/json.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -27,12 +27,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SCHEMA        "samepage.lease.v1"
-#define SUFFIX        ".json"
-#define NAME_BYTES    64
-#define LOCK_USEC     (20 * USEC_PER_MSEC)
-#define LOCK_NAP_USEC 1000
-#define JSON_DEPTH    4
+#define SCHEMA     "samepage.lease.v1"
+#define SUFFIX     ".json"
+#define NAME_BYTES 64
+#define LOCK_USEC  (20 * USEC_PER_MSEC)
+#define JSON_DEPTH 4
 
 void leasefile_deinit(struct leasefile *lease)
 {
@@ -87,18 +86,9 @@ int leasefile_open_folder(const char *runtime_dir, bool create, int *ret_fd, str
 static int lock_folder(int folder_fd)
 {
         CLEANUP_CLOSE int fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        uint64_t deadline_usec = clock_now_usec() + LOCK_USEC;
+        int r = fd < 0 ? -errno : fileio_lock(fd, LOCK_USEC);
 
-        if (fd < 0)
-                return -errno;
-        while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-                if (errno != EWOULDBLOCK && errno != EINTR)
-                        return -errno;
-                if (clock_now_usec() >= deadline_usec)
-                        return -ETIMEDOUT;
-                (void)usleep(LOCK_NAP_USEC);
-        }
-        return TAKE_FD(fd);
+        return r < 0 ? r : TAKE_FD(fd);
 }
 
 /* JSON */
@@ -113,10 +103,9 @@ static void add_process(struct json_object *object, const char *key, const struc
 {
         struct json_object *value = json_object_new_object();
 
-        (void)json_object_object_add(value, "pid", json_object_new_int(process->pid));
-        (void)json_object_object_add(value, "start_ticks",
-                                     json_object_new_int64((int64_t)process->start_ticks));
-        (void)json_object_object_add(object, key, value);
+        json_add(value, "pid", json_object_new_int(process->pid));
+        json_add_int(value, "start_ticks", (int64_t)process->start_ticks);
+        json_add(object, key, value);
 }
 
 static struct json_object *make_object(const struct leasefile *lease)
@@ -125,10 +114,10 @@ static struct json_object *make_object(const struct leasefile *lease)
 
         if (!object)
                 return NULL;
-        (void)json_object_object_add(object, "schema", json_object_new_string(SCHEMA));
-        (void)json_object_object_add(object, "guest", json_object_new_string(lease->guest));
-        (void)json_object_object_add(object, "socket", json_object_new_string(lease->socket_path));
-        (void)json_object_object_add(object, "state", json_object_new_string("paused-by-us"));
+        json_add_text(object, "schema", SCHEMA);
+        json_add_text(object, "guest", lease->guest);
+        json_add_text(object, "socket", lease->socket_path);
+        json_add_text(object, "state", "paused-by-us");
         add_process(object, "qemu", &lease->qemu);
         add_process(object, "scanner", &lease->scanner);
         add_process(object, "guard", &lease->guard);

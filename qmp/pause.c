@@ -32,7 +32,7 @@
 #include "qmp/pause.h"
 
 #include "base/clock.h"
-#include "qmp/json.h"
+#include "base/json.h"
 #include "qmp/runstate.h"
 
 #include <assert.h>

@@ -3,9 +3,8 @@
 
 #include "base/cleanup.h"
 #include "base/fileio.h"
+#include "base/numbered.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
@@ -213,63 +212,53 @@ static int find_peer_inode(int fd, uint32_t *ret_inode)
         return -ENOTCONN;
 }
 
-/* Whether the process whose /proc/PID/fd is open as @folder_fd (taken) holds what links to @target. */
-static bool holds_socket(int folder_fd, const char *target)
+/* The processes that hold what links to @target. */
+struct holders {
+        const char *target;
+        pid_t *pids;
+        size_t count;
+};
+
+static int compare_link(void *context, int folder_fd, const char *name, long number)
 {
-        CLEANUP_CLOSEDIR DIR *folder = fdopendir(folder_fd);
-        const struct dirent *entry = NULL;
+        const struct holders *holders = context;
+        char link[64];
+        const ssize_t length = readlinkat(folder_fd, name, link, sizeof(link) - 1);
 
-        if (!folder) {
-                (void)close(folder_fd);
-                return false;
-        }
-        while ((entry = readdir(folder))) {
-                char link[64];
-                ssize_t length = readlinkat(dirfd(folder), entry->d_name, link, sizeof(link) - 1);
-
-                if (length < 0)
-                        continue;
-                link[length] = '\0';
-                if (strcmp(link, target) == 0)
-                        return true;
-        }
-        return false;
+        (void)number;
+        if (length < 0)
+                return 0;
+        link[length] = '\0';
+        return strcmp(link, holders->target) == 0;
 }
 
-static size_t find_holders(DIR *proc, const char *target, pid_t *pids)
+static int look_at_process(void *context, int proc_dir_fd, const char *name, long number)
 {
-        const struct dirent *entry = NULL;
-        size_t count = 0;
+        struct holders *holders = context;
+        CLEANUP_CLOSE int proc_fd = openat(proc_dir_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-        while (count < PEERS_MAX && (entry = readdir(proc))) {
-                char path[sizeof(entry->d_name) + sizeof("/fd")];
-                int folder_fd = -1;
-
-                if (!isdigit((unsigned char)entry->d_name[0]))
-                        continue;
-                (void)snprintf(path, sizeof(path), "%s/fd", entry->d_name);
-                folder_fd = openat(dirfd(proc), path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                if (folder_fd >= 0 && holds_socket(folder_fd, target))
-                        pids[count++] = (pid_t)strtol(entry->d_name, NULL, 10);
-        }
-        return count;
+        if (proc_fd >= 0 && numbered_for_each(proc_fd, "fd", compare_link, holders) > 0)
+                holders->pids[holders->count++] = (pid_t)number;
+        return holders->count == PEERS_MAX;
 }
 
 int process_find_peers(int fd, pid_t **ret_pids, size_t *ret_count, struct failure *failure)
 {
-        CLEANUP_CLOSEDIR DIR *proc = NULL;
         CLEANUP_FREE pid_t *pids = calloc(PEERS_MAX, sizeof(*pids));
         char target[32];
+        struct holders holders = {.target = target, .pids = pids};
         uint32_t inode = 0;
         int r = find_peer_inode(fd, &inode);
 
         if (r < 0)
                 return failure_errno(failure, r, "cannot find the process at the other end of the socket");
-        proc = opendir("/proc");
-        if (!proc || !pids)
-                return failure_errno(failure, proc ? -ENOMEM : -errno, "cannot search /proc");
+        if (!pids)
+                return failure_errno(failure, -ENOMEM, "cannot search /proc");
         (void)snprintf(target, sizeof(target), "socket:[%u]", inode);
-        *ret_count = find_holders(proc, target, pids);
+        r = numbered_for_each(AT_FDCWD, "/proc", look_at_process, &holders);
+        if (r < 0)
+                return failure_errno(failure, r, "cannot search /proc");
+        *ret_count = holders.count;
         *ret_pids = TAKE_PTR(pids);
         return 0;
 }

@@ -2,53 +2,37 @@
 /* The schema is a contract: keys are added, never renamed. Unknown values are null. */
 #include "report/report_json.h"
 
+#include "base/json.h"
 #include "report/advice.h"
 #include "scanner/page.h"
 
-#include <stdio.h>
-
-static void add(struct json_object *object, const char *key, struct json_object *value)
-{
-        (void)json_object_object_add(object, key, value);
-}
-
-static void add_text(struct json_object *object, const char *key, const char *text)
-{
-        add(object, key, text && *text ? json_object_new_string(text) : NULL);
-}
-
 static void add_bytes(struct json_object *object, const char *key, int64_t bytes)
 {
-        add(object, key, bytes == REPORT_UNKNOWN ? NULL : json_object_new_int64(bytes));
+        json_add(object, key, bytes == REPORT_UNKNOWN ? NULL : json_object_new_int64(bytes));
 }
 
-/* In microseconds, which is what the clock gives; shortest decimals would pretend to more. */
 static void add_seconds(struct json_object *object, const char *key, double seconds)
 {
-        char text[32] = "";
-
-        (void)snprintf(text, sizeof(text), "%.6f", seconds);
-        add(object, key, seconds < 0 ? NULL : json_object_new_double_s(seconds, text));
-}
-
-static void add_bool(struct json_object *object, const char *key, bool value)
-{
-        add(object, key, json_object_new_boolean(value));
+        if (seconds < 0)
+                json_add(object, key, NULL);
+        else
+                json_add_seconds(object, key, seconds);
 }
 
 static struct json_object *scan_to_json(const struct report *report)
 {
         struct json_object *scan = json_object_new_object();
 
-        add_text(scan, "id", report->id);
-        add_text(scan, "started", report->started);
-        add_text(scan, "mode", scan_mode_to_string(report->mode));
-        add_bool(scan, "together", report->together);
+        json_add_text(scan, "id", report->id);
+        json_add_text(scan, "started", report->started);
+        json_add_text(scan, "mode", scan_mode_to_string(report->mode));
+        json_add_bool(scan, "together", report->together);
         add_seconds(scan, "duration_seconds", report->duration_seconds);
         add_seconds(scan, "recheck_seconds",
                     report->recheck_seconds > 0 ? report->recheck_seconds : REPORT_UNKNOWN);
         add_bytes(scan, "page_size", PAGE_BYTES);
-        add_bool(scan, "complete", report->complete);
+        json_add_bool(scan, "complete", report->complete);
+        json_add_text(scan, "note", report->note.text);
         return scan;
 }
 
@@ -56,8 +40,8 @@ static struct json_object *host_to_json(const struct report *report)
 {
         struct json_object *host = json_object_new_object();
 
-        add_text(host, "name", report->host_name);
-        add_text(host, "kernel", report->kernel);
+        json_add_text(host, "name", report->host_name);
+        json_add_text(host, "kernel", report->kernel);
         add_bytes(host, "memory_bytes", report->host_memory_bytes);
         return host;
 }
@@ -70,15 +54,15 @@ static struct json_object *blocks_to_json(const struct report_guest *guest)
                 const struct report_block *from = &guest->blocks[i];
                 struct json_object *block = json_object_new_object();
 
-                add_text(block, "id", from->id);
+                json_add_text(block, "id", from->id);
                 add_bytes(block, "size_bytes", from->size_bytes);
                 add_bytes(block, "present_bytes", from->present_bytes);
-                add_text(block, "backend", from->backend);
-                add_bool(block, "shared", from->shared);
+                json_add_text(block, "backend", from->backend);
+                json_add_bool(block, "shared", from->shared);
                 add_bytes(block, "page_size", from->page_size);
-                add_text(block, "reader", from->reader);
-                add_bool(block, "ksm_eligible", from->ksm_eligible);
-                add_text(block, "reason", from->reason);
+                json_add_text(block, "reader", from->reader);
+                json_add_bool(block, "ksm_eligible", from->ksm_eligible);
+                json_add_text(block, "reason", from->reason);
                 (void)json_object_array_add(blocks, block);
         }
         return blocks;
@@ -107,12 +91,12 @@ static struct json_object *guest_actual_to_json(const struct report_figures *fig
 
 static void add_identity(struct json_object *object, const struct report_guest *guest)
 {
-        add_text(object, "name", guest->name);
-        add_text(object, "uuid", guest->uuid);
-        add_text(object, "group", guest->group);
-        add(object, "pid", guest->pid > 0 ? json_object_new_int64(guest->pid) : NULL);
-        add_text(object, "via", guest->via);
-        add_text(object, "found_state", guest->found_state);
+        json_add_text(object, "name", guest->name);
+        json_add_text(object, "uuid", guest->uuid);
+        json_add_text(object, "group", guest->group);
+        json_add(object, "pid", guest->pid > 0 ? json_object_new_int64(guest->pid) : NULL);
+        json_add_text(object, "via", guest->via);
+        json_add_text(object, "found_state", guest->found_state);
 }
 
 static struct json_object *guest_to_json(const struct report_guest *from)
@@ -126,20 +110,20 @@ static struct json_object *guest_to_json(const struct report_guest *from)
         struct json_object *guest = json_object_new_object();
 
         add_identity(guest, from);
-        add_text(guest, "consistency",
-                 from->scanned ? report_consistency_to_string(from->consistency) : NULL);
+        json_add_text(guest, "consistency",
+                      from->scanned ? report_consistency_to_string(from->consistency) : NULL);
         add_seconds(guest, "pause_seconds", from->pause_seconds);
-        add(guest, "pauses", json_object_new_int64(from->pauses));
+        json_add(guest, "pauses", json_object_new_int64(from->pauses));
         add_seconds(guest, "scan_seconds", from->scanned ? from->scan_seconds : REPORT_UNKNOWN);
         add_bytes(guest, "ram_bytes", figures->ram_bytes);
         add_bytes(guest, "present_bytes", figures->present_bytes);
         add_bytes(guest, "absent_bytes", figures->absent_bytes);
         add_bytes(guest, "swapped_bytes", figures->swapped_bytes);
         add_ideal(guest, figures);
-        add(guest, "actual", guest_actual_to_json(figures));
-        add(guest, "blocks", blocks_to_json(from));
-        add_text(guest, "error", from->error.text);
-        add_text(guest, "note", from->note.text);
+        json_add(guest, "actual", guest_actual_to_json(figures));
+        json_add(guest, "blocks", blocks_to_json(from));
+        json_add_text(guest, "error", from->error.text);
+        json_add_text(guest, "note", from->note.text);
         return guest;
 }
 
@@ -171,9 +155,9 @@ static struct json_object *ksm_to_json(const struct ksm *ksm)
                 return NULL;
         object = json_object_new_object();
         for (size_t i = 0; i < ksm->n_files; i++)
-                add(object, ksm->files[i].name,
-                    ksm->files[i].is_number ? json_object_new_int64(ksm->files[i].value)
-                                            : json_object_new_string(ksm->files[i].text));
+                json_add(object, ksm->files[i].name,
+                         ksm->files[i].is_number ? json_object_new_int64(ksm->files[i].value)
+                                                 : json_object_new_string(ksm->files[i].text));
         return object;
 }
 
@@ -183,7 +167,7 @@ static struct json_object *reason_to_json(const struct report *report, const str
         struct json_object *guests = json_object_new_array();
         struct json_object *guest_bytes = json_object_new_array();
 
-        add_text(reason, "reason", gap_reason_to_string(from->reason));
+        json_add_text(reason, "reason", gap_reason_to_string(from->reason));
         add_bytes(reason, "bytes", from->bytes);
         for (size_t i = 0; i < report->n_guests; i++) {
                 if (from->by_guest[i] == 0)
@@ -191,9 +175,9 @@ static struct json_object *reason_to_json(const struct report *report, const str
                 (void)json_object_array_add(guests, json_object_new_string(report->guests[i].name));
                 (void)json_object_array_add(guest_bytes, json_object_new_int64(from->by_guest[i]));
         }
-        add(reason, "guests", guests);
-        add(reason, "guest_bytes", guest_bytes);
-        add_text(reason, "remedy", advice_remedy(from->reason));
+        json_add(reason, "guests", guests);
+        json_add(reason, "guest_bytes", guest_bytes);
+        json_add_text(reason, "remedy", advice_remedy(from->reason));
         return reason;
 }
 
@@ -205,7 +189,7 @@ static struct json_object *gap_to_json(const struct report *report)
         add_bytes(gap, "bytes", report->gap_bytes);
         for (size_t i = 0; i < report->n_reasons; i++)
                 (void)json_object_array_add(reasons, reason_to_json(report, &report->reasons[i]));
-        add(gap, "reasons", reasons);
+        json_add(gap, "reasons", reasons);
         return gap;
 }
 
@@ -214,17 +198,17 @@ struct json_object *report_to_json(const struct report *report)
         struct json_object *root = json_object_new_object();
         struct json_object *guests = json_object_new_array();
 
-        add_text(root, "schema", REPORT_SCHEMA_SCAN);
-        add(root, "scan", scan_to_json(report));
-        add(root, "host", host_to_json(report));
+        json_add_text(root, "schema", REPORT_SCHEMA_SCAN);
+        json_add(root, "scan", scan_to_json(report));
+        json_add(root, "host", host_to_json(report));
         for (size_t i = 0; i < report->n_guests; i++)
                 (void)json_object_array_add(guests, guest_to_json(&report->guests[i]));
-        add(root, "guests", guests);
-        add(root, "ideal", ideal_to_json(&report->total));
-        add(root, "actual", actual_to_json(&report->total));
-        add(root, "ksm", ksm_to_json(&report->ksm));
-        add(root, "gap", gap_to_json(report));
-        add(root, "merge", report_merge_to_json(report));
+        json_add(root, "guests", guests);
+        json_add(root, "ideal", ideal_to_json(&report->total));
+        json_add(root, "actual", actual_to_json(&report->total));
+        json_add(root, "ksm", ksm_to_json(&report->ksm));
+        json_add(root, "gap", gap_to_json(report));
+        json_add(root, "merge", report_merge_to_json(report));
         return root;
 }
 
@@ -233,16 +217,16 @@ struct json_object *report_guests_to_json(const struct report *report)
         struct json_object *root = json_object_new_object();
         struct json_object *guests = json_object_new_array();
 
-        add_text(root, "schema", REPORT_SCHEMA_GUESTS);
+        json_add_text(root, "schema", REPORT_SCHEMA_GUESTS);
         for (size_t i = 0; i < report->n_guests; i++) {
                 struct json_object *guest = json_object_new_object();
 
                 add_identity(guest, &report->guests[i]);
-                add(guest, "blocks", blocks_to_json(&report->guests[i]));
-                add_text(guest, "error", report->guests[i].error.text);
+                json_add(guest, "blocks", blocks_to_json(&report->guests[i]));
+                json_add_text(guest, "error", report->guests[i].error.text);
                 (void)json_object_array_add(guests, guest);
         }
-        add(root, "guests", guests);
-        add(root, "ksm", ksm_to_json(&report->ksm));
+        json_add(root, "guests", guests);
+        json_add(root, "ksm", ksm_to_json(&report->ksm));
         return root;
 }

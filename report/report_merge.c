@@ -2,8 +2,8 @@
 #include "report/report_merge.h"
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/text.h"
-#include "qmp/json.h"
 #include "report/report.h"
 #include "report/table.h"
 
@@ -59,34 +59,19 @@ static int64_t *number_at(const struct report_merge *merge, size_t i)
         return (int64_t *)(void *)((char *)(uintptr_t)merge + numbers[i].offset);
 }
 
-static void add(struct json_object *object, const char *key, struct json_object *value)
-{
-        (void)json_object_object_add(object, key, value);
-}
-
-static void add_text(struct json_object *object, const char *key, const char *text)
-{
-        add(object, key, text && *text ? json_object_new_string(text) : NULL);
-}
-
-static void add_bool(struct json_object *object, const char *key, bool value)
-{
-        add(object, key, json_object_new_boolean(value));
-}
-
 static struct json_object *guest_to_json(const char *name, const struct report_merge_guest *from)
 {
         struct json_object *guest = json_object_new_object();
 
-        add_text(guest, "name", name);
-        add_bool(guest, "scanned", from->is_known);
-        add_bool(guest, "chosen", from->is_chosen);
-        add_bool(guest, "left_out", from->left_out);
-        add(guest, "saved_bytes", json_object_new_int64(from->saved_bytes));
-        add(guest, "net_bytes", json_object_new_int64(from->net_bytes));
-        add_text(guest, "change", plan_change_to_string(from->change));
-        add_bool(guest, "done", from->is_done);
-        add_text(guest, "error", from->failure.text);
+        json_add_text(guest, "name", name);
+        json_add_bool(guest, "scanned", from->is_known);
+        json_add_bool(guest, "chosen", from->is_chosen);
+        json_add_bool(guest, "left_out", from->left_out);
+        json_add(guest, "saved_bytes", json_object_new_int64(from->saved_bytes));
+        json_add(guest, "net_bytes", json_object_new_int64(from->net_bytes));
+        json_add_text(guest, "change", plan_change_to_string(from->change));
+        json_add_bool(guest, "done", from->is_done);
+        json_add_text(guest, "error", from->failure.text);
         return guest;
 }
 
@@ -95,7 +80,7 @@ static struct json_object *settings_to_json(const struct apply_settings *setting
         struct json_object *object = json_object_new_object();
 
         for (size_t i = 0; i < settings->n; i++)
-                add_text(object, settings->settings[i].name, settings->settings[i].value);
+                json_add_text(object, settings->settings[i].name, settings->settings[i].value);
         return object;
 }
 
@@ -109,23 +94,24 @@ struct json_object *report_merge_to_json(const struct report *report)
                 return NULL;
         object = json_object_new_object();
         guests = json_object_new_array();
-        add_bool(object, "worthwhile", merge->merges);
-        add_text(object, "group", merge->group);
-        add_bool(object, "cross_group", merge->cross_group);
+        json_add_bool(object, "worthwhile", merge->merges);
+        json_add_text(object, "group", merge->group);
+        json_add_bool(object, "cross_group", merge->cross_group);
         for (size_t i = 0; i < ARRAY_SIZE(numbers); i++)
-                add(object, numbers[i].key,
-                    *number_at(merge, i) == REPORT_UNKNOWN ? NULL
-                                                           : json_object_new_int64(*number_at(merge, i)));
-        add(object, "converge_seconds", json_object_new_double(merge->cost.seconds));
-        add(object, "converge_cpu_seconds", json_object_new_double(merge->cost.cpu_seconds));
-        add(object, "cpu_seconds_per_hour", json_object_new_double(merge->cost.cpu_seconds_per_hour));
-        add(object, "settings", settings_to_json(&merge->settings));
-        add_bool(object, "acted", merge->acts);
-        add_bool(object, "done", merge->is_done);
-        add_text(object, "refusal", merge->refusal.text);
+                json_add(object, numbers[i].key,
+                         *number_at(merge, i) == REPORT_UNKNOWN
+                                 ? NULL
+                                 : json_object_new_int64(*number_at(merge, i)));
+        json_add(object, "converge_seconds", json_object_new_double(merge->cost.seconds));
+        json_add(object, "converge_cpu_seconds", json_object_new_double(merge->cost.cpu_seconds));
+        json_add(object, "cpu_seconds_per_hour", json_object_new_double(merge->cost.cpu_seconds_per_hour));
+        json_add(object, "settings", settings_to_json(&merge->settings));
+        json_add_bool(object, "acted", merge->acts);
+        json_add_bool(object, "done", merge->is_done);
+        json_add_text(object, "refusal", merge->refusal.text);
         for (size_t i = 0; i < merge->n_guests; i++)
                 (void)json_object_array_add(guests, guest_to_json(report->guests[i].name, &merge->guests[i]));
-        add(object, "guests", guests);
+        json_add(object, "guests", guests);
         return object;
 }
 

@@ -2,8 +2,8 @@
 #include "report/report_parse.h"
 
 #include "base/cleanup.h"
+#include "base/json.h"
 #include "base/text.h"
-#include "qmp/json.h"
 #include "scanner/reader.h"
 
 #include <errno.h>
@@ -208,6 +208,7 @@ static int parse_scan(struct json_object *json, struct report *report)
 
         copy_text(json, "id", report->id, sizeof(report->id));
         copy_text(json, "started", report->started, sizeof(report->started));
+        copy_text(json, "note", report->note.text, sizeof(report->note.text));
         report->together = json_get_bool(json, "together");
         report->complete = json_get_bool(json, "complete");
         report->duration_seconds = get_seconds(json, "duration_seconds");

@@ -179,6 +179,8 @@ void report_print_guests(const struct report *report, FILE *out)
 
 void report_print_complaints(const struct report *report, FILE *out)
 {
+        if (report->note.text[0])
+                (void)fprintf(out, "samepage: %s\n", report->note.text);
         for (size_t i = 0; i < report->n_guests; i++) {
                 const struct report_guest *guest = &report->guests[i];
 

@@ -63,26 +63,16 @@ static int take_buffers(struct pins *pins, int proc_fd, const char *descriptor)
         return r;
 }
 
-/* kB in a line of status, in bytes; 0 when there is none. */
-static uint64_t status_bytes(const char *text, const char *key)
-{
-        const char *line = strstr(text, key);
-        uint64_t bytes = 0;
-
-        if (!line || __builtin_mul_overflow(strtoull(line + strlen(key), NULL, 10), 1024, &bytes))
-                return 0;
-        return bytes;
-}
-
 static bool holds_all(int proc_fd, uint64_t ram_bytes)
 {
-        CLEANUP_FREE char *text = NULL;
+        uint64_t locked_kb = 0;
+        uint64_t pinned_kb = 0;
         uint64_t bytes = 0;
 
-        return fileio_read_text(proc_fd, "status", &text) == 0 &&
-               !__builtin_add_overflow(status_bytes(text, "\nVmLck:"), status_bytes(text, "\nVmPin:"),
-                                       &bytes) &&
-               bytes > 0 && bytes >= ram_bytes;
+        return fileio_read_field(proc_fd, "status", "VmLck:", &locked_kb) == 0 &&
+               fileio_read_field(proc_fd, "status", "VmPin:", &pinned_kb) == 0 &&
+               !__builtin_add_overflow(locked_kb, pinned_kb, &bytes) &&
+               !__builtin_mul_overflow(bytes, 1024, &bytes) && bytes > 0 && bytes >= ram_bytes;
 }
 
 struct look {

@@ -31,30 +31,15 @@ static bool is_gone(int error)
         return error == -ENOENT || error == -ESRCH;
 }
 
-static bool begins_with(const char *text, const char *start)
+/* A field of status in bytes, which is there in kB; none without the line. */
+static int read_bytes(int proc_fd, const char *key, uint64_t *ret)
 {
-        return strncmp(text, start, strlen(start)) == 0;
-}
+        uint64_t kb = 0;
+        int r = fileio_read_field(proc_fd, "status", key, &kb);
 
-/* "Key:   NUMBER kB", or without a unit; 0 when it is not there. */
-static uint64_t find_number(const char *text, const char *key)
-{
-        for (const char *line = text; line; line = strchr(line, '\n')) {
-                line += *line == '\n';
-                if (begins_with(line, key))
-                        return strtoull(line + strlen(key), NULL, 10);
-        }
-        return 0;
-}
-
-static int read_number(int dir_fd, const char *name, const char *key, uint64_t *ret)
-{
-        CLEANUP_FREE char *text = NULL;
-        int r = fileio_read_text(dir_fd, name, &text);
-
-        if (r == 0)
-                *ret = find_number(text, key);
-        return r;
+        if (r < 0 && r != -ENODATA)
+                return r;
+        return __builtin_mul_overflow(kb, 1024, ret) ? -ERANGE : 0;
 }
 
 /* The process */
@@ -102,13 +87,11 @@ int reclaim_facts_read_process(int proc_fd, struct reclaim_process_facts *ret_fa
         int r = numbered_for_each(proc_fd, "fd", judge_descriptor, &process);
 
         if (r == 0)
-                r = read_number(proc_fd, "status", "VmLck:", &facts->locked_bytes);
+                r = read_bytes(proc_fd, "VmLck:", &facts->locked_bytes);
         if (r == 0)
-                r = read_number(proc_fd, "status", "VmPin:", &facts->pinned_bytes);
+                r = read_bytes(proc_fd, "VmPin:", &facts->pinned_bytes);
         if (r < 0)
                 return r;
-        facts->locked_bytes *= 1024;
-        facts->pinned_bytes *= 1024;
         *ret_facts = *facts;
         return 0;
 }

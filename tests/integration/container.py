@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A container that boots the Debian of this machine with samepage installed: /usr is the host's own, read-only, everything else is new."""
+"""A container that boots the Debian of this machine with samepage installed: /usr is the host's own, read-only, everything else is new.
+
+Its KSM is the host's: /sys is read-only in a container, but for that.
+"""
+import contextlib
 import json
 import os
 import shutil
@@ -12,6 +16,7 @@ import unittest
 import daemon
 import guests
 import harness
+import ksm
 
 BOOT_SECONDS = 60
 # What a Debian that boots needs of /etc; the rest is empty.
@@ -70,7 +75,7 @@ class Container:
         self.log = open(os.path.join(self.folder, "console"), "wb")
         self.nspawn = subprocess.Popen(
             ["systemd-nspawn", "-q", "-D", self.root, "-M", f"samepage-{os.getpid()}", "-b", "--register=no", "--keep-unit", "--console=pipe",
-             "--bind-ro=/usr", f"--bind={os.path.join(self.folder, 'dest', 'usr/local')}:/usr/local"],
+             *(["--bind=" + ksm.DIR] if os.path.isdir(ksm.DIR) else []), "--bind-ro=/usr", f"--bind={os.path.join(self.folder, 'dest', 'usr/local')}:/usr/local"],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, preexec_fn=guests.die_with_parent)
         deadline = time.monotonic() + BOOT_SECONDS
         while True:
@@ -117,6 +122,19 @@ class Container:
             if time.monotonic() > deadline:
                 raise AssertionError(f"it did not come: {self.journal('samepaged')[-3000:]}")
             time.sleep(0.02)
+
+    @contextlib.contextmanager
+    def drop_in(self, name, text):
+        """The service's unit has more to it for the length of the block."""
+        folder = "/run/systemd/system/samepaged.service.d"
+        os.makedirs(self.path(folder), exist_ok=True)
+        self.write(f"{folder}/{name}.conf", text)
+        self.run("systemctl", "daemon-reload")
+        try:
+            yield
+        finally:
+            os.unlink(self.path(f"{folder}/{name}.conf"))
+            self.run("systemctl", "daemon-reload")
 
     def start_guest(self, name, mib, backend="ram"):
         """A guest inside whose RAM is all there; a second QMP socket is the test's."""

@@ -24,7 +24,7 @@ def number(name):
     return int(read(name))
 
 
-def _settings():
+def settings():
     """The writable files and their values; advisor_mode marks the chosen word with brackets."""
     found = {}
     for name in sorted(os.listdir(DIR)):
@@ -36,7 +36,7 @@ def _settings():
 
 def _put_back(saved):
     write("run", 2)  # un-merges everything: allowed on a test machine only
-    now = _settings()
+    now = settings()
     for name, value in saved.items():
         if name != "run" and now.get(name) != value:
             write(name, value)
@@ -48,7 +48,7 @@ def borrowed():
     """KSM is stopped and nothing is merged when the block begins; all settings are as before when it ends."""
     if not os.access(os.path.join(DIR, "run"), os.W_OK):
         raise unittest.SkipTest(f"{DIR}/run cannot be written")
-    saved = _settings()
+    saved = settings()
     if saved["run"] == "1":
         raise unittest.SkipTest("KSM is in use on this host; the test would un-merge its pages")
     # Twice on purpose: a process that ends inside the block without unwinding still puts the settings back at exit.

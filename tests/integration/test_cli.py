@@ -13,7 +13,7 @@ import harness
 import ksm
 from guests import Guest
 
-SCAN_KEYS = {"id", "started", "mode", "together", "duration_seconds", "recheck_seconds", "page_size", "complete"}
+SCAN_KEYS = {"id", "started", "mode", "together", "duration_seconds", "recheck_seconds", "page_size", "complete", "note"}
 HOST_KEYS = {"name", "kernel", "memory_bytes"}
 GUEST_KEYS = {"name", "uuid", "group", "pid", "via", "found_state", "consistency", "pause_seconds", "pauses", "scan_seconds", "ram_bytes",
               "present_bytes", "absent_bytes", "swapped_bytes", "zero_bytes", "distinct_bytes", "self_sharing_bytes",

@@ -9,6 +9,7 @@ import unittest
 
 import guests
 import harness
+import ksm
 from container import Container
 
 CONF = """[guests]
@@ -118,17 +119,28 @@ class Service(unittest.TestCase):
         with self.container.control() as control:
             self.assertEqual(len(control("scan", wait=True)["guests"]), 1)
 
+    def test_acting(self):
+        """Through the sandbox: KSM's settings are written, and put back when the service stops and when all of it is killed."""
+        with ksm.borrowed():
+            before = ksm.settings()
+            self.container.write("/etc/samepaged.conf", CONF.format(interval="never") + "[merge]\npolicy = act\n")
+            self.addCleanup(self.container.write, "/etc/samepaged.conf", CONF.format(interval="never"))
+            with self.container.drop_in("restart", "[Service]\nRestart=no\n"):
+                for end in ("stop", "kill"):
+                    self.container.run("systemctl", "restart", "samepaged")
+                    self.container.wait_for(lambda: ksm.read("run") == "1", 60)
+                    self.container.run("systemctl", *{"stop": ["stop"], "kill": ["kill", "-s", "KILL"]}[end], "samepaged")
+                    self.container.wait_for(lambda: self.property("ActiveState") in ("inactive", "failed"))
+                    self.assertEqual(ksm.settings(), before, end)
+                    self.container.run("systemctl", "reset-failed", "samepaged", check=False)
+
     def test_watchdog(self):
         """A service that hangs is killed and started again."""
-        os.makedirs(self.container.path("/run/systemd/system/samepaged.service.d"), exist_ok=True)
-        self.container.write("/run/systemd/system/samepaged.service.d/watchdog.conf", "[Service]\nWatchdogSec=2\n")
-        self.container.run("systemctl", "daemon-reload")
-        self.container.run("systemctl", "restart", "samepaged")
-        before = self.property("MainPID")
-        self.container.run("systemctl", "kill", "-s", "STOP", "samepaged")
-        self.container.wait_for(lambda: self.property("MainPID") not in ("0", before) and self.property("ActiveState") == "active", 30)
-        os.unlink(self.container.path("/run/systemd/system/samepaged.service.d/watchdog.conf"))
-        self.container.run("systemctl", "daemon-reload")
+        with self.container.drop_in("watchdog", "[Service]\nWatchdogSec=2\n"):
+            self.container.run("systemctl", "restart", "samepaged")
+            before = self.property("MainPID")
+            self.container.run("systemctl", "kill", "-s", "STOP", "samepaged")
+            self.container.wait_for(lambda: self.property("MainPID") not in ("0", before) and self.property("ActiveState") == "active", 30)
 
     def test_bad_configuration(self):
         """At a reload it is said and the old one stays; at a start it is an error."""

@@ -103,7 +103,9 @@ class Service(WithGuests):
         self.assertEqual(len(d.scan(guests=["first"])["guests"]), 1)
         with self.assertRaisesRegex(Refused, "first was paused less than 3600 s ago"):
             d.scan(guests=["first"])
-        self.assertEqual([g["name"] for g in d.scan()["guests"]], ["second"])
+        report = d.scan()
+        self.assertEqual([g["name"] for g in report["guests"]], ["second"])
+        self.assertEqual(report["scan"]["note"], "left out, as paused less than 3600 s ago (min_gap): first")
         with self.assertRaisesRegex(Refused, "all guests"):
             d.scan()
         self.assertEqual(len(d.scan(mode="live")["guests"]), 2)

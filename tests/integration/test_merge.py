@@ -17,12 +17,7 @@ import oracle
 from daemon import Daemon
 from guests import PAGE, Guest
 
-SETTINGS = ("run", "pages_to_scan", "sleep_millisecs", "use_zero_pages", "smart_scan", "advisor_mode")
 KILLS = int(os.environ.get("MERGE_KILLS", "12"))
-
-
-def settings():
-    return {name: ksm.read(name) for name in SETTINGS if os.path.exists(os.path.join(ksm.DIR, name))}
 
 
 def frames(some_guests):
@@ -76,7 +71,7 @@ class Acting(unittest.TestCase):
         self.addCleanup(borrowed.__exit__, None, None, None)
         for g in self.all:
             g.qmp.execute("qom-set", {"path": "/objects/pc.ram", "property": "merge", "value": True})
-        self.before = settings()
+        self.before = ksm.settings()
         self.daemons = []
         self.addCleanup(self.kill_daemons)
 
@@ -115,7 +110,7 @@ class Acting(unittest.TestCase):
         report = d.scan()
         self.assertAlmostEqual(report["merge"]["reached_bytes"] / forecast, 1, delta=0.05)
         d.stop()
-        self.assertEqual(settings(), self.before)
+        self.assertEqual(ksm.settings(), self.before)
 
     def test_a_guest_that_comes(self):
         d = self.daemon(sockets=[self.a1.socket, os.path.join(guests.tmp_dir(), "a9-*", "qmp.sock")], cross_group="yes")
@@ -125,7 +120,7 @@ class Acting(unittest.TestCase):
             late.settle()
             d.wait_for(lambda: saved_bytes((self.a1, late)) > 22 << 20, 30)
         d.stop()
-        self.assertEqual(settings(), self.before)
+        self.assertEqual(ksm.settings(), self.before)
 
     def test_pages_that_come_apart(self):
         """Merged pages that are written to are merged again: the sample sees it."""
@@ -153,7 +148,7 @@ class Acting(unittest.TestCase):
         d.sections["merge"]["policy"] = "observe"
         d.configure()
         d.reload()
-        self.assertEqual(settings(), self.before)
+        self.assertEqual(ksm.settings(), self.before)
         d.sections["merge"]["policy"] = "act"
         d.configure()
         d.reload()
@@ -172,7 +167,7 @@ class Acting(unittest.TestCase):
         self.assertEqual(done.returncode, 1)
         self.assertIn("samepaged acts by itself where its configuration says", done.stderr)
         time.sleep(1.5)
-        self.assertEqual(settings(), self.before)
+        self.assertEqual(ksm.settings(), self.before)
 
     def test_another_policy_while_it_tunes(self):
         """What a scan that is under way still writes is put back at its end."""
@@ -182,9 +177,9 @@ class Acting(unittest.TestCase):
             d.configure()
             time.sleep(seconds)
             d.reload()
-            d.wait_for(lambda: settings() == self.before and not d("query-scan")["running"], 30)
+            d.wait_for(lambda: ksm.settings() == self.before and not d("query-scan")["running"], 30)
             time.sleep(0.5)
-            self.assertEqual(settings(), self.before)
+            self.assertEqual(ksm.settings(), self.before)
             d.stop()
 
     def test_cancelled_scan_is_tried_again(self):
@@ -207,7 +202,7 @@ class Acting(unittest.TestCase):
         self.assertEqual(harness.run("tune", "--undo", "--runtime-dir", d.runtime_dir).returncode, 0)
         d.wait_for(lambda: d.figure("samepage_merge_acting") == 0)
         self.assertIn("somebody else has undone", d.log())
-        self.assertEqual(settings(), self.before)
+        self.assertEqual(ksm.settings(), self.before)
 
     def test_recheck_and_acting(self):
         d = self.daemon(start=False)
@@ -217,12 +212,12 @@ class Acting(unittest.TestCase):
 
     def test_found_running(self):
         ksm.write("run", 1)
-        before = settings()
+        before = ksm.settings()
         d = self.daemon()
         d.wait_for(lambda: d.figure("samepage_merge_acting") == 1, 30)
         d.wait_for(lambda: ksm.read("run") == "0", 60)
         d.stop()
-        self.assertEqual(settings(), before)
+        self.assertEqual(ksm.settings(), before)
         ksm.write("run", 0)
 
     def test_killed_at_random_moments(self):
@@ -237,7 +232,7 @@ class Acting(unittest.TestCase):
             d.wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in workers))
             done = harness.run("resume", "--stale", "--runtime-dir", d.runtime_dir)
             self.assertEqual(done.returncode, 0, done.stderr)
-            self.assertEqual(settings(), self.before)
+            self.assertEqual(ksm.settings(), self.before)
             self.assertEqual([g.status() for g in self.all], ["running"] * 3)
             d._close()
             self.daemons.remove(d)
@@ -252,7 +247,7 @@ class Acting(unittest.TestCase):
         d.start()
         self.settled(d)
         d.stop()
-        self.assertEqual(settings(), self.before)
+        self.assertEqual(ksm.settings(), self.before)
 
     def test_watching_costs_little(self):
         d = self.daemon()

@@ -17,12 +17,7 @@ import virt
 from guests import PAGE, Guest
 
 MADV_MERGEABLE = 12
-SETTINGS = ("run", "pages_to_scan", "sleep_millisecs", "use_zero_pages", "max_page_sharing")
 GROUPS = ("--group", "acme=a*", "--group", "beta=b*")
-
-
-def settings():
-    return {name: ksm.read(name) for name in SETTINGS}
 
 
 def tune(some_guests, *arguments, code=0):
@@ -100,7 +95,7 @@ class Tune(unittest.TestCase):
             g.qmp.execute("qom-set", {"path": "/objects/pc.ram", "property": "merge", "value": True})
 
     def test_forecast_is_exact_and_changes_nothing(self):
-        before = settings()
+        before = ksm.settings()
         for g in self.all:
             g.pause()
             self.addCleanup(g.resume)
@@ -122,11 +117,11 @@ class Tune(unittest.TestCase):
         self.assertFalse(merge["acted"])
         self.assertEqual({g["name"]: g["change"] for g in merge["guests"]},
                          {"a1": "none", "a2": "none", "b1": "unmerge", "b2": "none"})
-        self.assertEqual(settings(), before)
+        self.assertEqual(ksm.settings(), before)
         self.assertTrue(all(is_mergeable(g) for g in (self.a1, self.a2, self.b1)))
 
     def test_what_was_forecast_comes_and_groups_stay_apart(self):
-        before = settings()
+        before = ksm.settings()
         plan, _ = tune(self.all, "--dry-run", *GROUPS)
         huge = self.huge_pages()
         report, _ = tune(self.all, *GROUPS)
@@ -153,7 +148,7 @@ class Tune(unittest.TestCase):
         # Settings that somebody else has changed since are his; the others go back.
         ksm.write("pages_to_scan", merge["settings"]["pages_to_scan"])
         self.assertEqual(undo().returncode, 0)
-        self.assertEqual({k: v for k, v in settings().items() if k != "sleep_millisecs"},
+        self.assertEqual({k: v for k, v in ksm.settings().items() if k != "sleep_millisecs"},
                          {k: v for k, v in before.items() if k != "sleep_millisecs"})
         self.assertEqual(ksm.read("sleep_millisecs"), "0")
 
@@ -197,11 +192,11 @@ class Tune(unittest.TestCase):
         process = subprocess.Popen([rival, "60"], preexec_fn=guests.die_with_parent)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
-        before = settings()
+        before = ksm.settings()
         report, sentence = tune(self.all, *GROUPS, code=1)
         self.assertIn(f"ksmtuned (pid {process.pid}) tunes KSM", sentence)
         self.assertFalse(report["merge"]["done"])
-        self.assertEqual(settings(), before)
+        self.assertEqual(ksm.settings(), before)
         self.assertTrue(is_mergeable(self.b1))
 
     def test_a_stranger_is_named(self):
@@ -214,10 +209,10 @@ class Tune(unittest.TestCase):
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
         self.assertEqual(process.stdout.readline(), b"ready\n")
-        before = settings()
+        before = ksm.settings()
         report, sentence = tune(self.all, *GROUPS, code=1)
         self.assertIn(f"(pid {process.pid}), which is none of the guests, has opted in to KSM", sentence)
-        self.assertEqual(settings(), before)
+        self.assertEqual(ksm.settings(), before)
         report, _ = tune(self.all, "--cross-group", *GROUPS)
         self.assertTrue(report["merge"]["done"])
 
@@ -240,12 +235,12 @@ class Tune(unittest.TestCase):
     def test_a_guest_that_lies(self):
         """QEMU says yes to unmarking, and the mapping keeps its mark: nothing is merged."""
         with deaf_qemu() as liar:
-            before = settings()
+            before = ksm.settings()
             report, sentence = tune((*self.all, liar), *GROUPS, code=1)
             self.assertIn("nothing is merged", sentence)
             error = next(g for g in report["merge"]["guests"] if g["name"] == "bad")["error"]
             self.assertIn("is not mergeable, and its mapping is", error)
-            self.assertEqual(settings(), before)
+            self.assertEqual(ksm.settings(), before)
 
     def test_undo_of_nothing(self):
         done = undo()

@@ -81,6 +81,28 @@ static void test_numbers(void)
         end();
 }
 
+static void check_field(const char *text, const char *key, int r, uint64_t value)
+{
+        uint64_t got = 0;
+
+        write_file("file", text, strlen(text));
+        CU_ASSERT_EQUAL(fileio_read_field(folder_fd, "file", key, &got), r);
+        CU_ASSERT_EQUAL(got, value);
+}
+
+static void test_fields(void)
+{
+        begin();
+        check_field("VmLck:\t  12 kB\nVmPin:\t   7 kB\n", "VmPin:", 0, 7);
+        check_field("VmLck:\t  12 kB\nVmPin:\t   7 kB", "VmLck:", 0, 12);
+        check_field("Name:\tVmPin: 3\nVmPin:\t7 kB\n", "VmPin:", 0, 7);
+        check_field("OldVmPin:\t7 kB\n", "VmPin:", -ENODATA, 0);
+        check_field("", "VmPin:", -ENODATA, 0);
+        check_field("items 18446744073709551615\n", "items ", 0, UINT64_MAX);
+        check_field("items 18446744073709551616\n", "items ", -ERANGE, 0);
+        end();
+}
+
 static void test_pread_of_a_short_file(void)
 {
         CLEANUP_CLOSE int fd = -1;
@@ -120,6 +142,7 @@ static const struct unit_test tests[] = {
         {"text of any length", test_text_of_any_length},
         {"missing file", test_missing_file},
         {"numbers", test_numbers},
+        {"fields", test_fields},
         {"pread of a short file", test_pread_of_a_short_file},
         {"read up to a length", test_read_up_to},
 };

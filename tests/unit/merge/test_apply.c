@@ -18,16 +18,21 @@ static char runtime_dir[64];
 static const struct apply_place place = {ksm_dir, runtime_dir};
 static const struct apply_owner nobody;
 
-static void put(const char *name, const char *value)
+static void put_in(const char *dir, const char *name, const char *value)
 {
         char path[128] = "";
         FILE *file = NULL;
 
-        (void)snprintf(path, sizeof(path), "%s/%s", ksm_dir, name);
+        (void)snprintf(path, sizeof(path), "%s/%s", dir, name);
         file = fopen(path, "w");
         CU_ASSERT_PTR_NOT_NULL_FATAL(file);
         (void)fputs(value, file);
         (void)fclose(file);
+}
+
+static void put(const char *name, const char *value)
+{
+        put_in(ksm_dir, name, value);
 }
 
 static void check(const char *name, const char *value)
@@ -77,6 +82,14 @@ static struct apply_settings wanted(const char *pages)
         return settings;
 }
 
+static struct apply_settings switched(const char *run)
+{
+        struct apply_settings settings = {0};
+
+        apply_settings_add_text(&settings, "run", run);
+        return settings;
+}
+
 static int write_pages(const char *pages, struct failure *failure)
 {
         const struct apply_settings settings = wanted(pages);
@@ -123,17 +136,48 @@ static void test_somebody_else(void)
         check("run", "0");
 }
 
+/* As it is while settings are being written: both values are ours. */
+static void write_unfinished_note(void)
+{
+        (void)mkdir(runtime_dir, 0755);
+        put_in(runtime_dir, "ksm-settings",
+               "owner 0 0\n"
+               "setting pages_to_scan 100 200 4000\n"
+               "setting run 0 1 0\n");
+}
+
 /* A crash between the note and the settings, or between two of them. */
 static void test_crash(void)
 {
+        static const char *const states[][2] = {{"4000", "0"}, {"200", "0"}, {"200", "1"}};
+        struct failure failure = {0};
+
+        for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+                begin();
+                write_unfinished_note();
+                put("pages_to_scan", states[i][0]);
+                put("run", states[i][1]);
+                CU_ASSERT_EQUAL(apply_settings_check(&place, &failure), 0);
+                CU_ASSERT_EQUAL(apply_restore(&place, NULL, &failure), 0);
+                check("pages_to_scan", "100");
+                check("run", "0");
+        }
+}
+
+/* What stood there before the last writing is not ours when that has come to its end: somebody may have gone back to it. */
+static void test_somebody_else_goes_back(void)
+{
+        const struct apply_settings fast = switched("1");
+        const struct apply_settings stopped = switched("0");
         struct failure failure = {0};
 
         begin();
-        CU_ASSERT_EQUAL(write_pages("4000", &failure), 0);
-        CU_ASSERT_EQUAL(write_pages("200", &failure), 0);
-        put("pages_to_scan", "4000"); /* as if the last one had not come to it */
+        put("run", "1");
+        CU_ASSERT_EQUAL(apply_settings_write(&place, &nobody, &stopped, &failure), 0);
+        CU_ASSERT_EQUAL(apply_settings_write(&place, &nobody, &fast, &failure), 0);
+        put("run", "0");
+        CU_ASSERT_EQUAL(apply_settings_check(&place, &failure), -EBUSY);
         CU_ASSERT_EQUAL(apply_restore(&place, NULL, &failure), 0);
-        check("pages_to_scan", "100");
         check("run", "0");
 }
 
@@ -198,6 +242,7 @@ static void test_failures(void)
 static const struct unit_test tests[] = {
         {"there and back", test_there_and_back},
         {"somebody else", test_somebody_else},
+        {"somebody else goes back", test_somebody_else_goes_back},
         {"crash", test_crash},
         {"never unmerges", test_never_unmerges},
         {"owner", test_owner},

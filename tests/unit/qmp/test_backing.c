@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/json.h"
 #include "qmp/backing.h"
-#include "qmp/json.h"
 #include "unit.h"
 
 #include <string.h>

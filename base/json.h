@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Reading JSON that somebody else wrote: what is not there, or of another type, is NULL. */
+/* Reading JSON that somebody else wrote: what is not there, or of another type, is NULL. And writing our own. */
 #pragma once
 
 #include "base/cleanup.h"
@@ -8,6 +8,7 @@
 #include <json-c/json.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 /* The value of @key in @object (borrowed), if @object is an object and has it, of this type. */
 static inline struct json_object *json_get(struct json_object *object, const char *key, enum json_type type)
@@ -59,6 +60,37 @@ static inline int json_get_number(struct json_object *object, const char *key, i
                 return -EBADMSG;
         *ret_number = number;
         return 0;
+}
+
+/* Puts @value (taken; NULL: null) under @key. */
+static inline void json_add(struct json_object *object, const char *key, struct json_object *value)
+{
+        (void)json_object_object_add(object, key, value);
+}
+
+/* A string; no text is null. */
+static inline void json_add_text(struct json_object *object, const char *key, const char *text)
+{
+        json_add(object, key, text && *text ? json_object_new_string(text) : NULL);
+}
+
+static inline void json_add_int(struct json_object *object, const char *key, int64_t number)
+{
+        json_add(object, key, json_object_new_int64(number));
+}
+
+static inline void json_add_bool(struct json_object *object, const char *key, bool value)
+{
+        json_add(object, key, json_object_new_boolean(value));
+}
+
+/* To the microsecond, which is what clocks give: more decimals would pretend to more. */
+static inline void json_add_seconds(struct json_object *object, const char *key, double seconds)
+{
+        char text[32] = "";
+
+        (void)snprintf(text, sizeof(text), "%.6f", seconds);
+        json_add(object, key, json_object_new_double_s(seconds, text));
 }
 
 static inline void json_cleanup(struct json_object **object)
