@@ -18,6 +18,7 @@
 #include "merge/apply.h"
 #include "qmp/guest_merge.h"
 #include "qmp/process.h"
+#include "scanner/page.h"
 #include "scanner/region.h"
 
 #include <errno.h>
@@ -54,15 +55,22 @@ static int check_guest(const struct qmp_guest *guest, bool merge, struct failure
         return r;
 }
 
-static int change_guest(struct qmp_guest *guest, bool merge, struct failure *failure)
+static int change_guest(struct qmp_guest *guest, bool merge, int64_t merged_bytes, struct failure *failure)
 {
         int r = 0;
 
         if (!guest)
                 return failure_set(failure, -ESRCH, "it is gone");
         for (size_t i = 0; r == 0 && i < guest->blocks.count; i++)
-                r = qmp_guest_set_merge(guest, guest->blocks.blocks[i].id, merge, failure);
+                r = qmp_guest_set_merge(guest, guest->blocks.blocks[i].id, merge, (uint64_t)merged_bytes,
+                                        failure);
         return r < 0 ? r : check_guest(guest, merge, failure);
+}
+
+/* One that has ended has nothing that could be merged any more. */
+static bool has_ended(const struct qmp_guest *guest)
+{
+        return !guest || !process_pidfd_is_alive(guest->pidfd);
 }
 
 /* Of a domain only libvirt's monitor passthrough can do it. */
@@ -76,13 +84,16 @@ static int check_monitor(const struct settings *settings, const struct inventory
                 "a domain's RAM is marked through libvirt's monitor passthrough: --libvirt-monitor");
 }
 
+/* Return: 0 when all that live are changed; the last one's negative errno. */
 static int change_guests(const struct settings *settings, const struct inventory *inventory,
-                         struct report_merge *merge, enum plan_change change)
+                         struct report *report, enum plan_change change)
 {
+        struct report_merge *merge = report->merge;
         int r = 0;
 
         for (size_t i = 0; i < merge->n_guests; i++) {
                 struct report_merge_guest *guest = &merge->guests[i];
+                const int64_t merged_bytes = report->guests[i].figures.actual_ksm_bytes;
                 int changed = 0;
 
                 if (guest->change != change)
@@ -90,9 +101,10 @@ static int change_guests(const struct settings *settings, const struct inventory
                 changed = check_monitor(settings, &inventory->guests[i], &guest->failure);
                 if (changed == 0)
                         changed = change_guest(inventory->guests[i].qmp, change == PLAN_CHANGE_MERGE,
-                                               &guest->failure);
+                                               merged_bytes > 0 ? merged_bytes : 0, &guest->failure);
                 guest->is_done = changed == 0;
-                r = changed < 0 ? changed : r;
+                if (changed < 0 && !has_ended(inventory->guests[i].qmp))
+                        r = changed;
         }
         return r;
 }
@@ -105,8 +117,10 @@ static bool are_unmarked(const struct inventory *inventory, struct report_merge 
         for (size_t i = 0; i < merge->n_guests; i++) {
                 struct report_merge_guest *guest = &merge->guests[i];
 
-                if (guest->is_known && !guest->is_chosen && inventory->guests[i].qmp)
-                        all = check_guest(inventory->guests[i].qmp, false, &guest->failure) == 0 && all;
+                if (guest->is_known && !guest->is_chosen && inventory->guests[i].qmp &&
+                    check_guest(inventory->guests[i].qmp, false, &guest->failure) < 0 &&
+                    !has_ended(inventory->guests[i].qmp))
+                        all = false;
         }
         return all;
 }
@@ -134,30 +148,40 @@ static struct apply_owner owner_of(const struct settings *settings)
         return (struct apply_owner){(int)service.pid, service.start_ticks};
 }
 
-/* What the guests that are to be unmarked have in KSM's pages now: they get pages of their own for it. */
+/*
+ * What the guests that are to be unmarked have in KSM's pages now: they get pages of their own for it, for the zero pages
+ * that KSM placed too (use_zero_pages). REPORT_UNKNOWN where their frames are not known.
+ */
 static int64_t needed_bytes(const struct report *report)
 {
+        int64_t zero_bytes = 0;
+        int64_t placed_pages = 0;
         int64_t bytes = 0;
 
         for (size_t i = 0; i < report->n_guests; i++) {
                 const struct report_figures *figures = &report->guests[i].figures;
 
-                if (report->merge->guests[i].change == PLAN_CHANGE_UNMERGE && figures->actual_ksm_bytes > 0)
-                        bytes += figures->actual_ksm_bytes;
+                if (report->merge->guests[i].change != PLAN_CHANGE_UNMERGE)
+                        continue;
+                if (figures->actual_ksm_bytes == REPORT_UNKNOWN)
+                        return REPORT_UNKNOWN;
+                bytes += figures->actual_ksm_bytes;
+                zero_bytes += figures->actual_zero_bytes;
         }
-        return bytes;
+        (void)ksm_get(&report->ksm, "ksm_zero_pages", &placed_pages);
+        if (zero_bytes > placed_pages * (int64_t)PAGE_BYTES)
+                zero_bytes = placed_pages * (int64_t)PAGE_BYTES;
+        return bytes + zero_bytes;
 }
 
 /* MemAvailable of /proc/meminfo, proc(5); INT64_MAX where it is not known. */
 static int64_t available_bytes(void)
 {
-        CLEANUP_FREE char *text = NULL;
-        const char *line = NULL;
+        uint64_t kb = 0;
 
-        if (fileio_read_text(AT_FDCWD, "/proc/meminfo", &text) < 0)
+        if (fileio_read_field(AT_FDCWD, "/proc/meminfo", "MemAvailable:", &kb) < 0 || kb > INT64_MAX / 1024)
                 return INT64_MAX;
-        line = strstr(text, "MemAvailable:");
-        return line ? strtoll(line + sizeof("MemAvailable:") - 1, NULL, 10) * 1024 : INT64_MAX;
+        return (int64_t)kb * 1024;
 }
 
 /* Un-merging must not cost a guest its life. */
@@ -166,6 +190,11 @@ static bool has_memory(const struct report *report, struct failure *failure)
         const int64_t needed = needed_bytes(report);
         const int64_t available = available_bytes();
 
+        if (needed == REPORT_UNKNOWN) {
+                (void)failure_set(failure, -ENODATA,
+                                  "how much memory it takes to keep guests apart is not known, as their frames are not");
+                return false;
+        }
         if (needed < available - available / 8)
                 return true;
         (void)failure_set(
@@ -202,11 +231,9 @@ static bool may_act(const struct settings *settings, const struct inventory *inv
 
         if (ksmd_find_rival(&merge->refusal) || is_held(settings, &me, &merge->refusal))
                 return false;
-        if (!has_memory(report, &merge->refusal))
-                return false;
-        if (!merge->cross_group && find_stranger(inventory, merge, &merge->refusal))
-                return false;
-        return true;
+        merge->may_pass = !has_memory(report, &merge->refusal) ||
+                          (!merge->cross_group && find_stranger(inventory, merge, &merge->refusal));
+        return !merge->may_pass;
 }
 
 static void write_settings(const struct settings *settings, struct report_merge *merge)
@@ -226,12 +253,13 @@ void acting_run(const struct settings *settings, const struct inventory *invento
         merge->acts = true;
         if (!may_act(settings, inventory, report))
                 return;
-        if (change_guests(settings, inventory, merge, PLAN_CHANGE_UNMERGE) < 0 ||
+        if (change_guests(settings, inventory, report, PLAN_CHANGE_UNMERGE) < 0 ||
             !are_unmarked(inventory, merge)) {
+                merge->may_pass = true;
                 (void)failure_set(&merge->refusal, 0,
                                   "a guest that must not share could not be kept from it: nothing is merged");
                 return;
         }
-        (void)change_guests(settings, inventory, merge, PLAN_CHANGE_MERGE);
+        (void)change_guests(settings, inventory, report, PLAN_CHANGE_MERGE);
         write_settings(settings, merge);
 }

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Fewer pages tell nothing of a page: the first ones find cold caches. */
@@ -138,48 +139,65 @@ struct stranger {
 };
 
 /* Whether smaps says "mg" of any mapping. */
-static bool has_mergeable_mapping(int proc_fd)
+static bool says_mergeable(const char *smaps)
 {
-        CLEANUP_FREE char *smaps = NULL;
-        const char *line = NULL;
+        static const char flags[] = "\nVmFlags:";
 
-        if (fileio_read_text(proc_fd, "smaps", &smaps) < 0)
-                return false;
-        line = strstr(smaps, "\nVmFlags:");
-        while (line) {
-                const char *end = strchr(line + 1, '\n');
-                const char *flag = strstr(line, " mg");
+        for (const char *line = strstr(smaps, flags); line; line = strstr(line, flags)) {
+                const char *end = strchr(++line, '\n');
+                const char *flag = memmem(line, end ? (size_t)(end - line) : strlen(line), " mg", 3);
 
-                if (flag && (!end || flag < end))
+                if (flag)
                         return true;
-                line = strstr(line + 1, "\nVmFlags:");
         }
         return false;
 }
 
-static bool has_opted_in(int proc_fd)
+/* Of samepaged: its sampler keeps a page of zeros in KSM (merge/anchor.h), which is everybody's. */
+static bool is_ours(int proc_fd)
+{
+        struct stat self = {0};
+        struct stat other = {0};
+
+        return stat("/proc/self/exe", &self) == 0 && fstatat(proc_fd, "exe", &other, 0) == 0 &&
+               self.st_dev == other.st_dev && self.st_ino == other.st_ino;
+}
+
+/* Return: whether it has; a negative errno when that cannot be told. One that has ended has not. */
+static int has_opted_in(int proc_fd)
 {
         CLEANUP_FREE char *text = NULL;
+        CLEANUP_FREE char *smaps = NULL;
+        int r = 0;
 
         if (fileio_read_text(proc_fd, "ksm_stat", &text) == 0 && strstr(text, "ksm_mergeable"))
                 return strstr(text, "ksm_mergeable: yes") || strstr(text, "ksm_merge_any: yes");
-        return has_mergeable_mapping(proc_fd);
+        r = fileio_read_text(proc_fd, "smaps", &smaps);
+        if (r == -ESRCH || r == -ENOENT)
+                return 0;
+        return r < 0 ? r : says_mergeable(smaps);
 }
 
 static int look_for_stranger(void *context, pid_t pid, int proc_fd, const char *comm)
 {
         struct stranger *stranger = context;
+        int r = 0;
 
         for (size_t i = 0; i < stranger->n; i++)
                 if (stranger->pids[i] == pid)
                         return 0;
-        if (!has_opted_in(proc_fd))
+        r = has_opted_in(proc_fd);
+        if (r == 0 || is_ours(proc_fd))
                 return 0;
-        (void)failure_set(
-                &stranger->failure, -EBUSY,
-                "%s (pid %d), which is none of the guests, has opted in to KSM too: its pages would be "
-                "merged with theirs",
-                comm, (int)pid);
+        if (r < 0)
+                (void)failure_errno(&stranger->failure, r,
+                                    "whether %s (pid %d) has opted in to KSM cannot be told", comm, (int)pid);
+        else
+                (void)failure_set(
+                        &stranger->failure, -EBUSY,
+                        "%s (pid %d), which is none of the guests, has opted in to KSM too: its pages would "
+                        "be merged with theirs",
+                        comm, (int)pid);
         return 1;
 }
 

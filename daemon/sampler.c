@@ -4,7 +4,10 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "daemon/apart.h"
 #include "daemon/events.h"
+#include "merge/anchor.h"
+#include "merge/ksm.h"
 #include "qmp/process.h"
 #include "qmp/wire.h"
 #include "scanner/frames.h"
@@ -22,11 +25,17 @@
 /* Of a normal distribution, 95 % lie within so many standard deviations. */
 #define Z95 1.96
 
+/* Between two looks for strangers while KSM stands still, in looks at the sample; while it runs it is each of them. */
+#define STRANGER_LOOKS 10
+
 struct sampler {
         struct wire wire;
         struct fingerprint_key key;
         int kpageflags_fd;
         struct sample *sample;
+        struct apart *apart; /* NULL when everybody may share with everybody */
+        unsigned int n_looks;
+        struct anchor anchor;
 };
 
 static void add_process(struct sampler *sampler, pid_t pid)
@@ -39,32 +48,92 @@ static void add_process(struct sampler *sampler, pid_t pid)
                 (void)sample_add(sampler->sample, pid, proc_fd);
 }
 
+/* The numbers of an array, for free(). */
+static pid_t *parse_pids(struct json_object *array, size_t *ret_n)
+{
+        const size_t n = array ? json_object_array_length(array) : 0;
+        pid_t *pids = calloc(n + 1, sizeof(*pids));
+
+        for (size_t i = 0; pids && i < n; i++)
+                pids[i] = (pid_t)json_object_get_int64(json_object_array_get_idx(array, i));
+        *ret_n = n;
+        return pids;
+}
+
 static int watch(struct sampler *sampler, struct json_object *line)
 {
-        struct json_object *pids = json_get(line, "pids", json_type_array);
-        const size_t n = pids ? json_object_array_length(pids) : 0;
-        int r = 0;
+        struct json_object *array = json_get(line, "others", json_type_array);
+        size_t n = 0;
+        size_t n_others = 0;
+        CLEANUP_FREE pid_t *pids = parse_pids(json_get(line, "pids", json_type_array), &n);
+        CLEANUP_FREE pid_t *others = parse_pids(array, &n_others);
+        int r = pids && others ? 0 : -ENOMEM;
 
         sampler->sample = sample_free(sampler->sample);
-        r = sample_new(&sampler->key, sampler->kpageflags_fd, &sampler->sample);
+        sampler->apart = apart_free(sampler->apart);
+        sampler->n_looks = 0;
+        /* Without it zero pages take longer. */
+        (void)anchor_cast(&sampler->anchor);
+        if (r == 0 && array)
+                r = apart_new(pids, n, others, n_others, &sampler->apart);
+        if (r == 0)
+                r = sample_new(&sampler->key, sampler->kpageflags_fd, &sampler->sample);
         for (size_t i = 0; r == 0 && i < n; i++)
-                add_process(sampler, (pid_t)json_object_get_int64(json_object_array_get_idx(pids, i)));
+                add_process(sampler, pids[i]);
         return r < 0 ? r : sample_draw(sampler->sample, SAMPLE_PAGES);
 }
 
-static int tell(struct sampler *sampler)
+static int tell(struct sampler *sampler, const char *event, struct json_object *data)
+{
+        struct json_object *line = json_object_new_object();
+        int r = 0;
+
+        json_add_text(line, "event", event);
+        json_add(line, "data", data);
+        r = wire_send_before(&sampler->wire, line, clock_now_usec() + SEND_USEC, NULL);
+        json_object_put(line);
+        return r;
+}
+
+static bool ksm_runs(void)
+{
+        int64_t run = 0;
+        struct ksm ksm;
+
+        return ksm_read(KSM_DIR, &ksm) == 0 && ksm_get(&ksm, "run", &run) && run == 1;
+}
+
+static int tell_strangers(struct sampler *sampler)
+{
+        const struct apart *apart = sampler->apart;
+        struct failure failure = {0};
+        struct json_object *data = NULL;
+
+        if (!apart || (!ksm_runs() && sampler->n_looks++ % STRANGER_LOOKS != 0) ||
+            !apart_find_intruder(apart, &failure))
+                return 0;
+        data = json_object_new_object();
+        json_add_text(data, "desc", failure.text);
+        return tell(sampler, SAMPLER_STRANGER_EVENT, data);
+}
+
+static int tell_sample(struct sampler *sampler)
 {
         struct sample_figures figures = {0};
-        struct json_object *line = json_object_new_object();
         struct json_object *data = json_object_new_object();
 
         sample_look(sampler->sample, &figures);
         json_add_int(data, "pages", (int64_t)figures.present);
         json_add_int(data, "merged", (int64_t)figures.merged);
         json_add_int(data, "changed", (int64_t)figures.changed);
-        json_add_text(line, "event", SAMPLER_EVENT);
-        json_add(line, "data", data);
-        return wire_send_before(&sampler->wire, line, clock_now_usec() + SEND_USEC, NULL);
+        return tell(sampler, SAMPLER_EVENT, data);
+}
+
+static int look(struct sampler *sampler)
+{
+        const int r = tell_strangers(sampler);
+
+        return r < 0 ? r : tell_sample(sampler);
 }
 
 static int serve(struct sampler *sampler)
@@ -74,7 +143,7 @@ static int serve(struct sampler *sampler)
                 int r = wire_next_before(&sampler->wire, clock_now_usec() + SAMPLER_PERIOD_USEC, &line, NULL);
 
                 if (r == -ETIMEDOUT)
-                        r = sampler->sample ? tell(sampler) : 0;
+                        r = sampler->sample ? look(sampler) : 0;
                 else if (r == 0)
                         r = watch(sampler, line);
                 json_object_put(line);
@@ -97,20 +166,30 @@ int sampler_run_program(void)
                 r = sampler.kpageflags_fd < 0 ? sampler.kpageflags_fd : serve(&sampler);
         }
         sample_free(sampler.sample);
+        apart_free(sampler.apart);
+        anchor_deinit(&sampler.anchor);
         close_fd(&sampler.kpageflags_fd);
         fingerprint_key_deinit(&sampler.key);
         wire_deinit(&sampler.wire);
         return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-struct json_object *sampler_line(const pid_t *pids, size_t n)
+static struct json_object *pids_to_json(const pid_t *pids, size_t n)
 {
-        struct json_object *line = json_object_new_object();
         struct json_object *array = json_object_new_array();
 
         for (size_t i = 0; i < n; i++)
                 (void)json_object_array_add(array, json_object_new_int64(pids[i]));
-        json_add(line, "pids", array);
+        return array;
+}
+
+struct json_object *sampler_line(const pid_t *pids, size_t n, const pid_t *others, size_t n_others)
+{
+        struct json_object *line = json_object_new_object();
+
+        json_add(line, "pids", pids_to_json(pids, n));
+        if (others)
+                json_add(line, "others", pids_to_json(others, n_others));
         return line;
 }
 
@@ -121,9 +200,15 @@ static double share_of(struct json_object *data, const char *key, int64_t pages)
         return part < 0 ? 0 : part > pages ? 1 : (double)part / (double)pages;
 }
 
+/*
+ * Of the interval of Agresti and Coull ("Approximate is better than exact", 1998): as if two more had been found, and two
+ * more not. So a few pages that all say the same do not make certain.
+ */
 static double half_width(double share, double n)
 {
-        return Z95 * sqrt(share * (1 - share) / n);
+        const double p = (share * n + 2) / (n + 4);
+
+        return Z95 * sqrt(p * (1 - p) / (n + 4));
 }
 
 struct pace_sample sampler_parse(struct json_object *data)

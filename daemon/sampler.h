@@ -17,14 +17,21 @@
 /* What was found: {"pages", "merged", "changed"}. */
 #define SAMPLER_EVENT "SAMPLE"
 
+/* Somebody could be merged with the guests who should not: {"desc"}. Told for as long as it is so. */
+#define SAMPLER_STRANGER_EVENT "STRANGER"
+
 /* Between two looks. */
 #define SAMPLER_PERIOD_USEC (UINT64_C(3) * 1000000)
 
 /* What that process does. Return: its exit status. */
 int sampler_run_program(void);
 
-/* The line that has it watch these processes from now on, for worker_send(). */
-struct json_object *sampler_line(const pid_t *pids, size_t n);
+/**
+ * sampler_line() - the line that has it watch some processes from now on, for worker_send()
+ * @pids: the @n QEMUs that are merged
+ * @others: the @n_others QEMUs that must stay apart from them; NULL when everybody may share with everybody
+ */
+struct json_object *sampler_line(const pid_t *pids, size_t n, const pid_t *others, size_t n_others);
 
 /* The estimate that the data of an event gives, with the half width of its 95 % interval. */
 struct pace_sample sampler_parse(struct json_object *data);

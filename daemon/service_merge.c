@@ -8,14 +8,16 @@
  *      sampling  a process looks at some thousand pages every few seconds (sampler.c)
  *      pace      once a second it is decided how fast KSM goes (merge/pace.c), and that is written
  *
- * While guests of different groups are kept apart and a new one has come, KSM stands still until the plan is made: a QEMU
- * marks its RAM when it starts, and KSM would merge it with whoever is marked.
+ * While guests of different groups are kept apart, KSM stands still until there is a plan of all who are there: when a new
+ * one has come (a QEMU marks its RAM when it starts, and KSM would merge it with whoever is marked), when somebody is found
+ * marked whom the plan does not know (apart.c), and where no plan can be carried out.
  *
  * Whatever says that the settings are not ours alone (somebody else changed one, another tuner runs) ends the acting until
  * the configuration is read again; what was found is put back.
  */
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/json.h"
 #include "daemon/ksmd.h"
 #include "daemon/log.h"
 #include "daemon/sampler.h"
@@ -56,12 +58,16 @@ struct service_merge {
         uint64_t tuning; /* the scan for it that waits or runs; 0: none does */
         pid_t *pids;     /* QEMUs of the guests that are merged */
         size_t n_pids;
-        bool is_outdated; /* the scan that runs may not know who has come */
-        uint64_t sockets; /* what the sockets' names and inodes add up to */
+        bool is_outdated;  /* the scan that runs may not know who has come */
+        bool begins_again; /* it was made by a configuration that is not in force any more */
+        uint64_t sockets;  /* what the sockets' names and inodes add up to */
         uint64_t tuned_usec;
         uint64_t tune_gap_usec;
         uint64_t retry_usec;
-        bool is_complete; /* the last scan knew all guests */
+        uint64_t
+                soon_usec; /* the last time that it was looked again soon, after so long; 0: not since all was well */
+        uint64_t compared_usec; /* when what had come was last looked at */
+        bool is_complete;       /* the last scan knew all guests */
         uint64_t rival_usec;
         struct failure refusal; /* why nothing is done any more */
 };
@@ -155,7 +161,7 @@ static void request_tuning(struct service *service)
         struct failure failure = {0};
         struct request request;
 
-        if (merge->tuning || !is_wanted(service))
+        if (merge->tuning || !is_wanted(service) || merge->refusal.text[0])
                 return;
         request_init(&request, REQUEST_SCAN, REQUEST_BY_SERVICE, service->config);
         request.mode = SCAN_MODE_LIVE;
@@ -165,6 +171,43 @@ static void request_tuning(struct service *service)
         merge->tuned_usec = clock_now_usec();
         if (queue_add(service->queue, &request, NULL, &merge->tuning, &failure) < 0)
                 log_say(LOG_LEVEL_WARNING, "merging: a scan is left out: %s", failure.text);
+}
+
+/* Looks at what has come of the forecast: for the history, and for metrics. */
+static void request_comparison(struct service *service)
+{
+        struct service_merge *merge = service->merge;
+        struct request request;
+
+        request_init(&request, REQUEST_SCAN, REQUEST_BY_SERVICE, service->config);
+        request.mode = SCAN_MODE_LIVE;
+        request.forecast = true;
+        request.recheck_usec = 0;
+        merge->pace.has_gained = false;
+        merge->compared_usec = merge->facts.now_usec;
+        (void)queue_add(service->queue, &request, NULL, NULL, NULL);
+}
+
+/* Nobody shares with anybody new until there is another plan. */
+static void stop_for_now(struct service *service)
+{
+        int64_t run = 0;
+        struct ksm ksm;
+
+        if (service->config->merging.cross_group)
+                return;
+        service->merge->pace.speed = PACE_STOPPED;
+        if (ksm_read(service->config->ksm_dir, &ksm) == 0 && ksm_get(&ksm, "run", &run) && run == 1)
+                set_speed(service, PACE_STOPPED);
+}
+
+/* Longer each time: what does not pass is no reason to scan all the time. */
+static void retry_soon(struct service_merge *merge)
+{
+        merge->soon_usec = merge->soon_usec == 0               ? RETRY_SOON_USEC
+                           : merge->soon_usec * 2 < RETRY_USEC ? merge->soon_usec * 2
+                                                               : RETRY_USEC;
+        merge->retry_usec = merge->soon_usec;
 }
 
 /* Arrivals */
@@ -203,12 +246,7 @@ void service_merge_arrived(struct service *service)
         if (!is_wanted(service) || merge->refusal.text[0])
                 return;
         merge->is_outdated = merge->tuning > 0;
-        /* While a scan for it runs, that is the one that writes. */
-        if (merge->tuning == 0 && merge->acts && !service->config->merging.cross_group &&
-            merge->pace.speed == PACE_FAST) {
-                merge->pace.speed = PACE_STOPPED;
-                set_speed(service, PACE_STOPPED);
-        }
+        stop_for_now(service);
         request_tuning(service);
 }
 
@@ -220,10 +258,7 @@ static bool is_too_late(struct service *service)
         if (!merge->is_outdated)
                 return false;
         merge->is_outdated = false;
-        if (!service->config->merging.cross_group) {
-                merge->pace.speed = PACE_STOPPED;
-                set_speed(service, PACE_STOPPED);
-        }
+        stop_for_now(service);
         request_tuning(service);
         return !service->config->merging.cross_group;
 }
@@ -240,16 +275,40 @@ static void look_for_arrivals(struct service *service)
 
 /* Sampling */
 
+/* The plan does not hold any more. */
+static void take_stranger(struct service *service, struct json_object *data)
+{
+        struct service_merge *merge = service->merge;
+        const char *sentence = json_get_text(data, "desc");
+
+        if (!merge->acts || merge->tuning)
+                return;
+        log_say(LOG_LEVEL_NOTICE, "merging: KSM stands still until there is another plan: %s",
+                sentence ? sentence : "?");
+        stop_for_now(service);
+        /* The next plan's are all new: it begins from the start. */
+        merge->n_pids = 0;
+        request_tuning(service);
+}
+
+static void take_sample(struct service_merge *merge, struct json_object *data)
+{
+        const uint64_t number = merge->facts.sample.number;
+
+        merge->facts.sample = sampler_parse(data);
+        merge->facts.sample.number = number + 1;
+        if (merge->is_complete)
+                merge->soon_usec = 0;
+}
+
 static void on_sample(void *context, const char *event, struct json_object *data)
 {
         struct service *service = context;
 
-        const uint64_t number = service->merge->facts.sample.number;
-
-        if (strcmp(event, SAMPLER_EVENT) != 0)
-                return;
-        service->merge->facts.sample = sampler_parse(data);
-        service->merge->facts.sample.number = number + 1;
+        if (strcmp(event, SAMPLER_STRANGER_EVENT) == 0)
+                take_stranger(service, data);
+        else if (strcmp(event, SAMPLER_EVENT) == 0)
+                take_sample(service->merge, data);
 }
 
 static void on_sampler_end(void *context, const struct failure *failure)
@@ -257,7 +316,7 @@ static void on_sampler_end(void *context, const struct failure *failure)
         struct service *service = context;
 
         /* The next tuning starts another one. */
-        service->merge->retry_usec = RETRY_SOON_USEC;
+        retry_soon(service->merge);
         log_say(LOG_LEVEL_WARNING, "merging: the sampling ended: %s", failure->text);
         stop_sampling(service->merge);
 }
@@ -285,8 +344,24 @@ static bool take_pids(struct service_merge *merge, const struct report *report)
         return has_new;
 }
 
-static void start_sampling(struct service *service)
+/* QEMUs of the guests that must not share with those that are merged; NULL where everybody may. For free(). */
+static pid_t *list_others(const struct service *service, const struct report *report, size_t *ret_n)
 {
+        pid_t *pids =
+                service->config->merging.cross_group ? NULL : calloc(report->n_guests + 1, sizeof(*pids));
+        size_t n = 0;
+
+        for (size_t i = 0; pids && i < report->n_guests; i++)
+                if (!report->merge->guests[i].is_chosen && report->guests[i].pid > 0)
+                        pids[n++] = report->guests[i].pid;
+        *ret_n = n;
+        return pids;
+}
+
+static void start_sampling(struct service *service, const struct report *report)
+{
+        size_t n_others = 0;
+        CLEANUP_FREE pid_t *others = list_others(service, report, &n_others);
         const struct worker_observer observer = {on_sample, on_sampler_end, service};
         struct service_merge *merge = service->merge;
         char program[] = SAMPLER_PROGRAM;
@@ -300,7 +375,7 @@ static void start_sampling(struct service *service)
                 log_say(LOG_LEVEL_WARNING, "merging: no sampling: %s", failure.text);
                 return;
         }
-        line = sampler_line(merge->pids, merge->n_pids);
+        line = sampler_line(merge->pids, merge->n_pids, others, n_others);
         if (worker_send(merge->sampler, line) < 0)
                 stop_sampling(merge);
         json_object_put(line);
@@ -326,16 +401,6 @@ static void observe(struct service *service, struct pace_facts *facts)
         facts->merged_pages = shared + sharing + zero;
 }
 
-/* Whether so much of the forecast is missing that it counts. */
-static bool is_gap_open(const struct report *report)
-{
-        const struct report_merge *merge = report->merge;
-        const int64_t forecast = merge->self_bytes + merge->inter_bytes + merge->zero_bytes;
-
-        return merge->reached_bytes == REPORT_UNKNOWN ||
-               (double)(forecast - merge->reached_bytes) > PACE_GAP_OPENED * (double)merge->mergeable_bytes;
-}
-
 static void begin_acting(struct service *service, const struct report *report)
 {
         struct service_merge *merge = service->merge;
@@ -352,16 +417,14 @@ static void begin_acting(struct service *service, const struct report *report)
         merge->facts.scanned_pages = report->merge->scanned_bytes / (int64_t)PAGE_BYTES;
         observe(service, &merge->facts);
         pace_scanned(&merge->pace);
-        /* The tuning has switched KSM on, which need not be. */
+        /* The tuning has switched KSM on, which need not be: whether a gap has opened the samples will say. */
         if (take_pids(merge, report))
                 pace_kick(&merge->pace, &merge->facts, hold_usec);
-        else if (merge->pace.speed != PACE_FAST && is_gap_open(report))
-                pace_kick(&merge->pace, &merge->facts, 0);
         else if (merge->pace.speed != PACE_FAST)
                 set_speed(service, PACE_STOPPED);
         /* Unless somebody else had changed a setting just then. */
         if (merge->acts)
-                start_sampling(service);
+                start_sampling(service, report);
 }
 
 /* Guests that could not be marked are left out; the others are merged. */
@@ -373,7 +436,10 @@ static void complain(const struct report *report)
                                 report->merge->guests[i].failure.text);
 }
 
-/* Nothing that is worth while, no report, or a guest that could not be scanned and might be marked: nobody merges for now. */
+/*
+ * Nothing that is worth while, no report, or somebody who might be marked and must not share: nobody merges for now. Where
+ * everybody may share, KSM is as it was found.
+ */
 static void stand_still(struct service *service)
 {
         struct service_merge *merge = service->merge;
@@ -382,8 +448,27 @@ static void stand_still(struct service *service)
         merge->n_pids = 0;
         merge->pace.speed = PACE_STOPPED;
         stop_sampling(merge);
-        /* A scan that died may have written some settings, and not all. */
-        put_back(service);
+        if (service->config->merging.cross_group)
+                put_back(service);
+        else
+                stop_for_now(service);
+}
+
+/* Whether the report is of a plan that was carried out; says why not. */
+static bool is_carried_out(struct service *service, const struct report *report)
+{
+        const struct report_merge *plan = report ? report->merge : NULL;
+
+        if (!plan || !plan->acts)
+                return false;
+        complain(report);
+        if (plan->is_done)
+                return true;
+        if (plan->may_pass || !service->merge->is_complete)
+                log_say(LOG_LEVEL_WARNING, "merging: %s", plan->refusal.text);
+        else
+                back_off(service, &plan->refusal);
+        return false;
 }
 
 void service_merge_tuned(struct service *service, const struct task *task, const struct report *report)
@@ -397,20 +482,21 @@ void service_merge_tuned(struct service *service, const struct task *task, const
                 put_back(service);
                 return;
         }
+        if (merge->begins_again) {
+                merge->begins_again = false;
+                service_merge_begin(service);
+                return;
+        }
         merge->is_complete = report && report->complete;
-        merge->retry_usec = merge->is_complete ? RETRY_USEC : RETRY_SOON_USEC;
-        if (!report || !report->merge || !report->merge->acts ||
-            (!report->merge->is_done && !merge->is_complete)) {
-                stand_still(service);
+        merge->retry_usec = RETRY_USEC;
+        if (!merge->is_complete)
+                retry_soon(merge);
+        if (is_too_late(service))
                 return;
-        }
-        complain(report);
-        if (!report->merge->is_done) {
-                back_off(service, &report->merge->refusal);
-                return;
-        }
-        if (!is_too_late(service))
+        if (is_carried_out(service, report))
                 begin_acting(service, report);
+        else if (!merge->refusal.text[0])
+                stand_still(service);
 }
 
 /* Once a second */
@@ -449,6 +535,9 @@ static void step(struct service *service)
                 set_speed(service, merge->pace.speed);
         if (merge->pace.wants_scan && merge->facts.now_usec - merge->tuned_usec > merge->tune_gap_usec)
                 request_tuning(service);
+        else if (merge->pace.has_gained &&
+                 merge->facts.now_usec - merge->compared_usec > merge->tune_gap_usec)
+                request_comparison(service);
 }
 
 static void export(struct service *service)
@@ -510,10 +599,12 @@ void service_merge_begin(struct service *service)
 
         merge->refusal = (struct failure){0};
         /* One that was begun by the old rules comes to nothing, and what it changed is put back at its end. */
-        if (merge->tuning)
+        if (merge->tuning) {
+                merge->begins_again = true;
                 (void)queue_cancel(service->queue, merge->tuning);
-        if (merge->tuning == 0)
-                service_merge_end(service);
+                return;
+        }
+        service_merge_end(service);
         pace_init(&merge->pace);
         if (!is_wanted(service)) {
                 service_merge_end(service);

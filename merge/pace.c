@@ -71,7 +71,9 @@ void pace_kick(struct pace *pace, const struct pace_facts *facts, uint64_t hold_
 void pace_scanned(struct pace *pace)
 {
         pace->wants_scan = false;
-        pace->sample_number = 0; /* the next ones are of other pages */
+        /* The next samples are of other pages, and the gap is another. */
+        pace->sample_number = 0;
+        pace->residual = -1;
 }
 
 static void estimate(struct pace *pace, const struct pace_facts *facts)
@@ -102,8 +104,10 @@ static void stop(struct pace *pace, const struct pace_facts *facts)
         const uint64_t longer_usec =
                 pace->retry_usec * 2 > RETRY_MOST_USEC ? RETRY_MOST_USEC : pace->retry_usec * 2;
 
-        pace->retry_usec =
-                is_gain(facts, facts->merged_pages - pace->begin_merged) ? RETRY_FIRST_USEC : longer_usec;
+        const bool gained = is_gain(facts, facts->merged_pages - pace->begin_merged);
+
+        pace->retry_usec = gained ? RETRY_FIRST_USEC : longer_usec;
+        pace->has_gained = pace->has_gained || gained;
         pace->speed = PACE_STOPPED;
         pace->residual = -1; /* by the next sample */
         pace->stopped_usec = facts->now_usec;
@@ -128,7 +132,10 @@ static bool is_idle(const struct pace *pace, const struct pace_facts *facts)
 static void step_fast(struct pace *pace, const struct pace_facts *facts)
 {
         compare_samples(pace, &facts->sample);
-        if (facts->full_scans <= pace->pass)
+        /* Somebody had KSM un-merge everything, and it began anew. */
+        if (facts->full_scans < pace->pass)
+                begin_pass(pace, facts);
+        if (facts->full_scans == pace->pass)
                 return;
         pace->n_passes += (unsigned int)(facts->full_scans - pace->pass);
         pace->n_idle = is_gain(facts, facts->merged_pages - pace->pass_merged) ? 0 : pace->n_idle + 1;

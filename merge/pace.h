@@ -53,6 +53,8 @@ struct pace_facts {
  * struct pace - the loop's state; initialise with pace_init()
  * @speed: the present one
  * @wants_scan: what is known of the guests' content is too old: a scan is needed
+ * @has_gained: KSM has come to its end and had merged something: what was forecast can be compared with what came. The
+ *              owner takes it back
  * @gap, @gap_error: share of the pages that could be merged and are not, as last estimated; negative: not known
  *
  * The other members are the loop's own.
@@ -60,6 +62,7 @@ struct pace_facts {
 struct pace {
         enum pace_speed speed;
         bool wants_scan;
+        bool has_gained;
         double gap;
         double gap_error;
         double residual;

@@ -328,6 +328,14 @@ int qmp_client_new(int fd, uint64_t timeout_usec, struct qmp_client **ret_client
         return 0;
 }
 
+uint64_t qmp_client_set_timeout(struct qmp_client *client, uint64_t timeout_usec)
+{
+        const uint64_t before_usec = client->timeout_usec;
+
+        client->timeout_usec = timeout_usec;
+        return before_usec;
+}
+
 void qmp_client_free(struct qmp_client *client)
 {
         if (!client)

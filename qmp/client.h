@@ -45,6 +45,13 @@ int qmp_client_new(int fd, uint64_t timeout_usec, struct qmp_client **ret_client
 void qmp_client_free(struct qmp_client *client);
 
 /**
+ * qmp_client_set_timeout() - how long each command may take from now on
+ *
+ * Return: how long it could until now.
+ */
+uint64_t qmp_client_set_timeout(struct qmp_client *client, uint64_t timeout_usec);
+
+/**
  * qmp_client_execute() - run a command and wait for its reply
  * @arguments: taken, also on failure; may be NULL
  * @ret_reply: receives the value of "return", the caller owns a reference; may be NULL

@@ -109,6 +109,7 @@ struct json_object *report_merge_to_json(const struct report *report)
         json_add_bool(object, "acted", merge->acts);
         json_add_bool(object, "done", merge->is_done);
         json_add_text(object, "refusal", merge->refusal.text);
+        json_add_bool(object, "refusal_may_pass", merge->may_pass);
         for (size_t i = 0; i < merge->n_guests; i++)
                 (void)json_object_array_add(guests, guest_to_json(report->guests[i].name, &merge->guests[i]));
         json_add(object, "guests", guests);
@@ -193,6 +194,7 @@ int report_merge_parse(struct json_object *json, size_t n_guests, struct report_
         merge->acts = json_get_bool(json, "acted");
         merge->is_done = json_get_bool(json, "done");
         get_sentence(json, "refusal", &merge->refusal);
+        merge->may_pass = json_get_bool(json, "refusal_may_pass");
         for (size_t i = 0; i < n_guests; i++)
                 parse_guest(json_object_array_get_idx(guests, i), &merge->guests[i]);
         *ret = merge;

@@ -52,6 +52,7 @@ struct report_merge_guest {
  * @acts: it was carried out, or tried
  * @is_done: KSM's settings were written
  * @refusal: why it was not carried out, or not completely; empty when there is nothing to say
+ * @may_pass: that may be otherwise at another time, without anybody's doing
  */
 struct report_merge {
         bool merges;
@@ -73,6 +74,7 @@ struct report_merge {
         bool acts;
         bool is_done;
         struct failure refusal;
+        bool may_pass;
         struct report_merge_guest *guests;
         size_t n_guests;
 };

@@ -171,18 +171,23 @@ static uint64_t look_at(const struct sample *sample, uint64_t page, bool *ret_me
 
 int sample_draw(struct sample *sample, size_t n_pages)
 {
-        struct sample_page *pages = calloc(n_pages + 1, sizeof(*pages));
-        bool is_merged = false;
+        const size_t most = n_pages * SAMPLE_SPARSE;
+        struct sample_page *pages = calloc(most + 1, sizeof(*pages));
+        size_t n_present = 0;
+        size_t n = 0;
 
         if (!pages)
                 return -ENOMEM;
+        while (sample->n_all > 0 && (n < n_pages || (n < most && n_present < n_pages / SAMPLE_SPARSE))) {
+                bool is_merged = false;
+
+                pages[n].page = draw(sample) % sample->n_all;
+                pages[n].fingerprint = look_at(sample, pages[n].page, &is_merged);
+                n_present += page_is_present(pages[n++].fingerprint);
+        }
         free(sample->pages);
         sample->pages = pages;
-        sample->n_pages = sample->n_all > 0 ? n_pages : 0;
-        for (size_t i = 0; i < sample->n_pages; i++) {
-                pages[i].page = draw(sample) % sample->n_all;
-                pages[i].fingerprint = look_at(sample, pages[i].page, &is_merged);
-        }
+        sample->n_pages = n;
         return 0;
 }
 

@@ -8,6 +8,9 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* Addresses of holes cost little to look at, but tell nothing. */
+#define SAMPLE_SPARSE 16
+
 struct sample;
 
 /**
@@ -41,7 +44,8 @@ int sample_add(struct sample *sample, pid_t pid, int proc_fd);
 
 /**
  * sample_draw() - choose pages at random, in place of those before, and look at them for the first time
- * @n_pages: of all addresses, each as likely as any other, whether there is a page or not
+ * @n_pages: of all addresses, each as likely as any other, whether there is a page or not; where most are holes up to
+ *           SAMPLE_SPARSE times as many
  *
  * Return: 0 or -ENOMEM.
  */

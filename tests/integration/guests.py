@@ -21,6 +21,7 @@ import tempfile
 import time
 import unittest
 
+MADV_MERGEABLE = 12
 PAGE = 4096
 MIB = 1 << 20
 QEMU = os.environ.get("QEMU", "qemu-system-x86_64")
@@ -289,6 +290,18 @@ def guest_image():
             raise unittest.SkipTest("the guest image cannot be built")
         initramfs = built.stdout.strip()
     return kernel, initramfs
+
+
+def start_stranger():
+    """A process that has opted in to KSM with 1 MiB of zeros, which runs until it is killed."""
+    code = ("import ctypes, mmap, sys\n"
+            "m = mmap.mmap(-1, 1 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
+            f"m.madvise({MADV_MERGEABLE})\n"
+            "m.write(bytes(1 << 20))\nprint('ready', flush=True)\nsys.stdin.read()\n")
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=die_with_parent)
+    if process.stdout.readline() != b"ready\n":
+        raise AssertionError("the process that opts in does not start")
+    return process
 
 
 class Guest:

@@ -122,6 +122,43 @@ class Acting(unittest.TestCase):
         d.stop()
         self.assertEqual(ksm.settings(), self.before)
 
+    def test_a_guest_that_comes_while_groups_are_apart(self):
+        """KSM stands still until the plan has them all: of its own group it is merged, of another it is not."""
+        d = self.daemon(sockets=[g.socket for g in self.all] + [os.path.join(guests.tmp_dir(), "*9-*", "qmp.sock")])
+        self.settled(d)
+        with Guest("b9", mib=96, linux=False, content=guests.content_file(40, equal_mib=24, zero_mib=4, seed=8)).wait_ready() as other, \
+                Guest("a9", mib=96, linux=False, content=guests.content_file(40, equal_mib=24, zero_mib=4, seed=9)).wait_ready() as late:
+            d.wait_for(lambda: saved_bytes((self.a1, late)) > 22 << 20, 60)
+            apart = frames((self.b1, other))
+            together = frames((self.a1, self.a2, late))
+            self.assertEqual(set.union(*apart) & set.union(*together) - {oracle_zero_frame()}, set())
+            self.assertFalse(oracle.find_blocks(other.qmp, other.pid)[0].mergeable)
+            self.assertEqual(d.figure("samepage_merge_refusals_total"), 0)
+
+    def test_a_stranger_that_comes(self):
+        """It is no guest, and nobody told the service: nothing is merged with it."""
+        d = self.daemon()
+        self.settled(d)
+        stranger = guests.start_stranger()
+        self.addCleanup(stranger.wait)
+        self.addCleanup(stranger.kill)
+        d.wait_for(lambda: f"(pid {stranger.pid}), which is none of the guests" in d.log(), 60)
+        d.wait_for(lambda: d.figure("samepage_merge_acting") == 0)
+        self.assertEqual(ksm.read("run"), "0")
+
+    def test_a_guest_that_is_marked_again(self):
+        """Somebody marks a guest of another group: as soon as KSM meets its memory it is taken out again."""
+        with Guest("b9", mib=192, linux=False, content=guests.content_file(112, equal_mib=24, seed=10)).wait_ready() as other:
+            other.settle()
+            d = self.daemon(sockets=[g.socket for g in (*self.all, other)])
+            self.settled(d)
+            other.qmp.execute("qom-set", {"path": "/objects/pc.ram", "property": "merge", "value": True})
+            for value in (False, True):  # a gap opens, so KSM runs
+                self.a2.qmp.execute("qom-set", {"path": "/objects/pc.ram", "property": "merge", "value": value})
+            d.wait_for(lambda: f"memory of pid {other.pid}" in d.log(), 60)
+            d.wait_for(lambda: not oracle.find_blocks(other.qmp, other.pid)[0].mergeable, 30)
+            self.settled(d)
+
     def test_pages_that_come_apart(self):
         """Merged pages that are written to are merged again: the sample sees it."""
         d = self.daemon()
@@ -141,6 +178,19 @@ class Acting(unittest.TestCase):
         self.assertEqual(d.figure("samepage_merge_refusals_total"), 1)
         self.assertEqual(ksm.read("pages_to_scan"), "1234")
         self.assertEqual(ksm.read("run"), self.before["run"])
+
+    def test_somebody_else_switches_ksm(self):
+        """Also to what it was before: it is his."""
+        for before, his in (("0", "1"), ("1", "1")):
+            ksm.write("run", before)
+            d = self.daemon()
+            d.wait_for(lambda: d.figure("samepage_merge_acting") == 1, 30)
+            d.wait_for(lambda: ksm.read("run") == "0", 60)
+            ksm.write("run", his)
+            d.wait_for(lambda: d.figure("samepage_merge_acting") == 0)
+            d.stop()
+            self.assertEqual(ksm.read("run"), his)
+            ksm.write("run", 0)
 
     def test_another_policy_puts_back(self):
         d = self.daemon()

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 import unittest
 
@@ -16,7 +15,6 @@ import oracle
 import virt
 from guests import PAGE, Guest
 
-MADV_MERGEABLE = 12
 GROUPS = ("--group", "acme=a*", "--group", "beta=b*")
 
 
@@ -200,15 +198,9 @@ class Tune(unittest.TestCase):
         self.assertTrue(is_mergeable(self.b1))
 
     def test_a_stranger_is_named(self):
-        code = ("import ctypes, mmap, sys\n"
-                "m = mmap.mmap(-1, 1 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)\n"
-                f"m.madvise({MADV_MERGEABLE})\n"
-                "m.write(bytes(1 << 20))\nprint('ready', flush=True)\nsys.stdin.read()\n")
-        process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                   preexec_fn=guests.die_with_parent)
+        process = guests.start_stranger()
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
-        self.assertEqual(process.stdout.readline(), b"ready\n")
         before = ksm.settings()
         report, sentence = tune(self.all, *GROUPS, code=1)
         self.assertIn(f"(pid {process.pid}), which is none of the guests, has opted in to KSM", sentence)

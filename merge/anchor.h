@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A page of zeros that KSM always has: what lets it free huge pages of zeros all in one pass. */
+#pragma once
+
+#include <stddef.h>
+
+/**
+ * struct anchor - some pages of this process
+ *
+ * Initialise with {0}.
+ */
+struct anchor {
+        void *pages;
+        size_t size_bytes;
+};
+
+/**
+ * anchor_cast() - mark some pages of zeros for KSM
+ *
+ * They are equal, so KSM merges them into a page of its own as soon as it has met them twice. After that a page of zeros of a
+ * guest finds one to be merged with. See docs/ksm.md, "Zero pages".
+ *
+ * Return: 0, also when they are marked already; -EINVAL when the kernel has no KSM; another negative errno.
+ */
+int anchor_cast(struct anchor *anchor);
+
+void anchor_deinit(struct anchor *anchor);
