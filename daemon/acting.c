@@ -27,6 +27,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* QEMU's video memory and firmware are always marked, and are smaller. */
+#define UNMARKED_MOST_BYTES (UINT64_C(512) << 20)
+
 /* Whether every mapping of a block that KSM can merge has the mark, or none has. */
 static int check_block(const char *smaps, const struct ram_block *block, bool merge, struct failure *failure)
 {
@@ -42,6 +45,20 @@ static int check_block(const char *smaps, const struct ram_block *block, bool me
         return r;
 }
 
+/* Whether memory that QEMU does not tell of has the mark: plugged in just now, or by prctl(PR_SET_MEMORY_MERGE). */
+static int check_rest(const char *smaps, struct failure *failure)
+{
+        CLEANUP_FREE struct region *regions = NULL;
+        size_t n = 0;
+        int r = region_list_mergeable(smaps, UNMARKED_MOST_BYTES, &regions, &n);
+
+        if (r < 0)
+                return failure_errno(failure, r, "cannot look at its mappings");
+        return n == 0 ? 0
+                      : failure_set(failure, -EIO, "%llu MiB are mergeable that are in none of its RAM blocks",
+                                    (unsigned long long)(regions[0].size_bytes >> 20));
+}
+
 static int check_guest(const struct qmp_guest *guest, bool merge, struct failure *failure)
 {
         CLEANUP_FREE char *smaps = NULL;
@@ -52,7 +69,7 @@ static int check_guest(const struct qmp_guest *guest, bool merge, struct failure
         for (size_t i = 0; r == 0 && i < guest->blocks.count; i++)
                 if (guest->blocks.blocks[i].hva != 0)
                         r = check_block(smaps, &guest->blocks.blocks[i], merge, failure);
-        return r;
+        return r < 0 || merge ? r : check_rest(smaps, failure);
 }
 
 static int change_guest(struct qmp_guest *guest, bool merge, int64_t merged_bytes, struct failure *failure)

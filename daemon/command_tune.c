@@ -56,7 +56,7 @@ static enum exit_code judge(const struct settings *settings, const struct report
 
         if (merge && merge->refusal.text[0])
                 (void)fprintf(stderr, "samepage: %s\n", merge->refusal.text);
-        if (report_n_scanned(report) == 0 || !merge)
+        if (report_n_scanned(report) == 0 || !merge || (!merge->merges && merge->refusal.text[0]))
                 return EXIT_CODE_FAILED;
         if (settings->acts && merge->merges && !is_carried_out(merge))
                 return merge->is_done ? EXIT_CODE_PARTLY : EXIT_CODE_FAILED;

@@ -459,12 +459,14 @@ static bool is_carried_out(struct service *service, const struct report *report)
 {
         const struct report_merge *plan = report ? report->merge : NULL;
 
-        if (!plan || !plan->acts)
+        if (!plan)
                 return false;
         complain(report);
-        if (plan->is_done)
+        if (plan->acts && plan->is_done)
                 return true;
-        if (plan->may_pass || !service->merge->is_complete)
+        if (!plan->refusal.text[0])
+                return false;
+        if (!plan->acts || plan->may_pass || !service->merge->is_complete)
                 log_say(LOG_LEVEL_WARNING, "merging: %s", plan->refusal.text);
         else
                 back_off(service, &plan->refusal);

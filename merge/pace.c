@@ -109,7 +109,7 @@ static void stop(struct pace *pace, const struct pace_facts *facts)
         pace->retry_usec = gained ? RETRY_FIRST_USEC : longer_usec;
         pace->has_gained = pace->has_gained || gained;
         pace->speed = PACE_STOPPED;
-        pace->residual = -1; /* by the next sample */
+        pace->residual = pace->gap;
         pace->stopped_usec = facts->now_usec;
 }
 

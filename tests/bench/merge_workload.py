@@ -69,7 +69,7 @@ class MergeGuest(guests.Guest):
         mem = os.open(f"/proc/{self.pid}/mem", os.O_RDONLY)
         try:
             for begin, end in ((begin, end) for kind, begin, end in self.pieces if kind == STILL):
-                for n, entry in enumerate(oracle._pagemap(self.pid, begin, end)):
+                for n, entry in enumerate(oracle.pagemap(self.pid, begin, end)):
                     if entry & oracle.PM_PRESENT:
                         page = os.pread(mem, PAGE, begin + n * PAGE)
                         found[hashlib.blake2b(page, digest_size=16).digest()] += 1

@@ -107,7 +107,7 @@ def find_blocks(qmp, pid):
     return blocks
 
 
-def _pagemap(pid, begin, end):
+def pagemap(pid, begin, end):
     entries = array("Q")
     with open(f"/proc/{pid}/pagemap", "rb") as f:
         f.seek(begin // PAGE * 8)
@@ -132,7 +132,7 @@ def _data_pages(fd, begin, end):
     return {p for p in pages if begin // PAGE <= p < end // PAGE}
 
 
-class _Frames:
+class Frames:
     def __init__(self):
         self.fd = os.open("/proc/kpageflags", os.O_RDONLY)
         self.known = {}
@@ -154,7 +154,7 @@ def _content(fd, offset):
 
 
 def _read_piece(block, m, pid, mem, frames):
-    entries = _pagemap(pid, m.begin, m.end)
+    entries = pagemap(pid, m.begin, m.end)
     block.swapped += sum(1 for e in entries if e & PM_SWAP)
     fd = os.open(f"/proc/{pid}/map_files/{m.map_files}", os.O_RDONLY) if block.shared else None
     try:
@@ -188,7 +188,7 @@ class Memory:
     def __init__(self, name, qmp, pid):
         self.name, self.pid = name, pid
         self.blocks = find_blocks(qmp, pid)
-        frames = _Frames()
+        frames = Frames()
         mem = os.open(f"/proc/{pid}/mem", os.O_RDONLY)
         try:
             for block in self.blocks:
@@ -235,12 +235,12 @@ def saved(memories):
 def ksm_frames(*guests):
     """Pages of these guests that lie in a frame of KSM's; pauses nothing, changes nothing."""
     count = 0
-    frames = _Frames()
+    frames = Frames()
     try:
         for g in guests:
             for block in find_blocks(g.qmp, g.pid):
                 for m in block.pieces:
-                    for e in _pagemap(g.pid, m.begin, m.end):
+                    for e in pagemap(g.pid, m.begin, m.end):
                         if e & PM_PRESENT and frames.flags(e & PM_PFN) & KPF_KSM:
                             count += 1
     finally:

@@ -36,12 +36,12 @@ def look(guest):
     """The pages of a paused guest that are not zero."""
     path = os.path.join(guest.dir, "memory")
     pages = []
-    frames = oracle._Frames()
+    frames = oracle.Frames()
     blocks = oracle.find_blocks(guest.qmp, guest.pid)
     assert len(blocks) == 1
     entries = []
     for m in blocks[0].pieces:
-        entries += [(m.begin + i * PAGE, e) for i, e in enumerate(oracle._pagemap(guest.pid, m.begin, m.end))]
+        entries += [(m.begin + i * PAGE, e) for i, e in enumerate(oracle.pagemap(guest.pid, m.begin, m.end))]
     guest.qmp.execute("pmemsave", {"val": 0, "size": blocks[0].size, "filename": path})
     with open(path, "rb") as memory:
         for n, (address, entry) in enumerate(entries):

@@ -164,7 +164,7 @@ def oracle_absent(guest):
                 present += len(oracle._data_pages(fd, m.offset, m.offset + m.end - m.begin))
                 os.close(fd)
             else:
-                present += sum(1 for e in oracle._pagemap(guest.pid, m.begin, m.end) if e & oracle.PM_PRESENT)
+                present += sum(1 for e in oracle.pagemap(guest.pid, m.begin, m.end) if e & oracle.PM_PRESENT)
     return sum(b.size for b in blocks) - present * PAGE
 
 

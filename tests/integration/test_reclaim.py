@@ -59,7 +59,7 @@ def private_hash(guest):
     """Of the pages that QEMU has behind its biggest mapping, read where they are present."""
     begin, end = (int(x, 16) for x in os.path.basename(ram_path(guest)).split("-"))
     digest = hashlib.sha256()
-    entries = oracle._pagemap(guest.pid, begin, end)
+    entries = oracle.pagemap(guest.pid, begin, end)
     with open(f"/proc/{guest.pid}/mem", "rb", buffering=0) as mem:
         for p, entry in enumerate(entries):
             if p < LOW or not entry & oracle.PM_PRESENT:

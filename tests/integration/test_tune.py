@@ -175,7 +175,7 @@ class Tune(unittest.TestCase):
         report, _ = tune(self.all, "--dry-run", "--only-group", "beta", *GROUPS)
         self.assertEqual({g["name"]: g["change"] for g in report["merge"]["guests"]},
                          {"a1": "unmerge", "a2": "unmerge", "b1": "none", "b2": "none"})
-        _, sentence = tune(self.all, "--dry-run", "--only-group", "gamma", *GROUPS)
+        _, sentence = tune(self.all, "--dry-run", "--only-group", "gamma", *GROUPS, code=1)
         self.assertIn('no guest is in the group "gamma"', sentence)
 
     def test_without_groups_each_is_alone(self):

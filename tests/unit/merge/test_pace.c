@@ -160,6 +160,57 @@ static void test_churn_wants_a_scan(void)
         CU_ASSERT_FALSE(pace.wants_scan);
 }
 
+/* A gap that cannot be closed is no less so after another scan. */
+static void test_scan_is_no_reason(void)
+{
+        struct pace_facts facts = settled();
+        struct pace pace;
+
+        facts.sample.merged = 0.30;
+        pace_init(&pace);
+        pace_step(&pace, &facts);
+        for (int i = 0; i < 3; i++)
+                pass(&pace, &facts, 0);
+        for (int i = 0; i < 20; i++) {
+                facts.now_usec += 1000000;
+                pace_scanned(&pace);
+                pace_step(&pace, &facts);
+                CU_ASSERT_EQUAL(pace.speed, PACE_STOPPED);
+        }
+}
+
+/* What came of the forecast is worth a look when KSM has merged something, and only then. */
+static void test_end_of_a_gain(void)
+{
+        struct pace_facts facts = settled();
+        struct pace pace;
+
+        pace_init(&pace);
+        for (int gained = 0; gained < 2; gained++) {
+                pace_kick(&pace, &facts, 0);
+                pass(&pace, &facts, gained * 50000);
+                CU_ASSERT_FALSE(pace.has_gained);
+                for (int i = 0; i < 3; i++)
+                        pass(&pace, &facts, 0);
+                CU_ASSERT_EQUAL(pace.speed, PACE_STOPPED);
+                CU_ASSERT_EQUAL(pace.has_gained, gained);
+        }
+}
+
+/* Whoever had KSM begin anew: it comes to its end again. */
+static void test_counter_that_falls(void)
+{
+        struct pace_facts facts = settled();
+        struct pace pace;
+
+        pace_init(&pace);
+        pace_kick(&pace, &facts, 0);
+        facts.full_scans = 0;
+        for (int i = 0; i < 4; i++)
+                pass(&pace, &facts, 0);
+        CU_ASSERT_EQUAL(pace.speed, PACE_STOPPED);
+}
+
 static const struct unit_test tests[] = {
         {"starts with a gap", test_starts_with_a_gap},
         {"nothing known", test_nothing_known},
@@ -168,6 +219,9 @@ static const struct unit_test tests[] = {
         {"sample gains", test_sample_gains},
         {"residual is left alone", test_residual_is_left_alone},
         {"churn wants a scan", test_churn_wants_a_scan},
+        {"scan is no reason", test_scan_is_no_reason},
+        {"end of a gain", test_end_of_a_gain},
+        {"counter that falls", test_counter_that_falls},
 };
 
 UNIT_MAIN("pace", tests)
