@@ -64,8 +64,7 @@ struct service_merge {
         uint64_t tuned_usec;
         uint64_t tune_gap_usec;
         uint64_t retry_usec;
-        uint64_t
-                soon_usec; /* the last time that it was looked again soon, after so long; 0: not since all was well */
+        uint64_t soon_usec;     /* after how long it was last looked again soon; 0: all was well since */
         uint64_t compared_usec; /* when what had come was last looked at */
         bool is_complete;       /* the last scan knew all guests */
         uint64_t rival_usec;
@@ -191,10 +190,14 @@ static void request_comparison(struct service *service)
 /* Nobody shares with anybody new until there is another plan. */
 static void stop_for_now(struct service *service)
 {
+        const struct apply_place place = place_of(service);
+        struct apply_owner owner = {0};
         int64_t run = 0;
         struct ksm ksm;
 
-        if (service->config->merging.cross_group)
+        /* What a person has set is his. */
+        if (service->config->merging.cross_group ||
+            (apply_owner_read(&place, &owner) == 0 && !is_mine(&place)))
                 return;
         service->merge->pace.speed = PACE_STOPPED;
         if (ksm_read(service->config->ksm_dir, &ksm) == 0 && ksm_get(&ksm, "run", &run) && run == 1)
@@ -476,16 +479,17 @@ static bool is_carried_out(struct service *service, const struct report *report)
 void service_merge_tuned(struct service *service, const struct task *task, const struct report *report)
 {
         struct service_merge *merge = service->merge;
+        const bool begins_again = merge->begins_again;
 
         if (!task->request.acts || task->id != merge->tuning)
                 return;
         merge->tuning = 0;
+        merge->begins_again = false;
         if (!is_wanted(service) || merge->refusal.text[0]) {
                 put_back(service);
                 return;
         }
-        if (merge->begins_again) {
-                merge->begins_again = false;
+        if (begins_again) {
                 service_merge_begin(service);
                 return;
         }
@@ -602,16 +606,16 @@ void service_merge_begin(struct service *service)
         merge->refusal = (struct failure){0};
         /* One that was begun by the old rules comes to nothing, and what it changed is put back at its end. */
         if (merge->tuning) {
-                merge->begins_again = true;
+                merge->begins_again = is_wanted(service);
                 (void)queue_cancel(service->queue, merge->tuning);
+                if (!merge->begins_again)
+                        service_merge_end(service);
                 return;
         }
         service_merge_end(service);
         pace_init(&merge->pace);
-        if (!is_wanted(service)) {
-                service_merge_end(service);
+        if (!is_wanted(service))
                 return;
-        }
         merge->sockets = add_up_sockets(service->config);
         request_tuning(service);
         (void)sd_event_source_set_time_relative(merge->step, STEP_USEC);
