@@ -139,8 +139,9 @@ static int look(struct sampler *sampler)
 static int serve(struct sampler *sampler)
 {
         for (;;) {
+                const uint64_t period_usec = ksm_runs() ? SAMPLER_RUN_PERIOD_USEC : SAMPLER_PERIOD_USEC;
                 struct json_object *line = NULL;
-                int r = wire_next_before(&sampler->wire, clock_now_usec() + SAMPLER_PERIOD_USEC, &line, NULL);
+                int r = wire_next_before(&sampler->wire, clock_now_usec() + period_usec, &line, NULL);
 
                 if (r == -ETIMEDOUT)
                         r = sampler->sample ? look(sampler) : 0;

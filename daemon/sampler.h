@@ -20,8 +20,9 @@
 /* Somebody could be merged with the guests who should not: {"desc"}. Told for as long as it is so. */
 #define SAMPLER_STRANGER_EVENT "STRANGER"
 
-/* Between two looks. */
-#define SAMPLER_PERIOD_USEC (UINT64_C(3) * 1000000)
+/* Between two looks while KSM stands still; while it runs, its end should not be missed. */
+#define SAMPLER_PERIOD_USEC     (UINT64_C(3) * 1000000)
+#define SAMPLER_RUN_PERIOD_USEC (UINT64_C(1) * 1000000)
 
 /* What that process does. Return: its exit status. */
 int sampler_run_program(void);

@@ -36,8 +36,8 @@
 #include <unistd.h>
 
 #define STEP_USEC USEC_PER_SEC
-/* A guest that has come fills its memory. */
-#define ARRIVAL_USEC (UINT64_C(15) * USEC_PER_SEC)
+/* A guest that has come fills its memory; what it does later the samples show. */
+#define ARRIVAL_USEC (UINT64_C(5) * USEC_PER_SEC)
 /* Between two scans that a sample asks for: a guest that changes all the time is not scanned all the time, and scanning takes
  * one part in so many of the time. */
 #define TUNE_GAP_USEC  (UINT64_C(20) * USEC_PER_SEC)

@@ -12,6 +12,10 @@
  *              pinned), and would probably not merge by another try: those come at growing intervals. At once when a
  *              guest came (pace_kick()).
  *
+ *              And only when that pays: a burst costs CPU time, and what it merges does not last where memory changes. What has
+ *              been lost since the last burst ended, bytes times seconds, has to be worth what that burst took. If a gap
+ *              grows evenly, the sum of both costs is least just then (as in the economic order quantity, Harris 1913).
+ *
  * Scan again   when 10 % of the pages have other content than after the last scan, again with 95 % confidence: then the
  *              share that could be merged is not known any more.
  *
@@ -21,6 +25,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "scanner/page.h"
 
 #include <assert.h>
 
@@ -32,6 +37,8 @@
 /* Between two tries at a gap that is no wider than the last one left: longer after each that gains nothing. */
 #define RETRY_FIRST_USEC (UINT64_C(30) * USEC_PER_SEC)
 #define RETRY_MOST_USEC  (UINT64_C(960) * USEC_PER_SEC)
+/* What is worth a second of ksmd: so many bytes saved for a second. Hosts have 2 GiB or more for each core. */
+#define WORTH_BYTES ((double)(UINT64_C(1) << 30))
 
 const char *pace_speed_to_string(enum pace_speed speed)
 {
@@ -60,6 +67,7 @@ void pace_kick(struct pace *pace, const struct pace_facts *facts, uint64_t hold_
                 pace->hold_until_usec = until_usec;
         if (pace->speed != PACE_FAST) {
                 pace->begin_merged = facts->merged_pages;
+                pace->begin_usec = facts->now_usec;
                 pace->sample_number = 0;
         }
         pace->speed = PACE_FAST;
@@ -111,9 +119,10 @@ static void stop(struct pace *pace, const struct pace_facts *facts)
         pace->speed = PACE_STOPPED;
         pace->residual = pace->gap;
         pace->stopped_usec = facts->now_usec;
+        pace->burst_usec = facts->now_usec - pace->begin_usec;
 }
 
-/* Notes whether the sample has gained something since the look before, if there is a new one. */
+/* Notes whether the sample has gained something in the passes since the look before, if there is a new one. */
 static void compare_samples(struct pace *pace, const struct pace_sample *sample)
 {
         if (sample->pages == 0 || sample->number == pace->sample_number)
@@ -131,12 +140,12 @@ static bool is_idle(const struct pace *pace, const struct pace_facts *facts)
 
 static void step_fast(struct pace *pace, const struct pace_facts *facts)
 {
-        compare_samples(pace, &facts->sample);
         /* Somebody had KSM un-merge everything, and it began anew. */
         if (facts->full_scans < pace->pass)
                 begin_pass(pace, facts);
         if (facts->full_scans == pace->pass)
                 return;
+        compare_samples(pace, &facts->sample);
         pace->n_passes += (unsigned int)(facts->full_scans - pace->pass);
         pace->n_idle = is_gain(facts, facts->merged_pages - pace->pass_merged) ? 0 : pace->n_idle + 1;
         begin_pass(pace, facts);
@@ -144,15 +153,27 @@ static void step_fast(struct pace *pace, const struct pace_facts *facts)
                 stop(pace, facts);
 }
 
+/* Whether the gap has cost as much since KSM stopped as closing it did the last time. */
+static bool pays(const struct pace *pace, const struct pace_facts *facts)
+{
+        const double gap_bytes = pace->gap * (double)facts->scanned_pages * PAGE_BYTES;
+
+        return gap_bytes * (double)(facts->now_usec - pace->stopped_usec) >=
+               WORTH_BYTES * (double)pace->burst_usec;
+}
+
 static void step_stopped(struct pace *pace, const struct pace_facts *facts)
 {
+        double surely = 0;
+
         if (pace->gap < 0)
                 return;
         if (pace->residual < 0 || pace->gap < pace->residual)
                 pace->residual = pace->gap;
-        if (pace->gap - pace->gap_error > pace->residual + PACE_GAP_OPENED ||
-            (pace->gap - pace->gap_error > PACE_GAP_OPENED &&
-             facts->now_usec - pace->stopped_usec > pace->retry_usec))
+        surely = pace->gap - pace->gap_error;
+        if (pays(pace, facts) && (surely > pace->residual + PACE_GAP_OPENED ||
+                                  (surely > PACE_GAP_OPENED &&
+                                   facts->now_usec - pace->stopped_usec > pace->retry_usec)))
                 pace_kick(pace, facts, 0);
 }
 

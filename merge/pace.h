@@ -70,7 +70,9 @@ struct pace {
         int64_t pass_merged;
         unsigned int n_idle;
         unsigned int n_passes;
+        uint64_t begin_usec;
         uint64_t stopped_usec;
+        uint64_t burst_usec;
         int64_t begin_merged;
         uint64_t sample_number;
         double sample_merged;

@@ -179,6 +179,39 @@ static void test_scan_is_no_reason(void)
         }
 }
 
+/* A burst that took long has to pay before the next one, however clear the gap is. */
+static void test_pays(void)
+{
+        struct pace_facts facts = settled();
+        struct pace pace;
+        double gib_seconds = 0;
+
+        pace_init(&pace);
+        pace_kick(&pace, &facts, 0);
+        facts.now_usec += 100 * UINT64_C(1000000); /* a burst of 100 s is worth 100 GiB s */
+        for (int i = 0; i < 3; i++)
+                pass(&pace, &facts, 0);
+        CU_ASSERT_EQUAL(pace.speed, PACE_STOPPED);
+        facts.sample.merged = 0.30;
+        for (int i = 0; i < 2000 && pace.speed == PACE_STOPPED; i++) {
+                facts.now_usec += 1000000;
+                gib_seconds += 0.1 * PAGES * 4096 / (1 << 30);
+                pace_step(&pace, &facts);
+        }
+        CU_ASSERT_EQUAL(pace.speed, PACE_FAST);
+        CU_ASSERT_DOUBLE_EQUAL(gib_seconds, 100, 1);
+        facts.now_usec += 1000000; /* and one of a second that of a second */
+        facts.sample.merged = 0.40;
+        for (int i = 0; i < 3; i++)
+                pass(&pace, &facts, 50000);
+        pass(&pace, &facts, 0);
+        CU_ASSERT_EQUAL(pace.speed, PACE_STOPPED);
+        facts.sample.merged = 0.30;
+        facts.now_usec += 3 * UINT64_C(1000000);
+        pace_step(&pace, &facts);
+        CU_ASSERT_EQUAL(pace.speed, PACE_FAST);
+}
+
 /* What came of the forecast is worth a look when KSM has merged something, and only then. */
 static void test_end_of_a_gain(void)
 {
@@ -220,6 +253,7 @@ static const struct unit_test tests[] = {
         {"residual is left alone", test_residual_is_left_alone},
         {"churn wants a scan", test_churn_wants_a_scan},
         {"scan is no reason", test_scan_is_no_reason},
+        {"pays", test_pays},
         {"end of a gain", test_end_of_a_gain},
         {"counter that falls", test_counter_that_falls},
 };
