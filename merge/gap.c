@@ -12,7 +12,7 @@
  * given to frames whose rank comes behind them:
  *
  *   numa            without merge_across_nodes KSM keeps a frame on each node: the best one of each node but the kept
- *                   frame's
+ *                   frame's. Where the kept frame lies has to be known
  *   sharing-limit   c copies on one node need ceil(c / max_page_sharing) frames. Copies count that KSM merged, or
  *                   could have: the last of 257 stays alone, without a partner, and is the limit's doing as well
  *
@@ -176,8 +176,11 @@ static struct share *share_of(const struct attribution *attribution, struct shar
                               const struct census_copy *copy)
 {
         const struct numa *numa = attribution->facts->numa;
-        const int node = numa ? numa_node_of_frame(numa, copy->frame & FRAME_PFN) : 0;
+        int node = 0;
 
+        /* A page that went away has no frame that would lie anywhere. */
+        if (numa)
+                node = copy->frame == FRAME_OWN ? -1 : numa_node_of_frame(numa, copy->frame & FRAME_PFN);
         return &shares[node < 0 ? numa->n_nodes : (size_t)node];
 }
 
@@ -212,10 +215,19 @@ static size_t survey(const struct attribution *attribution, struct share *shares
         return best;
 }
 
-/* Of a frame that is not kept. */
-static enum gap_reason reason_of_frame(size_t i, unsigned int rank, struct share *share)
+/* Whether it is the frame that its node needs besides the kept one, which is known to lie on another. */
+static bool is_forced_by_node(size_t i, unsigned int rank, const struct share *share,
+                              const struct share *kept_share)
 {
-        if (share->is_node && rank > GAP_REASON_NUMA && share->best == i)
+        return share->is_node && kept_share->is_node && share != kept_share && rank > GAP_REASON_NUMA &&
+               share->best == i;
+}
+
+/* Of a frame that is not kept. */
+static enum gap_reason reason_of_frame(size_t i, unsigned int rank, struct share *share,
+                                       const struct share *kept_share)
+{
+        if (is_forced_by_node(i, rank, share, kept_share))
                 return GAP_REASON_NUMA;
         if (rank <= GAP_REASON_SHARING_LIMIT)
                 return (enum gap_reason)rank;
@@ -231,6 +243,7 @@ static void attribute_content(void *context, unsigned int worker, const struct c
         const struct attribution *attribution = context;
         struct share *shares = attribution->shares + worker * attribution->n_shares;
         const size_t kept = survey(attribution, shares, copies, n_copies);
+        const struct share *kept_share = share_of(attribution, shares, &copies[kept]);
 
         /* KSM's own frames first: what the limit forces is for them before it is for one that stays alone. */
         for (int merged = 1; merged >= 0; merged--)
@@ -240,7 +253,8 @@ static void attribute_content(void *context, unsigned int worker, const struct c
                         if ((rank == RANK_KSM) != merged || !begins_frame(copies, i) || i == kept)
                                 continue;
                         charge(attribution->parts[worker], copies[i].guest,
-                               reason_of_frame(i, rank, share_of(attribution, shares, &copies[i])));
+                               reason_of_frame(i, rank, share_of(attribution, shares, &copies[i]),
+                                               kept_share));
                 }
 }
 

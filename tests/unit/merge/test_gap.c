@@ -258,6 +258,43 @@ static void test_numa(void)
         made_guests_free(&guests);
 }
 
+/* Two copies or three of one content, of which nothing but the frames is known, on three_nodes(). None is the nodes' doing. */
+static void check_unexplained_on_nodes(const uint64_t *frames, size_t n)
+{
+        static const int contents[] = {1, 1, 1};
+        struct made_guests guests = {0};
+        struct gap_facts facts = ksm_done;
+        struct guest_block *block = made_guests_add_contents(&guests, contents, n, 10);
+        struct gap *gap = NULL;
+
+        facts.numa = three_nodes();
+        for (size_t i = 0; i < n; i++)
+                block->frames[i] = frames[i];
+        gap = attribute(&guests, &facts);
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_NUMA], 0);
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_UNEXPLAINED], n - 1);
+        gap_free(gap);
+        made_guests_free(&guests);
+}
+
+/* A page that went away lies on no node: it is not node 0's, and whoever is kept because of it is no other node's. */
+static void test_numa_of_no_frame(void)
+{
+        static const uint64_t charged[] = {FRAME_OWN, KSM(110)};
+        static const uint64_t kept[] = {FRAME_OWN, 110};
+
+        check_unexplained_on_nodes(charged, 2);
+        check_unexplained_on_nodes(kept, 2);
+}
+
+/* The kept frame may lie on either node: neither needs another one for certain. */
+static void test_numa_of_the_kept_frame_unknown(void)
+{
+        static const uint64_t frames[] = {KSM(210), 10, 110};
+
+        check_unexplained_on_nodes(frames, 3);
+}
+
 /* Each node has a limit of its own: 300 copies on each of two need four frames. */
 static void test_sharing_limit_on_each_node(void)
 {
@@ -423,6 +460,8 @@ static const struct unit_test tests[] = {
         {"met twice between two looks", test_met_twice_between_two_looks},
         {"pinned", test_pinned},
         {"numa", test_numa},
+        {"numa of no frame", test_numa_of_no_frame},
+        {"numa of the kept frame unknown", test_numa_of_the_kept_frame_unknown},
         {"sharing limit on each node", test_sharing_limit_on_each_node},
         {"the one too many stays alone", test_the_one_too_many_stays_alone},
         {"candidates", test_candidates},
