@@ -9,6 +9,7 @@
 #include "merge/gap.h"
 #include "merge/ksm.h"
 #include "merge/ksm_clock.h"
+#include "scanner/frames.h"
 #include "scanner/numa.h"
 #include "scanner/page.h"
 
@@ -156,6 +157,11 @@ static void fill_guests(struct report *report, const struct scanned *scanned, co
         report->total = to_figures(&census->total, &actual->total, actual->known);
 }
 
+static uint64_t count_users(const void *context, uint64_t pfn)
+{
+        return frame_users_of_ksm_page(context, pfn);
+}
+
 static struct gap_facts gather_facts(const struct ksm *ksm, const struct scanned *scanned)
 {
         struct gap_facts facts = {.full_scans = -1, .guests = scanned->facts};
@@ -208,16 +214,27 @@ static int fill_reasons(struct report *report, const struct scanned *scanned, co
         return r;
 }
 
+static void find_users(struct frame_users *users)
+{
+        CLEANUP_CLOSE int proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        frame_users_init(users, proc_fd);
+}
+
 static int fill_gap(struct pool *pool, const struct settings *settings, const struct first_look *first,
                     struct report *report, const struct scanned *scanned, const struct census *census)
 {
         struct gap_facts facts = gather_facts(&report->ksm, scanned);
+        CLEANUP(frame_users_deinit) struct frame_users users = {-1, -1};
         struct numa numa = {0};
         struct gap *gap = NULL;
         int r = second_look_run(settings, first, census, pool, &report->ksm, &report->recheck_seconds,
                                 &facts.was_met_twice);
 
         facts.numa = learn_nodes(&report->ksm, &numa) ? &numa : NULL;
+        find_users(&users);
+        facts.count_users = count_users;
+        facts.users_context = &users;
         if (r == 0)
                 r = gap_new(census, pool, &facts, &gap);
         if (r == 0)

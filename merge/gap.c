@@ -13,8 +13,10 @@
  *
  *   numa            without merge_across_nodes KSM keeps a frame on each node: the best one of each node but the kept
  *                   frame's. Where the kept frame lies has to be known
- *   sharing-limit   c copies on one node need ceil(c / max_page_sharing) frames. Copies count that KSM merged, or
- *                   could have: the last of 257 stays alone, without a partner, and is the limit's doing as well
+ *   sharing-limit   a KSM page that is full forces one more frame, as long as c users on its node need so many:
+ *                   ceil(c / max_page_sharing). Users are copies that KSM merged, or could have (the last of 257 stays
+ *                   alone, without a partner, and is the limit's doing as well), and what else uses the KSM page. As
+ *                   long as no KSM page is full the limit has forced nothing, however many copies there are
  *
  * Only what is proved is said; the rest is "unexplained":
  *
@@ -27,6 +29,7 @@
 #include "merge/gap.h"
 #include "base/cleanup.h"
 
+#include "merge/ksm.h"
 #include "scanner/page.h"
 #include "scanner/recheck.h"
 
@@ -42,14 +45,16 @@
  * is not known.
  * @is_node: it is a node's
  * @best, @best_rank: the frame to keep there; @best_rank 0: none
- * @copies: that KSM merged or could have
+ * @users: copies that KSM merged or could have, and others who use the same KSM pages
+ * @full: KSM pages that have as many users as they can have
  * @forced: frames besides @best that the sharing limit forces
  */
 struct share {
         bool is_node;
         size_t best;
         unsigned int best_rank;
-        uint64_t copies;
+        uint64_t users;
+        uint64_t full;
         uint64_t forced;
 };
 
@@ -184,23 +189,64 @@ static struct share *share_of(const struct attribution *attribution, struct shar
         return &shares[node < 0 ? numa->n_nodes : (size_t)node];
 }
 
+/* How many of the copies from @i on lie in its frame. */
+static size_t measure_frame(const struct census_copy *copies, size_t n_copies, size_t i)
+{
+        const size_t first = i;
+
+        do
+                i++;
+        while (i < n_copies && !begins_frame(copies, i));
+        return i - first;
+}
+
+/* Users of a KSM page of which @n are copies that were scanned. */
+static uint64_t count_users(const struct gap_facts *facts, const struct census_copy *copy, uint64_t n)
+{
+        uint64_t others = 0;
+
+        if (facts->count_users && n < facts->max_page_sharing)
+                others = facts->count_users(facts->users_context, copy->frame & FRAME_PFN);
+        return others > n ? others : n;
+}
+
+/* Takes a frame with @n copies of which the first is @copy. */
+static void add_users(const struct attribution *attribution, struct share *share,
+                      const struct census_copy *copy, unsigned int rank, uint64_t n)
+{
+        const uint64_t limit = attribution->facts->max_page_sharing;
+
+        if (rank == RANK_KSM) {
+                n = count_users(attribution->facts, copy, n);
+                share->full += limit > 0 && n >= limit;
+        }
+        if (rank > GAP_REASON_SHARING_LIMIT)
+                share->users += n;
+}
+
+/* Frames besides the kept one that the limit has forced. */
+static uint64_t count_forced(const struct share *share, uint64_t limit)
+{
+        const uint64_t needed = ksm_frames_needed(share->users, limit);
+
+        return needed > share->full ? share->full : needed > 0 ? needed - 1 : 0;
+}
+
 /* Fills in the shares. Returns the copy whose frame is kept. */
 static size_t survey(const struct attribution *attribution, struct share *shares,
                      const struct census_copy *copies, size_t n_copies)
 {
-        const uint64_t limit = attribution->facts->max_page_sharing;
         unsigned int best_rank = 0;
         size_t best = 0;
 
         for (size_t i = 0; i < attribution->n_shares; i++)
                 shares[i] = (struct share){.is_node = i + 1 < attribution->n_shares};
-        for (size_t i = 0; i < n_copies; i++) {
+        for (size_t i = 0, n = 0; i < n_copies; i += n) {
                 const unsigned int rank = rank_of_frame(attribution, &copies[i]);
                 struct share *share = share_of(attribution, shares, &copies[i]);
 
-                share->copies += rank > GAP_REASON_SHARING_LIMIT;
-                if (!begins_frame(copies, i))
-                        continue;
+                n = measure_frame(copies, n_copies, i);
+                add_users(attribution, share, &copies[i], rank, n);
                 if (rank > GAP_REASON_NUMA && rank > share->best_rank) {
                         share->best_rank = rank;
                         share->best = i;
@@ -211,7 +257,7 @@ static size_t survey(const struct attribution *attribution, struct share *shares
                 }
         }
         for (size_t i = 0; i < attribution->n_shares; i++)
-                shares[i].forced = limit && shares[i].copies ? (shares[i].copies - 1) / limit : 0;
+                shares[i].forced = count_forced(&shares[i], attribution->facts->max_page_sharing);
         return best;
 }
 
@@ -242,9 +288,13 @@ static void attribute_content(void *context, unsigned int worker, const struct c
 {
         const struct attribution *attribution = context;
         struct share *shares = attribution->shares + worker * attribution->n_shares;
-        const size_t kept = survey(attribution, shares, copies, n_copies);
-        const struct share *kept_share = share_of(attribution, shares, &copies[kept]);
+        const struct share *kept_share = NULL;
+        size_t kept = 0;
 
+        if (measure_frame(copies, n_copies, 0) == n_copies)
+                return;
+        kept = survey(attribution, shares, copies, n_copies);
+        kept_share = share_of(attribution, shares, &copies[kept]);
         /* KSM's own frames first: what the limit forces is for them before it is for one that stays alone. */
         for (int merged = 1; merged >= 0; merged--)
                 for (size_t i = 0; i < n_copies; i++) {

@@ -62,13 +62,14 @@ def expect(pages, reason_of):
     """{(reason, guest): pages} of the gap, where @reason_of gives each page that KSM has not merged its reason."""
     contents = collections.defaultdict(dict)
     copies = collections.Counter(p.content for p in pages)
+    users = collections.Counter((p.content, p.frame) for p in pages if p.merged)
     for p in pages:
         contents[p.content].setdefault(p.frame, p)
     limit = ksm.number("max_page_sharing")
     found = collections.Counter()
     for content, frames in contents.items():
         reasons = sorted((ORDER.index("merged" if p.merged else reason_of(p)), p.guest) for p in frames.values())[:-1]
-        forced = -(-copies[content] // limit) - 1
+        forced = min(-(-copies[content] // limit) - 1, sum(users[content, frame] >= limit for frame in frames))
         for reason, guest in reversed(reasons):
             name = ORDER[reason]
             if reason > ORDER.index("sharing-limit"):

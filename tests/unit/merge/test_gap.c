@@ -407,23 +407,78 @@ static void test_nothing_is_left_when_all_is_merged(void)
         made_guests_free(&guests);
 }
 
-/* 5. 305 copies need two KSM pages at the ceiling of 256: the second one is forced by the limit, a third is
- * not. */
+/* 5. 305 copies need two KSM pages at the ceiling of 256: the second one is forced by the limit, a third is not. And
+ * as long as the first one is not full, neither is. */
 static void test_sharing_limit(void)
 {
+        for (size_t in_first = 255; in_first <= 256; in_first++) {
+                struct made_guests guests = {0};
+                struct guest_block *block = made_guests_add(&guests, 305);
+                struct gap *gap = NULL;
+
+                for (size_t i = 0; i < 305; i++) {
+                        block->fingerprints[i] = made_fingerprint(9);
+                        block->frames[i] = KSM(i < in_first ? 1 : i < 300 ? 2 : 3);
+                }
+                gap = attribute(&guests, &ksm_done);
+                CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_SHARING_LIMIT], in_first == 256);
+                CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_UNEXPLAINED], in_first == 256 ? 1 : 2);
+                gap_free(gap);
+                made_guests_free(&guests);
+        }
+}
+
+/* 10 000 copies, each in a frame of its own: KSM would need 40 frames, and none of them is there because one is full. */
+static void test_no_limit_where_nothing_is_merged(void)
+{
         struct made_guests guests = {0};
-        struct guest_block *block = made_guests_add(&guests, 305);
+        struct guest_block *block = made_guests_add(&guests, 10000);
         struct gap *gap = NULL;
 
-        for (size_t i = 0; i < 305; i++) {
+        for (size_t i = 0; i < 10000; i++) {
                 block->fingerprints[i] = made_fingerprint(9);
-                block->frames[i] = KSM(i < 200 ? 1 : i < 300 ? 2 : 3);
+                block->frames[i] = i + 1;
         }
         gap = attribute(&guests, &ksm_done);
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_SHARING_LIMIT], 0);
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_UNEXPLAINED], 9999);
+        gap_free(gap);
+        /* One full page explains one more frame. */
+        for (size_t i = 0; i < 256; i++)
+                block->frames[i] = KSM(1);
+        gap = attribute(&guests, &ksm_done);
         CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_SHARING_LIMIT], 1);
-        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_UNEXPLAINED], 1);
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_UNEXPLAINED], 9743);
         gap_free(gap);
         made_guests_free(&guests);
+}
+
+static uint64_t count_made_users(const void *context, uint64_t pfn)
+{
+        return pfn == 1 ? *(const uint64_t *)context : 0;
+}
+
+/* Ten copies of ours in two KSM pages, the first of which somebody else fills. */
+static void test_users_outside_the_scan(void)
+{
+        static const int ten[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+
+        for (uint64_t users = 255; users <= 256; users++) {
+                struct made_guests guests = {0};
+                struct gap_facts facts = ksm_done;
+                struct guest_block *block = made_guests_add_contents(&guests, ten, 10, 10);
+                struct gap *gap = NULL;
+
+                for (size_t i = 0; i < 10; i++)
+                        block->frames[i] = KSM(i < 5 ? 1 : 2);
+                facts.count_users = count_made_users;
+                facts.users_context = &users;
+                gap = attribute(&guests, &facts);
+                CU_ASSERT_EQUAL(gap->pages, 1);
+                CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_SHARING_LIMIT], users == 256);
+                gap_free(gap);
+                made_guests_free(&guests);
+        }
 }
 
 /* One copy where KSM cannot reach, three where it has not been: the copy that stays is one of the three. */
@@ -470,6 +525,8 @@ static const struct unit_test tests[] = {
         {"ksm unknown is not guessed", test_ksm_unknown_is_not_guessed},
         {"nothing is left when all is merged", test_nothing_is_left_when_all_is_merged},
         {"sharing limit", test_sharing_limit},
+        {"no limit where nothing is merged", test_no_limit_where_nothing_is_merged},
+        {"users outside the scan", test_users_outside_the_scan},
         {"the most mergeable copy is kept", test_the_most_mergeable_copy_is_kept},
 };
 
