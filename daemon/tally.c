@@ -167,9 +167,11 @@ static struct gap_facts gather_facts(const struct ksm *ksm, const struct scanned
         struct gap_facts facts = {.full_scans = -1, .guests = scanned->facts};
         int64_t run = 0;
         int64_t max_page_sharing = 0;
+        int64_t smart_scan = 0;
 
         facts.ksm_known = ksm_get(ksm, "run", &run);
         facts.ksm_runs = run == 1;
+        facts.passes_over = ksm_get(ksm, "smart_scan", &smart_scan) && smart_scan != 0;
         (void)ksm_get(ksm, "full_scans", &facts.full_scans);
         if (ksm_get(ksm, "max_page_sharing", &max_page_sharing) && max_page_sharing > 0)
                 facts.max_page_sharing = (uint64_t)max_page_sharing;

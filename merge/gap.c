@@ -24,7 +24,9 @@
  *                     has met no page of this QEMU; or it merged the page between two looks (scanner/recheck.c). Not
  *                     when it met the page twice between the two looks and left it as it was
  *   volatile          the page had another content at the second look
- *   huge-page         a huge page that is pinned cannot be split: "pinned" it is
+ *   huge-page         KSM splits a huge page for whatever it merges in it, so that a page lies in one explains nothing. It
+ *                     does when KSM met the page twice between the two looks, had another one to merge it with, and the
+ *                     huge page is still whole: it cannot be split. One that is known to be pinned is "pinned"
  */
 #include "merge/gap.h"
 #include "base/cleanup.h"
@@ -43,7 +45,7 @@
 /*
  * One node's part of a content; without NUMA there is one for all. With it, the last one has the frames of which the node
  * is not known.
- * @is_node: it is a node's
+ * @is_node: it is a node's, or the only one
  * @best, @best_rank: the frame to keep there; @best_rank 0: none
  * @users: copies that KSM merged or could have, and others who use the same KSM pages
  * @full: KSM pages that have as many users as they can have
@@ -132,6 +134,12 @@ static bool is_pinned(const struct attribution *attribution, const struct census
                          region->hva + (copy->page - region->first_page) * PAGE_BYTES);
 }
 
+/* Whether KSM has met it twice, with the same content, and left the huge page whole. */
+static bool is_huge_and_met(const struct gap_facts *facts, const struct census_copy *copy, uint8_t mark)
+{
+        return copy->frame & FRAME_HUGE && mark & RECHECK_KEPT && facts->was_met_twice && !facts->passes_over;
+}
+
 /* Why KSM has not merged this frame although it runs and may. */
 static enum gap_reason reason_of_mergeable(const struct attribution *attribution,
                                            const struct census_copy *copy)
@@ -145,7 +153,8 @@ static enum gap_reason reason_of_mergeable(const struct attribution *attribution
                 return GAP_REASON_VOLATILE;
         if (is_pinned(attribution, copy))
                 return GAP_REASON_PINNED;
-        return copy->frame & FRAME_HUGE ? GAP_REASON_HUGE_PAGE : GAP_REASON_UNEXPLAINED;
+        return is_huge_and_met(attribution->facts, copy, mark) ? GAP_REASON_HUGE_PAGE
+                                                               : GAP_REASON_UNEXPLAINED;
 }
 
 /* Why this frame was not merged away, as far as it alone can tell, or RANK_KSM. */
@@ -210,6 +219,12 @@ static uint64_t count_users(const struct gap_facts *facts, const struct census_c
         return others > n ? others : n;
 }
 
+/* Whether KSM has merged it, or could have. */
+static bool is_mergeable(unsigned int rank)
+{
+        return rank == GAP_REASON_HUGE_PAGE || rank > GAP_REASON_SHARING_LIMIT;
+}
+
 /* Takes a frame with @n copies of which the first is @copy. */
 static void add_users(const struct attribution *attribution, struct share *share,
                       const struct census_copy *copy, unsigned int rank, uint64_t n)
@@ -220,7 +235,7 @@ static void add_users(const struct attribution *attribution, struct share *share
                 n = count_users(attribution->facts, copy, n);
                 share->full += limit > 0 && n >= limit;
         }
-        if (rank > GAP_REASON_SHARING_LIMIT)
+        if (is_mergeable(rank))
                 share->users += n;
 }
 
@@ -240,7 +255,8 @@ static size_t survey(const struct attribution *attribution, struct share *shares
         size_t best = 0;
 
         for (size_t i = 0; i < attribution->n_shares; i++)
-                shares[i] = (struct share){.is_node = i + 1 < attribution->n_shares};
+                shares[i] =
+                        (struct share){.is_node = !attribution->facts->numa || i + 1 < attribution->n_shares};
         for (size_t i = 0, n = 0; i < n_copies; i += n) {
                 const unsigned int rank = rank_of_frame(attribution, &copies[i]);
                 struct share *share = share_of(attribution, shares, &copies[i]);
@@ -269,18 +285,27 @@ static bool is_forced_by_node(size_t i, unsigned int rank, const struct share *s
                share->best == i;
 }
 
+/* Whether KSM had something to merge a huge page's page with: a page of its own, or another one like that. */
+static bool has_partner(const struct share *share)
+{
+        return share->is_node && (share->best_rank == RANK_KSM || share->best_rank == GAP_REASON_HUGE_PAGE);
+}
+
 /* Of a frame that is not kept. */
 static enum gap_reason reason_of_frame(size_t i, unsigned int rank, struct share *share,
                                        const struct share *kept_share)
 {
         if (is_forced_by_node(i, rank, share, kept_share))
                 return GAP_REASON_NUMA;
-        if (rank <= GAP_REASON_SHARING_LIMIT)
+        if (!is_mergeable(rank))
                 return (enum gap_reason)rank;
-        if (share->forced == 0)
-                return rank == RANK_KSM ? GAP_REASON_UNEXPLAINED : (enum gap_reason)rank;
-        share->forced--;
-        return GAP_REASON_SHARING_LIMIT;
+        if (share->forced > 0) {
+                share->forced--;
+                return GAP_REASON_SHARING_LIMIT;
+        }
+        if (rank == RANK_KSM || (rank == GAP_REASON_HUGE_PAGE && !has_partner(share)))
+                return GAP_REASON_UNEXPLAINED;
+        return (enum gap_reason)rank;
 }
 
 static void attribute_content(void *context, unsigned int worker, const struct census_copy *copies,

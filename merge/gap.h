@@ -61,6 +61,7 @@ struct gap_guest_facts {
  *               known. Called by the workers. NULL when it cannot be asked
  * @users_context: for @count_users
  * @was_met_twice: between the two looks at pages KSM met each of them twice
+ * @passes_over: but not those that it passed over, as it met them in vain before (smart_scan)
  * @numa: where frames lie; NULL when KSM merges across nodes, or it is not known. Borrowed.
  * @guests: by guest; NULL when nothing is known. Borrowed.
  *
@@ -74,6 +75,7 @@ struct gap_facts {
         uint64_t (*count_users)(const void *context, uint64_t pfn);
         const void *users_context;
         bool was_met_twice;
+        bool passes_over;
         const struct numa *numa;
         const struct gap_guest_facts *guests;
 };

@@ -28,8 +28,8 @@ static const struct {
                              "(un-merges all first)"},
         [GAP_REASON_VOLATILE] = {"its content changed between two looks",
                                  "none: KSM rightly leaves pages alone that change"},
-        [GAP_REASON_HUGE_PAGE] = {"equal pages lie in huge pages that KSM has not split",
-                                  "wait for KSM's next passes; each merge splits a huge page"},
+        [GAP_REASON_HUGE_PAGE] = {"KSM met it twice, and could not split the huge page that it lies in",
+                                  "none known: somebody holds on to that huge page, like direct I/O"},
         [GAP_REASON_SHARING_LIMIT] = {"one KSM page serves max_page_sharing users at most",
                                       "cd /sys/kernel/mm/ksm; echo 2 > run; echo 512 > max_page_sharing; "
                                       "echo 1 > run (un-merges all first)"},

@@ -4,8 +4,10 @@
  * variable PINNER, and answers in the file of the same name with ".done".
  *
  *      pin ADDRESS BYTES    registers it with io_uring as a buffer, in pieces of 16 MiB
- *      unpin                closes the ring
+ *      pipe ADDRESS BYTES   puts it into a pipe that nobody reads, by vmsplice(2): each page has one reference more
+ *      unpin                closes the ring, or the pipe
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
@@ -39,6 +41,21 @@ static int pin(unsigned long address, unsigned long bytes)
         return ring;
 }
 
+static int pipe_up(unsigned long address, unsigned long bytes)
+{
+        struct iovec all = {(void *)address, bytes};
+        int ends[2];
+
+        if (pipe(ends) < 0)
+                return -errno;
+        /* A page takes a slot of the pipe, whose size is told in pages. */
+        if (fcntl(ends[0], F_SETPIPE_SZ, bytes) < 0 || vmsplice(ends[1], &all, 1, SPLICE_F_NONBLOCK) != (long)bytes)
+                return -errno;
+        /* The end that is read from is enough to keep the pages. */
+        close(ends[1]);
+        return ends[0];
+}
+
 static void answer(const char *path, int value)
 {
         char temporary[256], done[256];
@@ -68,6 +85,9 @@ static void *serve(void *context)
                         return NULL;
                 if (fgets(line, sizeof(line), fifo) && sscanf(line, "pin %lx %lu", &address, &bytes) == 2) {
                         ring = pin(address, bytes);
+                        answer(path, ring);
+                } else if (sscanf(line, "pipe %lx %lu", &address, &bytes) == 2) {
+                        ring = pipe_up(address, bytes);
                         answer(path, ring);
                 } else if (strncmp(line, "unpin", 5) == 0) {
                         answer(path, close(ring));

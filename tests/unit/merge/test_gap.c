@@ -216,11 +216,9 @@ static void test_pinned(void)
         facts.guests = of_guests;
         /* A huge page that is pinned cannot be split. */
         guests.rams[0]->blocks[0].frames[1] |= FRAME_HUGE;
-        guests.rams[0]->blocks[0].frames[9] |= FRAME_HUGE;
         gap = attribute(&guests, &facts);
         CU_ASSERT_EQUAL(of_guest(gap, 0, GAP_REASON_PINNED), 4);
-        CU_ASSERT_EQUAL(of_guest(gap, 0, GAP_REASON_HUGE_PAGE), 1);
-        CU_ASSERT_EQUAL(of_guest(gap, 1, GAP_REASON_UNEXPLAINED), 5);
+        CU_ASSERT_EQUAL(of_guest(gap, 1, GAP_REASON_UNEXPLAINED), 6);
         gap_free(gap);
         made_guests_free(&guests);
 }
@@ -358,14 +356,77 @@ static void test_candidates(void)
         made_guests_free(&guests);
 }
 
+/* The first guest's pages lie in huge pages, and are the same as they were. */
+static struct gap *attribute_huge(struct made_guests *guests, uint64_t others, const struct gap_facts *facts)
+{
+        add_two_guests(guests);
+        mark(guests, RECHECK_KEPT);
+        for (size_t i = 0; i < 10; i++) {
+                guests->rams[0]->blocks[0].frames[i] |= FRAME_HUGE;
+                guests->rams[1]->blocks[0].frames[i] |= others;
+        }
+        return attribute(guests, facts);
+}
+
+/* A huge page that is still whole although KSM had another page twice to merge a part of it with. */
 static void test_huge_page(void)
 {
-        struct made_guests guests = {0};
+        static const uint64_t partners[] = {FRAME_HUGE, FRAME_KSM};
+        struct gap_facts facts = ksm_done;
 
-        add_two_guests(&guests);
-        for (size_t i = 0; i < 10; i++)
-                guests.rams[0]->blocks[0].frames[i] |= FRAME_HUGE;
-        check_first_guest_is_charged(&ksm_done, &guests, GAP_REASON_HUGE_PAGE);
+        facts.was_met_twice = true;
+        for (size_t i = 0; i < sizeof(partners) / sizeof(partners[0]); i++) {
+                struct made_guests guests = {0};
+                struct gap *gap = attribute_huge(&guests, partners[i], &facts);
+
+                CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_HUGE_PAGE], 10);
+                gap_free(gap);
+                made_guests_free(&guests);
+        }
+}
+
+static void check_huge_page_is_unexplained(uint64_t others, const struct gap_facts *facts)
+{
+        struct made_guests guests = {0};
+        struct gap *gap = attribute_huge(&guests, others, facts);
+
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_UNEXPLAINED], 10);
+        gap_free(gap);
+        made_guests_free(&guests);
+}
+
+/* That a page lies in a huge page proves nothing: KSM splits those. */
+static void test_huge_page_explains_nothing(void)
+{
+        struct gap_facts facts = ksm_done;
+
+        check_huge_page_is_unexplained(FRAME_KSM, &facts);
+        facts.was_met_twice = true;
+        /* The other one may be what cannot be merged. */
+        check_huge_page_is_unexplained(0, &facts);
+        facts.passes_over = true;
+        check_huge_page_is_unexplained(FRAME_KSM, &facts);
+}
+
+/* The 257th copy finds its KSM page full: its huge page need not be split. */
+static void test_huge_page_at_the_limit(void)
+{
+        struct made_guests guests = {0};
+        struct guest_block *block = made_guests_add(&guests, 257);
+        struct gap_facts facts = ksm_done;
+        struct gap *gap = NULL;
+
+        facts.was_met_twice = true;
+        block->marks = calloc(257, 1);
+        block->marks[256] = RECHECK_WANTED | RECHECK_KEPT;
+        for (size_t i = 0; i < 257; i++) {
+                block->fingerprints[i] = made_fingerprint(9);
+                block->frames[i] = i < 256 ? KSM(1) : 2 | FRAME_HUGE;
+        }
+        gap = attribute(&guests, &facts);
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_SHARING_LIMIT], 1);
+        gap_free(gap);
+        made_guests_free(&guests);
 }
 
 static void test_unexplained(void)
@@ -521,6 +582,8 @@ static const struct unit_test tests[] = {
         {"the one too many stays alone", test_the_one_too_many_stays_alone},
         {"candidates", test_candidates},
         {"huge page", test_huge_page},
+        {"huge page explains nothing", test_huge_page_explains_nothing},
+        {"huge page at the limit", test_huge_page_at_the_limit},
         {"unexplained", test_unexplained},
         {"ksm unknown is not guessed", test_ksm_unknown_is_not_guessed},
         {"nothing is left when all is merged", test_nothing_is_left_when_all_is_merged},
