@@ -44,6 +44,15 @@ static uint64_t ram_bytes(const struct guest_ram *ram)
         return n_pages * PAGE_BYTES;
 }
 
+static bool ram_is_locked(const struct guest_ram *ram)
+{
+        for (size_t b = 0; b < ram->n_blocks; b++)
+                for (size_t r = 0; r < ram->blocks[b].n_regions; r++)
+                        if (ram->blocks[b].regions[r].region.locked)
+                                return true;
+        return false;
+}
+
 /* When its QEMU started, by the clock that ksm_clock_tick() takes samples with. */
 static uint64_t started_usec(const struct qmp_guest *guest)
 {
@@ -62,7 +71,7 @@ static int learn_facts(struct gap_guest_facts *facts, const struct inventory_gue
         facts->passes = ksm_get(ksm, "full_scans", &full_scans)
                                 ? ksm_clock_passes_since(clock, started_usec(guest->qmp), full_scans)
                                 : -1;
-        return pins_read(guest->qmp->proc_fd, ram_bytes(guest->ram), &facts->pins);
+        return pins_read(guest->qmp->proc_fd, ram_bytes(guest->ram), ram_is_locked(guest->ram), &facts->pins);
 }
 
 static int scanned_init(struct scanned *scanned, const struct settings *settings,
