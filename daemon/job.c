@@ -177,13 +177,13 @@ static void let_go(struct job *job)
                         qmp_guest_disconnect(job->inventory->guests[i].qmp);
 }
 
-static int count(struct job *job, const struct settings *settings)
+static int count(struct job *job, const struct settings *settings, const struct job_observer *observer)
 {
         if (settings->recheck_usec > 0)
                 let_go(job);
         return tally(job->pool, settings,
-                     &(struct first_look){&job->key, job->kpageflags_fd, job->frames_usec}, job->inventory,
-                     job->report);
+                     &(struct first_look){&job->key, job->kpageflags_fd, job->frames_usec, observer},
+                     job->inventory, job->report);
 }
 
 static int run(struct job *job, const struct settings *settings, const struct job_observer *observer,
@@ -210,7 +210,7 @@ static int run(struct job *job, const struct settings *settings, const struct jo
         if (r == 0)
                 r = read_memory(job, settings, observer, &guard_failure);
         if (r == 0)
-                r = count(job, settings);
+                r = count(job, settings, observer);
         if (r == 0 && settings->acts)
                 acting_run(settings, job->inventory, job->report);
         (void)ksm_clock_tick(settings->runtime_dir, settings->ksm_dir, NULL);

@@ -55,6 +55,7 @@ static void on_event(void *context, const char *event, struct json_object *data)
         } else if (strcmp(event, EVENT_PROGRESS) == 0) {
                 task->done_bytes = (uint64_t)json_get_int(data, "done_bytes", 0);
                 task->total_bytes = (uint64_t)json_get_int(data, "total_bytes", 0);
+                task->recheck_in_seconds = (uint64_t)json_get_int(data, "recheck_in_seconds", 0);
                 if (queue->observer.progress)
                         queue->observer.progress(queue->observer.context, task);
         }

@@ -28,6 +28,7 @@ struct task {
         uint64_t begun_usec; /* 0 while it waits */
         uint64_t done_bytes;
         uint64_t total_bytes;
+        uint64_t recheck_in_seconds; /* 0 while it does not wait for its second look */
         bool is_cancelled;
 };
 

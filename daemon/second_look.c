@@ -12,20 +12,32 @@
 #include "daemon/second_look.h"
 
 #include "base/clock.h"
+#include "daemon/job.h"
 #include "merge/gap.h"
 #include "scanner/recheck.h"
 
 #include <time.h>
 
-static void sleep_until(uint64_t usec)
+/* So often it is told that we still wait: who hears nothing for long takes us for hung. */
+#define SLICE_USEC USEC_PER_SEC
+
+static void sleep_for(uint64_t usec)
 {
-        const struct timespec until = {
+        const struct timespec length = {
                 .tv_sec = (time_t)(usec / USEC_PER_SEC),
                 .tv_nsec = (long)(usec % USEC_PER_SEC * 1000),
         };
 
-        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) != 0)
-                ;
+        (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &length, NULL);
+}
+
+static void wait_until(uint64_t usec, const struct job_observer *observer)
+{
+        for (uint64_t now = clock_now_usec(); now < usec; now = clock_now_usec()) {
+                if (observer && observer->waiting)
+                        observer->waiting(observer->context, usec - now);
+                sleep_for(usec - now < SLICE_USEC ? usec - now : SLICE_USEC);
+        }
 }
 
 static bool can_tell(const struct settings *settings, const struct first_look *first, const struct ksm *ksm)
@@ -61,7 +73,7 @@ int second_look_run(const struct settings *settings, const struct first_look *fi
                 r = gap_mark_candidates(census, pool);
         if (r < 0 || recheck_count(census->rams, census->n_guests) == 0)
                 return r;
-        sleep_until(first->ended_usec + settings->recheck_usec);
+        wait_until(first->ended_usec + settings->recheck_usec, first->observer);
         /* Passes that end while we look do not count. */
         *ret_met_twice = has_met_twice(settings, ksm);
         *ret_seconds = (double)(clock_now_usec() - first->ended_usec) / USEC_PER_SEC;

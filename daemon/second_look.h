@@ -11,16 +11,20 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct job_observer;
+
 /**
  * struct first_look - what the second one follows
  * @key: of its fingerprints, borrowed
  * @kpageflags_fd: from frames_open(), borrowed
  * @ended_usec: when the frames had been read
+ * @observer: who is told how long the second one is waited for (daemon/job.h); NULL: nobody; borrowed
  */
 struct first_look {
         const struct fingerprint_key *key;
         int kpageflags_fd;
         uint64_t ended_usec;
+        const struct job_observer *observer;
 };
 
 /**

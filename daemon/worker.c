@@ -27,8 +27,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Without a word for so long it counts as hung: the census of 1 TiB takes seconds, and every step before it has a
- * deadline. */
+/* Without a word for so long it counts as hung: the census of 1 TiB takes seconds, every step before it has a deadline, and
+ * a scan that waits for its second look says so once a second. */
 #define SILENCE_USEC (UINT64_C(15) * 60 * USEC_PER_SEC)
 /* What a cancelled one gets before it is killed. */
 #define CANCEL_USEC (UINT64_C(2) * USEC_PER_SEC)
