@@ -167,11 +167,18 @@ static int read_memory(struct job *job, const struct settings *settings, const s
         return r;
 }
 
-/* Whoever wants to talk to a guest need not wait for the second look: its memory is read without QEMU's help. */
+/*
+ * Whoever wants to talk to a guest need not wait for the second look: its memory is read without QEMU's help. Only private
+ * memory is: a guest that ends meanwhile gives its shared memory back. And nobody waits for the result so much that he
+ * would give a guest's CPU for it.
+ */
 static void let_go(struct job *job)
 {
         guard_free(job->guard);
         job->guard = NULL;
+        pool_be_idle(job->pool);
+        for (size_t i = 0; i < job->n_rams; i++)
+                guest_ram_let_go(job->rams[i]);
         for (size_t i = 0; i < job->inventory->n_guests; i++)
                 if (job->inventory->guests[i].qmp)
                         qmp_guest_disconnect(job->inventory->guests[i].qmp);

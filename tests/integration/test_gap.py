@@ -7,6 +7,7 @@ cannot be made here: those are unit tests only.
 """
 import collections
 import contextlib
+import json
 import os
 import random
 import subprocess
@@ -133,6 +134,11 @@ def pages_file(name, contents):
 def still(name, content, ram="default", mib=48, **more):
     """A guest that stands still, with this content."""
     return Guest(name, ram, mib, linux=False, content=content, **more)
+
+
+def meminfo_mib(name):
+    with open("/proc/meminfo") as f:
+        return next(int(line.split()[1]) >> 10 for line in f if line.startswith(f"{name}:"))
 
 
 def settle(*some_guests):
@@ -368,6 +374,27 @@ class Volatile(Gap):
                 report = harness.json.loads(out)
                 self.assertEqual([g["error"] for g in report["guests"]], [None, None])
                 self.assertGreaterEqual(reasons(report)["volatile"], BEATING - 8)
+
+
+    def test_memory_of_a_guest_that_ends_in_between(self):
+        """Nobody looks at shared memory again: with its guest it is free."""
+        with borrowed():
+            one, two = self.pair("default")
+            with one, two, still("shared", guests.content_file(64, equal_mib=8), "memfd-shared", 96) as shared:
+                settle(one, two, shared)
+                passes(1)
+                before = meminfo_mib("Shmem")
+                with harness.start("scan", "--events", "--recheck", "60", *harness.qmp_arguments([one, two, shared])) as scan:
+                    try:
+                        left = next(n for n in (json.loads(line)["data"].get("recheck_in_seconds") for line in scan.stdout) if n)
+                        self.assertGreater(left, 50)
+                        shared.kill()
+                        wait("the memory stays", lambda: meminfo_mib("Shmem") <= before - 60, 20)
+                        self.assertIsNone(scan.poll())
+                        # It says so all the time.
+                        self.assertLess(json.loads(scan.stdout.readline())["data"]["recheck_in_seconds"], left)
+                    finally:
+                        scan.kill()
 
 
 class Limit(Gap):
