@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Nothing is looked at twice while KSM is off: its gap has one reason then. When it runs, the pages of the gap that it may
- * merge are chosen, and looked at again so many seconds after their frames were read (scanner/recheck.c).
+ * Nothing is looked at twice while KSM is off: its gap has one reason then. When it runs, or stands still because samepaged
+ * sees nothing to merge, the pages of the gap that it may merge are chosen, and looked at again so many seconds after their frames were read (scanner/recheck.c).
  *
  * KSM meets every page once a pass, and merges it when it meets it for the second time with the same content. The pass that was under
  * way at the first look may have been past the page, and the one under way at the second may not have reached it. So it
@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "daemon/job.h"
+#include "daemon/ksmd.h"
 #include "merge/gap.h"
 #include "scanner/recheck.h"
 
@@ -42,10 +43,9 @@ static void wait_until(uint64_t usec, const struct job_observer *observer)
 
 static bool can_tell(const struct settings *settings, const struct first_look *first, const struct ksm *ksm)
 {
-        int64_t run = 0;
+        const struct apply_place place = {settings->ksm_dir, settings->runtime_dir};
 
-        return settings->recheck_usec > 0 && first->kpageflags_fd >= 0 && ksm_get(ksm, "run", &run) &&
-               run == 1;
+        return settings->recheck_usec > 0 && first->kpageflags_fd >= 0 && ksmd_is_at_work(ksm, &place);
 }
 
 static bool has_met_twice(const struct settings *settings, const struct ksm *ksm)

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "daemon/forecasting.h"
+#include "daemon/ksmd.h"
 #include "merge/actual.h"
 #include "merge/census.h"
 #include "merge/gap.h"
@@ -171,15 +172,17 @@ static uint64_t count_users(const void *context, uint64_t pfn)
         return frame_users_of_ksm_page(context, pfn);
 }
 
-static struct gap_facts gather_facts(const struct ksm *ksm, const struct scanned *scanned)
+static struct gap_facts gather_facts(const struct settings *settings, const struct ksm *ksm,
+                                     const struct scanned *scanned)
 {
+        const struct apply_place place = {settings->ksm_dir, settings->runtime_dir};
         struct gap_facts facts = {.full_scans = -1, .guests = scanned->facts};
         int64_t run = 0;
         int64_t max_page_sharing = 0;
         int64_t smart_scan = 0;
 
         facts.ksm_known = ksm_get(ksm, "run", &run);
-        facts.ksm_runs = run == 1;
+        facts.ksm_runs = ksmd_is_at_work(ksm, &place);
         facts.passes_over = ksm_get(ksm, "smart_scan", &smart_scan) && smart_scan != 0;
         (void)ksm_get(ksm, "full_scans", &facts.full_scans);
         if (ksm_get(ksm, "max_page_sharing", &max_page_sharing) && max_page_sharing > 0)
@@ -235,7 +238,7 @@ static void find_users(struct frame_users *users)
 static int fill_gap(struct pool *pool, const struct settings *settings, const struct first_look *first,
                     struct report *report, const struct scanned *scanned, const struct census *census)
 {
-        struct gap_facts facts = gather_facts(&report->ksm, scanned);
+        struct gap_facts facts = gather_facts(settings, &report->ksm, scanned);
         CLEANUP(frame_users_deinit) struct frame_users users = {-1, -1};
         struct numa numa = {0};
         struct gap *gap = NULL;

@@ -54,7 +54,7 @@ struct gap_guest_facts {
 /**
  * struct gap_facts - what has to be known besides the census to tell reasons
  * @ksm_known: the kernel has KSM and its settings could be read
- * @ksm_runs: ksmd is switched on (run = 1)
+ * @ksm_runs: ksmd is switched on (run = 1), or stands still for now because samepaged sees nothing to merge
  * @full_scans: passes that KSM has completed since boot; negative when not known
  * @max_page_sharing: most users per KSM page; 0 when not known
  * @count_users: how many users the KSM page in a frame has, scanned or not; 0 when it has none any more, or that is not

@@ -219,6 +219,25 @@ class Mapping(Gap):
                 settle(one, two)
                 self.check([one, two], lambda p: "ksm-off")
 
+    def test_ksm_stopped_by_samepaged(self):
+        """It sets KSM going again: what is left is not for that it stands still."""
+        note = os.path.join(harness.runtime_dir(), "ksm-settings")
+        with open("/proc/self/stat") as f:
+            start_ticks = f.read().rsplit(")", 1)[1].split()[19]
+        with borrowed():
+            one, two = self.pair("default")
+            with one, two:
+                settle(one, two)
+                with open(note, "w") as f:
+                    f.write(f"owner {os.getpid()} {start_ticks}\nsetting run 0 0 0\n")
+                try:
+                    self.check([one, two], lambda p: "not-scanned-yet")
+                    report = harness.scan([one, two], "--recheck", "1")
+                finally:
+                    os.unlink(note)
+                self.assertGreaterEqual(report["scan"]["recheck_seconds"], 1)
+                self.assertEqual(reasons(harness.scan([one, two])).keys(), {"ksm-off"})
+
 
 class Progress(Gap):
     """An old guest that KSM knows well, and two young ones with equal contents; KSM at its default pace."""

@@ -4,9 +4,12 @@
 #include "daemon/job.h"
 #include "daemon/second_look.h"
 #include "merge/made_guests.h"
+#include "qmp/process.h"
 #include "scanner/made_tree.h"
 #include "scanner/recheck.h"
 #include "unit.h"
+
+#include <inttypes.h>
 
 #define PASSES_BEFORE 10
 
@@ -51,6 +54,7 @@ static void look_init(struct look *look, const char *run)
         made_tree_file(&look->tree, "run", run);
         CU_ASSERT_EQUAL_FATAL(ksm_read(look->tree.path, &look->before), 0);
         look->settings.ksm_dir = look->tree.path;
+        look->settings.runtime_dir = look->tree.path;
         look->settings.recheck_usec = USEC_PER_MSEC;
         for (int i = 0; i < 2; i++) {
                 made_guests_add_contents(&look->guests, contents, 3, i == 0 ? 100 : 200);
@@ -142,11 +146,40 @@ static void test_nothing_to_look_at(void)
         look_deinit(&look);
 }
 
+/* Whether there is a look while KSM stands still, and somebody is noted as the one who has changed its settings. */
+static bool looks_for(const char *run, int pid, uint64_t start_ticks)
+{
+        struct look look;
+        char note[128] = "";
+        bool looked = false;
+
+        look_init(&look, run);
+        (void)snprintf(note, sizeof(note), "owner %d %" PRIu64 "\nsetting run 0 0 0\n", pid, start_ticks);
+        made_tree_file(&look.tree, "ksm-settings", note);
+        run_look(&look);
+        looked = look.seconds > 0;
+        look_deinit(&look);
+        return looked;
+}
+
+static void test_ksm_that_samepaged_has_stopped(void)
+{
+        struct process me = {0};
+
+        CU_ASSERT_EQUAL_FATAL(process_identify(getpid(), &me), 0);
+        CU_ASSERT_TRUE(looks_for("0\n", me.pid, me.start_ticks));
+        /* It un-merges all; it was somebody else with this number, who is dead; it was a person. */
+        CU_ASSERT_FALSE(looks_for("2\n", me.pid, me.start_ticks));
+        CU_ASSERT_FALSE(looks_for("0\n", me.pid, me.start_ticks + 1));
+        CU_ASSERT_FALSE(looks_for("0\n", 0, 0));
+}
+
 static const struct unit_test tests[] = {
         {"met twice", test_met_twice},
         {"counter that fell", test_counter_that_fell},
         {"waiting is told", test_waiting_is_told},
         {"nothing to look at", test_nothing_to_look_at},
+        {"ksm that samepaged has stopped", test_ksm_that_samepaged_has_stopped},
 };
 
 UNIT_MAIN("second_look", tests)
