@@ -299,10 +299,15 @@ class Progress(Gap):
             self.assertLess(items(one), 48 * MIB // PAGE)
             expected = self.check([old, one, two], lambda p: "unexplained" if p.guest == "old" else "not-scanned-yet")
             self.assertGreaterEqual(expected["not-scanned-yet"], 16 * MIB // PAGE)
-            # Without the file nothing proves it of the guest that was met.
+            # Without the file nothing proves it of guests that were met.
+            go(100)
+            wait("KSM has not met the other young guest", lambda: items(two) > 300)
+            hold()
+            self.assertEqual(ksm.number("full_scans"), before + 1)
             os.unlink(os.path.join(harness.runtime_dir(), "ksm-passes"))
-            report = harness.scan([one])
-            self.assertNotIn("not-scanned-yet", reasons(report))
+            found = reasons(harness.scan([one, two]))
+            self.assertNotIn("not-scanned-yet", found)
+            self.assertGreaterEqual(found["unexplained"], 16 * MIB // PAGE)
 
         self.with_guests(case)
 
