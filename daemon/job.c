@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "daemon/acting.h"
 #include "daemon/reading.h"
+#include "daemon/second_look.h"
 #include "daemon/tally.h"
 #include "merge/ksm_clock.h"
 #include "qmp/guard.h"
@@ -201,6 +202,7 @@ static int run(struct job *job, const struct settings *settings, const struct jo
         struct failure bridge_failure = {0};
         int r = sigbus_install();
 
+        second_look_prepare();
         (void)ksm_clock_tick(settings->runtime_dir, settings->ksm_dir, NULL);
         job->guard = start_guard(settings, &guard_failure);
         job->bridge = inventory_start_bridge(settings, &bridge_failure);

@@ -61,7 +61,7 @@ struct queue *queue_free(struct queue *queue);
  * @context: of the task
  * @ret_id: its id; may be NULL
  *
- * It begins in the loop's next turn, when nothing else runs. REQUEST_RESUME goes before all others, finds room however
+ * It begins in the loop's next turn, when nothing else runs; a scan that waits for its second look takes that at once. REQUEST_RESUME goes before all others, finds room however
  * many wait, and is not done twice in a row.
  *
  * Return: 0; -EBUSY when too many wait; -ENOMEM; with a sentence.

@@ -8,6 +8,9 @@
  * has met the page twice for certain when two whole passes lie in between, which takes the counter three steps. (With
  * smart_scan it passes over pages that it often met in vain. Then this only takes "not-scanned-yet" away from a page,
  * and nothing else is said of it.)
+ *
+ * While it waits, so does whatever the service has to do next. A look that is sooner than it was wanted tells less, and
+ * nothing wrong: so who waits for us sends SECOND_LOOK_HURRY, a signal that the kernel leaves out where nobody has blocked it.
  */
 #include "daemon/second_look.h"
 
@@ -22,14 +25,31 @@
 /* So often it is told that we still wait: who hears nothing for long takes us for hung. */
 #define SLICE_USEC USEC_PER_SEC
 
-static void sleep_for(uint64_t usec)
+static void fill_signals(sigset_t *ret)
+{
+        (void)sigemptyset(ret);
+        (void)sigaddset(ret, SECOND_LOOK_HURRY);
+}
+
+void second_look_prepare(void)
+{
+        sigset_t signals;
+
+        fill_signals(&signals);
+        (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
+}
+
+/* Returns whether somebody is in a hurry: also if he was before. */
+static bool sleep_for(uint64_t usec)
 {
         const struct timespec length = {
                 .tv_sec = (time_t)(usec / USEC_PER_SEC),
                 .tv_nsec = (long)(usec % USEC_PER_SEC * 1000),
         };
+        sigset_t signals;
 
-        (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &length, NULL);
+        fill_signals(&signals);
+        return sigtimedwait(&signals, NULL, &length) == SECOND_LOOK_HURRY;
 }
 
 static void wait_until(uint64_t usec, const struct job_observer *observer)
@@ -37,7 +57,8 @@ static void wait_until(uint64_t usec, const struct job_observer *observer)
         for (uint64_t now = clock_now_usec(); now < usec; now = clock_now_usec()) {
                 if (observer && observer->waiting)
                         observer->waiting(observer->context, usec - now);
-                sleep_for(usec - now < SLICE_USEC ? usec - now : SLICE_USEC);
+                if (sleep_for(usec - now < SLICE_USEC ? usec - now : SLICE_USEC))
+                        return;
         }
 }
 

@@ -8,6 +8,7 @@
 #include "scanner/fingerprint.h"
 #include "scanner/pool.h"
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -27,8 +28,14 @@ struct first_look {
         const struct job_observer *observer;
 };
 
+/* Has this look take place at once. Blocked (second_look_prepare()), it waits until there is somebody to hurry. */
+#define SECOND_LOOK_HURRY SIGURG
+
+/* Blocks SECOND_LOOK_HURRY, in this thread and those that it starts. */
+void second_look_prepare(void);
+
 /**
- * second_look_run() - wait, and look again, if the settings want it and it can tell something
+ * second_look_run() - wait, or until somebody hurries us, and look again, if the settings want it and it can tell something
  * @census: whose guests' frames are known
  * @ksm: as it was after the first look
  * @ret_seconds: between the two looks; 0 when there was no second one

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "daemon/events.h"
+#include "daemon/second_look.h"
 #include "qmp/wire.h"
 
 #include <errno.h>
@@ -251,6 +252,11 @@ int worker_start(sd_event *event, char *const arguments[], const struct worker_o
         }
         *ret = worker;
         return 0;
+}
+
+void worker_hurry(struct worker *worker)
+{
+        send_signal(worker, SECOND_LOOK_HURRY);
 }
 
 void worker_cancel(struct worker *worker)

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import random
+import signal
 import subprocess
 import threading
 import time
@@ -417,6 +418,10 @@ class Volatile(Gap):
                         self.assertIsNone(scan.poll())
                         # It says so all the time.
                         self.assertLess(json.loads(scan.stdout.readline())["data"]["recheck_in_seconds"], left)
+                        # As the service does when something else is to be done.
+                        scan.send_signal(signal.SIGURG)
+                        report = json.loads(scan.communicate(timeout=30)[0].splitlines()[-1])["data"]
+                        self.assertLess(report["scan"]["recheck_seconds"], 60)
                     finally:
                         scan.kill()
 

@@ -130,6 +130,25 @@ static void test_waiting_is_told(void)
         look_deinit(&look);
 }
 
+/* Also by who came before we waited. */
+static void test_hurried(void)
+{
+        const uint64_t begun_usec = clock_now_usec();
+        struct look look;
+
+        look_init(&look, "1\n");
+        look.settings.recheck_usec = 3600 * USEC_PER_SEC;
+        second_look_prepare();
+        CU_ASSERT_EQUAL(kill(getpid(), SECOND_LOOK_HURRY), 0);
+        run_look(&look);
+        CU_ASSERT_EQUAL(look.heard.n, 1);
+        CU_ASSERT_TRUE(look.seconds > 0);
+        CU_ASSERT_TRUE(look.seconds < 3600);
+        CU_ASSERT(clock_now_usec() - begun_usec < 60 * USEC_PER_SEC);
+        CU_ASSERT_PTR_NOT_NULL(look.guests.rams[0]->blocks[0].marks);
+        look_deinit(&look);
+}
+
 static void test_nothing_to_look_at(void)
 {
         struct look look;
@@ -178,6 +197,7 @@ static const struct unit_test tests[] = {
         {"met twice", test_met_twice},
         {"counter that fell", test_counter_that_fell},
         {"waiting is told", test_waiting_is_told},
+        {"hurried", test_hurried},
         {"nothing to look at", test_nothing_to_look_at},
         {"ksm that samepaged has stopped", test_ksm_that_samepaged_has_stopped},
 };
