@@ -146,9 +146,8 @@ static void test_rings_without_end(void)
         static const char told[] = "UserBufs:\t1\n    0: 0x10000/4096\n";
         struct made_tree tree;
         struct pins pins;
-        char *text = malloc(PINS_MAX_TEXT_BYTES + sizeof(told));
+        static char text[PINS_MAX_TEXT_BYTES + sizeof(told)];
 
-        CU_ASSERT_PTR_NOT_NULL_FATAL(text);
         memset(text, ' ', PINS_MAX_TEXT_BYTES);
         text[PINS_MAX_TEXT_BYTES - 1] = '\n';
         memcpy(text + PINS_MAX_TEXT_BYTES, told, sizeof(told));
@@ -169,7 +168,6 @@ static void test_rings_without_end(void)
                 pins_deinit(&pins);
                 made_tree_deinit(&tree);
         }
-        free(text);
 }
 
 static void test_nothing_can_be_seen(void)
