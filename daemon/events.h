@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Memory is read: {"done_bytes", "total_bytes"}; with "recheck_in_seconds" it has been, and is going to be looked at again. */
+/* Memory is read: {"done_bytes", "total_bytes"}; with "recheck_in_seconds" it has been, and will be looked at again. */
 #define EVENT_PROGRESS "PROGRESS"
 /* The end, with the report as --json would print it. */
 #define EVENT_REPORT "REPORT"

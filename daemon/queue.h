@@ -61,8 +61,8 @@ struct queue *queue_free(struct queue *queue);
  * @context: of the task
  * @ret_id: its id; may be NULL
  *
- * It begins in the loop's next turn, when nothing else runs; a scan that waits for its second look takes that at once. REQUEST_RESUME goes before all others, finds room however
- * many wait, and is not done twice in a row.
+ * It begins in the loop's next turn, when nothing else runs; a scan that waits for its second look takes that at once.
+ * REQUEST_RESUME goes before all others, finds room however many wait, and is not done twice in a row.
  *
  * Return: 0; -EBUSY when too many wait; -ENOMEM; with a sentence.
  */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Nothing is looked at twice while KSM is off: its gap has one reason then. When it runs, or stands still because samepaged
- * sees nothing to merge, the pages of the gap that it may merge are chosen, and looked at again so many seconds after their frames were read (scanner/recheck.c).
+ * sees nothing to merge, the pages of the gap that it may merge are chosen, and looked at again so many seconds after their
+ * frames were read (scanner/recheck.c).
  *
  * KSM meets every page once a pass, and merges it when it meets it for the second time with the same content. The pass that was under
  * way at the first look may have been past the page, and the one under way at the second may not have reached it. So it
@@ -10,7 +11,7 @@
  * and nothing else is said of it.)
  *
  * While it waits, so does whatever the service has to do next. A look that is sooner than it was wanted tells less, and
- * nothing wrong: so who waits for us sends SECOND_LOOK_HURRY, a signal that the kernel leaves out where nobody has blocked it.
+ * nothing wrong: so who waits for us sends SECOND_LOOK_HURRY, a signal that does nothing where nobody has blocked it.
  */
 #include "daemon/second_look.h"
 

@@ -106,8 +106,8 @@ void guest_ram_avoid_process_vm(struct guest_ram *ram);
 /**
  * guest_ram_let_go() - let go of the files behind shared RAM
  *
- * As long as they are open, the memory in them outlives its QEMU. Fingerprints and frames stay; nothing shared can be read any
- * more, and private RAM can.
+ * As long as they are open, the memory in them outlives its QEMU. Fingerprints and frames stay; private RAM can still be
+ * read, and shared RAM cannot.
  */
 void guest_ram_let_go(struct guest_ram *ram);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* When there is a second look, how long it is waited for, and what KSM has done meanwhile. Nothing can be read of these guests. */
+/* When there is a second look, how long it is waited for, and what KSM has done meanwhile. The guests cannot be read. */
 #include "base/clock.h"
 #include "daemon/job.h"
 #include "daemon/second_look.h"

@@ -256,7 +256,7 @@ static void test_numa(void)
         made_guests_free(&guests);
 }
 
-/* Two copies or three of one content, of which nothing but the frames is known, on three_nodes(). None is the nodes' doing. */
+/* Copies of one content, at most three, with these frames on three_nodes(). None is the nodes' doing. */
 static void check_unexplained_on_nodes(const uint64_t *frames, size_t n)
 {
         static const int contents[] = {1, 1, 1};
