@@ -26,10 +26,11 @@ static int run_job(const struct settings *settings, struct reclaim_result *ret_r
         int r = 0;
 
         if (settings->events)
-                return reclaim_job_run(settings, &(struct job_observer){.progress = progress_tell},
+                return reclaim_job_run(settings, &(struct job_observer){progress_tell, NULL, &progress},
                                        ret_result, failure);
         progress_init(&progress);
-        r = reclaim_job_run(settings, &(struct job_observer){progress_show, &progress}, ret_result, failure);
+        r = reclaim_job_run(settings, &(struct job_observer){progress_show, NULL, &progress}, ret_result,
+                            failure);
         progress_deinit(&progress);
         return r;
 }

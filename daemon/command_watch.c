@@ -9,6 +9,7 @@
 #include "report/report_text.h"
 #include "report/table.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -35,6 +36,9 @@ static void print_state(struct json_object *state)
         (void)json_object_object_get_ex(running, "kind", &kind);
         if (kind && strcmp(json_object_get_string(kind), "scan") != 0)
                 (void)printf("%s  %s", clock, json_object_get_string(kind));
+        else if (json_get_int(running, "recheck_in_seconds", 0) > 0)
+                (void)printf("%s  looking again in %" PRId64 " s", clock,
+                             json_get_int(running, "recheck_in_seconds", 0));
         else if (running)
                 (void)printf("%s  scanning: %s of %s", clock,
                              table_format_bytes(json_get_int(running, "done_bytes", 0), done),

@@ -18,12 +18,25 @@ bool events_print(const char *event, struct json_object *data)
         return print_finish();
 }
 
-void events_print_progress(uint64_t done_bytes, uint64_t total_bytes)
+static struct json_object *progress_to_json(uint64_t done_bytes, uint64_t total_bytes)
 {
         struct json_object *data = json_object_new_object();
 
         json_add_int(data, "done_bytes", (int64_t)done_bytes);
         json_add_int(data, "total_bytes", (int64_t)total_bytes);
+        return data;
+}
+
+void events_print_progress(uint64_t done_bytes, uint64_t total_bytes)
+{
+        (void)events_print(EVENT_PROGRESS, progress_to_json(done_bytes, total_bytes));
+}
+
+void events_print_wait(uint64_t done_bytes, uint64_t total_bytes, uint64_t left_seconds)
+{
+        struct json_object *data = progress_to_json(done_bytes, total_bytes);
+
+        json_add_int(data, "recheck_in_seconds", (int64_t)left_seconds);
         (void)events_print(EVENT_PROGRESS, data);
 }
 

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Memory is read: {"done_bytes", "total_bytes"}. */
+/* Memory is read: {"done_bytes", "total_bytes"}; with "recheck_in_seconds" it has been, and will be looked at again. */
 #define EVENT_PROGRESS "PROGRESS"
 /* The end, with the report as --json would print it. */
 #define EVENT_REPORT "REPORT"
@@ -25,6 +25,9 @@ bool events_print(const char *event, struct json_object *data);
 
 /* Prints EVENT_PROGRESS. */
 void events_print_progress(uint64_t done_bytes, uint64_t total_bytes);
+
+/* Prints EVENT_PROGRESS of a scan that waits for its second look. */
+void events_print_wait(uint64_t done_bytes, uint64_t total_bytes, uint64_t left_seconds);
 
 /* Prints EVENT_FAILED with a sentence. */
 void events_print_failure(const char *sentence);

@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "daemon/acting.h"
 #include "daemon/reading.h"
+#include "daemon/second_look.h"
 #include "daemon/tally.h"
 #include "merge/ksm_clock.h"
 #include "qmp/guard.h"
@@ -167,23 +168,30 @@ static int read_memory(struct job *job, const struct settings *settings, const s
         return r;
 }
 
-/* Whoever wants to talk to a guest need not wait for the second look: its memory is read without QEMU's help. */
+/*
+ * Whoever wants to talk to a guest need not wait for the second look: its memory is read without QEMU's help. Only private
+ * memory is: a guest that ends meanwhile gives its shared memory back. And nobody waits for the result so much that he
+ * would give a guest's CPU for it.
+ */
 static void let_go(struct job *job)
 {
         guard_free(job->guard);
         job->guard = NULL;
+        pool_be_idle(job->pool);
+        for (size_t i = 0; i < job->n_rams; i++)
+                guest_ram_let_go(job->rams[i]);
         for (size_t i = 0; i < job->inventory->n_guests; i++)
                 if (job->inventory->guests[i].qmp)
                         qmp_guest_disconnect(job->inventory->guests[i].qmp);
 }
 
-static int count(struct job *job, const struct settings *settings)
+static int count(struct job *job, const struct settings *settings, const struct job_observer *observer)
 {
         if (settings->recheck_usec > 0)
                 let_go(job);
         return tally(job->pool, settings,
-                     &(struct first_look){&job->key, job->kpageflags_fd, job->frames_usec}, job->inventory,
-                     job->report);
+                     &(struct first_look){&job->key, job->kpageflags_fd, job->frames_usec, observer},
+                     job->inventory, job->report);
 }
 
 static int run(struct job *job, const struct settings *settings, const struct job_observer *observer,
@@ -194,6 +202,7 @@ static int run(struct job *job, const struct settings *settings, const struct jo
         struct failure bridge_failure = {0};
         int r = sigbus_install();
 
+        second_look_prepare();
         (void)ksm_clock_tick(settings->runtime_dir, settings->ksm_dir, NULL);
         job->guard = start_guard(settings, &guard_failure);
         job->bridge = inventory_start_bridge(settings, &bridge_failure);
@@ -210,7 +219,7 @@ static int run(struct job *job, const struct settings *settings, const struct jo
         if (r == 0)
                 r = read_memory(job, settings, observer, &guard_failure);
         if (r == 0)
-                r = count(job, settings);
+                r = count(job, settings, observer);
         if (r == 0 && settings->acts)
                 acting_run(settings, job->inventory, job->report);
         (void)ksm_clock_tick(settings->runtime_dir, settings->ksm_dir, NULL);

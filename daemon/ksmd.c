@@ -6,6 +6,7 @@
 #include "base/numbered.h"
 #include "base/text.h"
 #include "merge/plan.h"
+#include "qmp/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -98,6 +99,20 @@ double ksmd_page_seconds(const struct ksm *ksm)
         if (seconds <= 0 || !ksm_get(ksm, "pages_scanned", &pages) || pages < PAGES_LEAST)
                 return PLAN_PAGE_SECONDS;
         return seconds / (double)pages;
+}
+
+bool ksmd_is_at_work(const struct ksm *ksm, const struct apply_place *place)
+{
+        struct apply_owner owner = {0};
+        struct process process = {0};
+        int64_t run = 0;
+
+        if (!ksm_get(ksm, "run", &run) || run != 0)
+                return run == 1;
+        if (apply_owner_read(place, &owner) < 0 || owner.pid <= 0)
+                return false;
+        process = (struct process){.pid = owner.pid, .start_ticks = owner.start_ticks};
+        return process_is_alive(&process);
 }
 
 static int look_for_rival(void *context, pid_t pid, int proc_fd, const char *comm)

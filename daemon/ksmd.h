@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/failure.h"
+#include "merge/apply.h"
 #include "merge/ksm.h"
 
 #include <stdbool.h>
@@ -18,6 +19,15 @@ double ksmd_cpu_seconds(void);
  * By what it has scanned since boot, if that is enough to tell; else PLAN_PAGE_SECONDS.
  */
 double ksmd_page_seconds(const struct ksm *ksm);
+
+/**
+ * ksmd_is_at_work() - whether KSM merges what it can
+ * @place: where it is noted who acts on KSM
+ *
+ * It does when it runs, and also when it stands still because a samepaged that lives has stopped it: that one sets it going
+ * again when there is something to merge.
+ */
+bool ksmd_is_at_work(const struct ksm *ksm, const struct apply_place *place);
 
 /**
  * ksmd_find_rival() - a process that tunes KSM by its own lights

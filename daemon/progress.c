@@ -5,6 +5,7 @@
 #include "daemon/events.h"
 #include "report/table.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,15 @@ void progress_init(struct progress *progress)
         };
 }
 
+/* Whether there is somebody to see a line, and time enough has gone by for one. */
+static bool begin_line(struct progress *progress)
+{
+        if (!progress->enabled || clock_now_usec() < progress->begun_usec + USEC_PER_SEC)
+                return false;
+        progress->shown = true;
+        return true;
+}
+
 void progress_update(struct progress *progress, uint64_t done_bytes, uint64_t total_bytes)
 {
         char bar[BAR_COLUMNS + 1] = "";
@@ -29,9 +39,8 @@ void progress_update(struct progress *progress, uint64_t done_bytes, uint64_t to
         char total[TABLE_SIZE_BYTES] = "";
         size_t filled = 0;
 
-        if (!progress->enabled || total_bytes == 0 || clock_now_usec() < progress->begun_usec + USEC_PER_SEC)
+        if (total_bytes == 0 || !begin_line(progress))
                 return;
-        progress->shown = true;
         filled = (size_t)((double)done_bytes / (double)total_bytes * BAR_COLUMNS);
         filled = filled > BAR_COLUMNS ? BAR_COLUMNS : filled;
         memset(bar, '#', filled);
@@ -56,6 +65,30 @@ void progress_show(void *context, uint64_t done_bytes, uint64_t total_bytes)
 
 void progress_tell(void *context, uint64_t done_bytes, uint64_t total_bytes)
 {
-        (void)context;
+        struct progress *progress = context;
+
+        progress->done_bytes = done_bytes;
+        progress->total_bytes = total_bytes;
         events_print_progress(done_bytes, total_bytes);
+}
+
+/* A second that has begun is told as a whole one. */
+static uint64_t to_seconds(uint64_t usec)
+{
+        return (usec + USEC_PER_SEC - 1) / USEC_PER_SEC;
+}
+
+void progress_show_wait(void *context, uint64_t left_usec)
+{
+        if (!begin_line(context))
+                return;
+        (void)fprintf(stderr, "\rlooking again in %" PRIu64 " s \033[K", to_seconds(left_usec));
+        (void)fflush(stderr);
+}
+
+void progress_tell_wait(void *context, uint64_t left_usec)
+{
+        const struct progress *progress = context;
+
+        events_print_wait(progress->done_bytes, progress->total_bytes, to_seconds(left_usec));
 }

@@ -5,8 +5,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/**
+ * struct progress - how far it is
+ * @done_bytes, @total_bytes: as told last, as an event
+ */
 struct progress {
         uint64_t begun_usec;
+        uint64_t done_bytes;
+        uint64_t total_bytes;
         bool enabled;
         bool shown;
 };
@@ -20,6 +26,10 @@ void progress_update(struct progress *progress, uint64_t done_bytes, uint64_t to
 /* Removes the bar. */
 void progress_deinit(struct progress *progress);
 
-/* The two ways to tell it, for struct job_observer: to a person, with a struct progress as @context; and as an event. */
+/* The two ways to tell it, for struct job_observer with a struct progress as @context: to a person, and as an event. */
 void progress_show(void *context, uint64_t done_bytes, uint64_t total_bytes);
 void progress_tell(void *context, uint64_t done_bytes, uint64_t total_bytes);
+
+/* The same of the time until the second look. */
+void progress_show_wait(void *context, uint64_t left_usec);
+void progress_tell_wait(void *context, uint64_t left_usec);

@@ -45,6 +45,13 @@ static void end(struct queue *queue, struct task *task, struct json_object *resu
         free_task(task);
 }
 
+/* Whoever waits does not wait for a second look. */
+static void hurry(struct queue *queue)
+{
+        if (queue->n_waiting > 0 && queue->running && queue->running->recheck_in_seconds > 0)
+                worker_hurry(queue->worker);
+}
+
 static void on_event(void *context, const char *event, struct json_object *data)
 {
         struct queue *queue = context;
@@ -55,8 +62,10 @@ static void on_event(void *context, const char *event, struct json_object *data)
         } else if (strcmp(event, EVENT_PROGRESS) == 0) {
                 task->done_bytes = (uint64_t)json_get_int(data, "done_bytes", 0);
                 task->total_bytes = (uint64_t)json_get_int(data, "total_bytes", 0);
+                task->recheck_in_seconds = (uint64_t)json_get_int(data, "recheck_in_seconds", 0);
                 if (queue->observer.progress)
                         queue->observer.progress(queue->observer.context, task);
+                hurry(queue);
         }
 }
 
@@ -202,6 +211,7 @@ int queue_add(struct queue *queue, struct request *request, void *context, uint6
         put_in(queue, task);
         if (ret_id)
                 *ret_id = task->id;
+        hurry(queue);
         wake(queue);
         return 0;
 }

@@ -28,6 +28,7 @@ struct task {
         uint64_t begun_usec; /* 0 while it waits */
         uint64_t done_bytes;
         uint64_t total_bytes;
+        uint64_t recheck_in_seconds; /* 0 while it does not wait for its second look */
         bool is_cancelled;
 };
 
@@ -60,8 +61,8 @@ struct queue *queue_free(struct queue *queue);
  * @context: of the task
  * @ret_id: its id; may be NULL
  *
- * It begins in the loop's next turn, when nothing else runs. REQUEST_RESUME goes before all others, finds room however
- * many wait, and is not done twice in a row.
+ * It begins in the loop's next turn, when nothing else runs; a scan that waits for its second look takes that at once.
+ * REQUEST_RESUME goes before all others, finds room however many wait, and is not done twice in a row.
  *
  * Return: 0; -EBUSY when too many wait; -ENOMEM; with a sentence.
  */

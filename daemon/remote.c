@@ -106,8 +106,14 @@ static struct json_object *scan_arguments(const struct settings *settings)
 static void on_event(void *context, const char *event, struct json_object *data)
 {
         const struct job_observer *observer = context;
+        int64_t left_seconds = 0;
 
-        if (observer && observer->progress && strcmp(event, "SCAN_PROGRESS") == 0)
+        if (strcmp(event, "SCAN_PROGRESS") != 0)
+                return;
+        left_seconds = json_get_int(data, "recheck_in_seconds", 0);
+        if (left_seconds > 0 && observer->waiting)
+                observer->waiting(observer->context, (uint64_t)left_seconds * USEC_PER_SEC);
+        else if (left_seconds <= 0 && observer->progress)
                 observer->progress(observer->context, (uint64_t)json_get_int(data, "done_bytes", 0),
                                    (uint64_t)json_get_int(data, "total_bytes", 0));
 }

@@ -107,7 +107,16 @@ static struct entry *add(struct roster *roster, const char *name)
         return entry;
 }
 
-static int note_guest(struct roster *roster, const struct report_guest *guest)
+/* When the guests of a report were paused, at the latest: before a second look was waited for. */
+static uint64_t paused_usec(const struct report *report)
+{
+        const uint64_t now = clock_now_usec();
+        const double since = report->recheck_seconds * USEC_PER_SEC;
+
+        return since < (double)now ? now - (uint64_t)since : 1;
+}
+
+static int note_guest(struct roster *roster, const struct report *report, const struct report_guest *guest)
 {
         struct entry *entry = find(roster, guest->name);
 
@@ -117,7 +126,7 @@ static int note_guest(struct roster *roster, const struct report_guest *guest)
                 return -ENOMEM;
         entry->is_named = true;
         if (guest->pauses > 0)
-                entry->paused_usec = clock_now_usec();
+                entry->paused_usec = paused_usec(report);
         watch(entry, guest->pid);
         return 0;
 }
@@ -139,7 +148,7 @@ int roster_note(struct roster *roster, const struct report *report, bool all)
         /* One that could not even be reached is no guest that is known. */
         for (size_t i = 0; i < report->n_guests && r == 0; i++)
                 if (report->guests[i].pid > 0)
-                        r = note_guest(roster, &report->guests[i]);
+                        r = note_guest(roster, report, &report->guests[i]);
         for (size_t i = roster->n; all && r == 0 && i-- > 0;)
                 if (!roster->entries[i]->is_named && !lives(roster->entries[i]))
                         strike_off(roster, i);

@@ -20,9 +20,10 @@ int scanning_run(const struct settings *settings, struct report **ret, struct fa
         int r = 0;
 
         if (settings->events)
-                return run(settings, &(struct job_observer){.progress = progress_tell}, ret, failure);
+                return run(settings, &(struct job_observer){progress_tell, progress_tell_wait, &progress},
+                           ret, failure);
         progress_init(&progress);
-        r = run(settings, &(struct job_observer){progress_show, &progress}, ret, failure);
+        r = run(settings, &(struct job_observer){progress_show, progress_show_wait, &progress}, ret, failure);
         progress_deinit(&progress);
         return r;
 }

@@ -1,39 +1,73 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Nothing is looked at twice while KSM is off: its gap has one reason then. When it runs, the pages of the gap that it may
- * merge are chosen, and looked at again so many seconds after their frames were read (scanner/recheck.c).
+ * Nothing is looked at twice while KSM is off: its gap has one reason then. When it runs, or stands still because samepaged
+ * sees nothing to merge, the pages of the gap that it may merge are chosen, and looked at again so many seconds after their
+ * frames were read (scanner/recheck.c).
  *
  * KSM meets every page once a pass, and merges it when it meets it for the second time with the same content. The pass that was under
  * way at the first look may have been past the page, and the one under way at the second may not have reached it. So it
  * has met the page twice for certain when two whole passes lie in between, which takes the counter three steps. (With
  * smart_scan it passes over pages that it often met in vain. Then this only takes "not-scanned-yet" away from a page,
  * and nothing else is said of it.)
+ *
+ * While it waits, so does whatever the service has to do next. A look that is sooner than it was wanted tells less, and
+ * nothing wrong: so who waits for us sends SECOND_LOOK_HURRY, a signal that does nothing where nobody has blocked it.
  */
 #include "daemon/second_look.h"
 
 #include "base/clock.h"
+#include "daemon/job.h"
+#include "daemon/ksmd.h"
 #include "merge/gap.h"
 #include "scanner/recheck.h"
 
 #include <time.h>
 
-static void sleep_until(uint64_t usec)
+/* So often it is told that we still wait: who hears nothing for long takes us for hung. */
+#define SLICE_USEC USEC_PER_SEC
+
+static void fill_signals(sigset_t *ret)
 {
-        const struct timespec until = {
+        (void)sigemptyset(ret);
+        (void)sigaddset(ret, SECOND_LOOK_HURRY);
+}
+
+void second_look_prepare(void)
+{
+        sigset_t signals;
+
+        fill_signals(&signals);
+        (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
+}
+
+/* Returns whether somebody is in a hurry: also if he was before. */
+static bool sleep_for(uint64_t usec)
+{
+        const struct timespec length = {
                 .tv_sec = (time_t)(usec / USEC_PER_SEC),
                 .tv_nsec = (long)(usec % USEC_PER_SEC * 1000),
         };
+        sigset_t signals;
 
-        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) != 0)
-                ;
+        fill_signals(&signals);
+        return sigtimedwait(&signals, NULL, &length) == SECOND_LOOK_HURRY;
+}
+
+static void wait_until(uint64_t usec, const struct job_observer *observer)
+{
+        for (uint64_t now = clock_now_usec(); now < usec; now = clock_now_usec()) {
+                if (observer && observer->waiting)
+                        observer->waiting(observer->context, usec - now);
+                if (sleep_for(usec - now < SLICE_USEC ? usec - now : SLICE_USEC))
+                        return;
+        }
 }
 
 static bool can_tell(const struct settings *settings, const struct first_look *first, const struct ksm *ksm)
 {
-        int64_t run = 0;
+        const struct apply_place place = {settings->ksm_dir, settings->runtime_dir};
 
-        return settings->recheck_usec > 0 && first->kpageflags_fd >= 0 && ksm_get(ksm, "run", &run) &&
-               run == 1;
+        return settings->recheck_usec > 0 && first->kpageflags_fd >= 0 && ksmd_is_at_work(ksm, &place);
 }
 
 static bool has_met_twice(const struct settings *settings, const struct ksm *ksm)
@@ -61,7 +95,7 @@ int second_look_run(const struct settings *settings, const struct first_look *fi
                 r = gap_mark_candidates(census, pool);
         if (r < 0 || recheck_count(census->rams, census->n_guests) == 0)
                 return r;
-        sleep_until(first->ended_usec + settings->recheck_usec);
+        wait_until(first->ended_usec + settings->recheck_usec, first->observer);
         /* Passes that end while we look do not count. */
         *ret_met_twice = has_met_twice(settings, ksm);
         *ret_seconds = (double)(clock_now_usec() - first->ended_usec) / USEC_PER_SEC;

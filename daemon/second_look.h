@@ -8,23 +8,34 @@
 #include "scanner/fingerprint.h"
 #include "scanner/pool.h"
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+struct job_observer;
 
 /**
  * struct first_look - what the second one follows
  * @key: of its fingerprints, borrowed
  * @kpageflags_fd: from frames_open(), borrowed
  * @ended_usec: when the frames had been read
+ * @observer: who is told how long the second one is waited for (daemon/job.h); NULL: nobody; borrowed
  */
 struct first_look {
         const struct fingerprint_key *key;
         int kpageflags_fd;
         uint64_t ended_usec;
+        const struct job_observer *observer;
 };
 
+/* Has this look take place at once. Blocked (second_look_prepare()), it waits until there is somebody to hurry. */
+#define SECOND_LOOK_HURRY SIGURG
+
+/* Blocks SECOND_LOOK_HURRY, in this thread and those that it starts. */
+void second_look_prepare(void);
+
 /**
- * second_look_run() - wait, and look again, if the settings want it and it can tell something
+ * second_look_run() - wait, or until somebody hurries us, and look again, if the settings want it and it can tell something
  * @census: whose guests' frames are known
  * @ksm: as it was after the first look
  * @ret_seconds: between the two looks; 0 when there was no second one

@@ -32,6 +32,8 @@ struct json_object *service_task_to_json(const struct task *task)
                 json_add_seconds(json, "running_seconds", seconds);
                 json_add_int(json, "done_bytes", (int64_t)task->done_bytes);
                 json_add_int(json, "total_bytes", (int64_t)task->total_bytes);
+                if (task->recheck_in_seconds > 0)
+                        json_add_int(json, "recheck_in_seconds", (int64_t)task->recheck_in_seconds);
         }
         return json;
 }

@@ -90,13 +90,21 @@ static unsigned int count_leases(const struct service *service)
         return (unsigned int)n;
 }
 
+/* Whether somebody works who may have paused a guest: who waits for his second look has not. */
+static bool is_pausing(const struct service *service)
+{
+        const struct task *running = queue_running(service->queue);
+
+        return running && running->recheck_in_seconds == 0;
+}
+
 void service_timers_count_paused(struct service *service)
 {
         const unsigned int n = count_leases(service);
 
         metrics_set_paused(service->metrics, n);
         /* Nobody works, and yet some are paused: a scan that died, or somebody's without the service. */
-        if (n > 0 && !queue_running(service->queue) && clock_now_usec() - service->resumed_usec > RESUME_USEC)
+        if (n > 0 && !is_pausing(service) && clock_now_usec() - service->resumed_usec > RESUME_USEC)
                 service_resume_left_overs(service);
         arm(service->paused, n > 0 || queue_running(service->queue) ? PAUSED_USEC : USEC_INFINITY);
 }

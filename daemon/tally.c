@@ -4,11 +4,13 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "daemon/forecasting.h"
+#include "daemon/ksmd.h"
 #include "merge/actual.h"
 #include "merge/census.h"
 #include "merge/gap.h"
 #include "merge/ksm.h"
 #include "merge/ksm_clock.h"
+#include "scanner/frames.h"
 #include "scanner/numa.h"
 #include "scanner/page.h"
 
@@ -43,6 +45,15 @@ static uint64_t ram_bytes(const struct guest_ram *ram)
         return n_pages * PAGE_BYTES;
 }
 
+static bool ram_is_locked(const struct guest_ram *ram)
+{
+        for (size_t b = 0; b < ram->n_blocks; b++)
+                for (size_t r = 0; r < ram->blocks[b].n_regions; r++)
+                        if (ram->blocks[b].regions[r].region.locked)
+                                return true;
+        return false;
+}
+
 /* When its QEMU started, by the clock that ksm_clock_tick() takes samples with. */
 static uint64_t started_usec(const struct qmp_guest *guest)
 {
@@ -61,7 +72,7 @@ static int learn_facts(struct gap_guest_facts *facts, const struct inventory_gue
         facts->passes = ksm_get(ksm, "full_scans", &full_scans)
                                 ? ksm_clock_passes_since(clock, started_usec(guest->qmp), full_scans)
                                 : -1;
-        return pins_read(guest->qmp->proc_fd, ram_bytes(guest->ram), &facts->pins);
+        return pins_read(guest->qmp->proc_fd, ram_bytes(guest->ram), ram_is_locked(guest->ram), &facts->pins);
 }
 
 static int scanned_init(struct scanned *scanned, const struct settings *settings,
@@ -156,14 +167,23 @@ static void fill_guests(struct report *report, const struct scanned *scanned, co
         report->total = to_figures(&census->total, &actual->total, actual->known);
 }
 
-static struct gap_facts gather_facts(const struct ksm *ksm, const struct scanned *scanned)
+static uint64_t count_users(const void *context, uint64_t pfn)
 {
+        return frame_users_of_ksm_page(context, pfn);
+}
+
+static struct gap_facts gather_facts(const struct settings *settings, const struct ksm *ksm,
+                                     const struct scanned *scanned)
+{
+        const struct apply_place place = {settings->ksm_dir, settings->runtime_dir};
         struct gap_facts facts = {.full_scans = -1, .guests = scanned->facts};
         int64_t run = 0;
         int64_t max_page_sharing = 0;
+        int64_t smart_scan = 0;
 
         facts.ksm_known = ksm_get(ksm, "run", &run);
-        facts.ksm_runs = run == 1;
+        facts.ksm_runs = ksmd_is_at_work(ksm, &place);
+        facts.passes_over = ksm_get(ksm, "smart_scan", &smart_scan) && smart_scan != 0;
         (void)ksm_get(ksm, "full_scans", &facts.full_scans);
         if (ksm_get(ksm, "max_page_sharing", &max_page_sharing) && max_page_sharing > 0)
                 facts.max_page_sharing = (uint64_t)max_page_sharing;
@@ -208,16 +228,27 @@ static int fill_reasons(struct report *report, const struct scanned *scanned, co
         return r;
 }
 
+static void find_users(struct frame_users *users)
+{
+        CLEANUP_CLOSE int proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+        frame_users_init(users, proc_fd);
+}
+
 static int fill_gap(struct pool *pool, const struct settings *settings, const struct first_look *first,
                     struct report *report, const struct scanned *scanned, const struct census *census)
 {
-        struct gap_facts facts = gather_facts(&report->ksm, scanned);
+        struct gap_facts facts = gather_facts(settings, &report->ksm, scanned);
+        CLEANUP(frame_users_deinit) struct frame_users users = {-1, -1};
         struct numa numa = {0};
         struct gap *gap = NULL;
         int r = second_look_run(settings, first, census, pool, &report->ksm, &report->recheck_seconds,
                                 &facts.was_met_twice);
 
         facts.numa = learn_nodes(&report->ksm, &numa) ? &numa : NULL;
+        find_users(&users);
+        facts.count_users = count_users;
+        facts.users_context = &users;
         if (r == 0)
                 r = gap_new(census, pool, &facts, &gap);
         if (r == 0)

@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "daemon/events.h"
+#include "daemon/second_look.h"
 #include "qmp/wire.h"
 
 #include <errno.h>
@@ -27,8 +28,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Without a word for so long it counts as hung: the census of 1 TiB takes seconds, and every step before it has a
- * deadline. */
+/* Without a word for so long it counts as hung: the census of 1 TiB takes seconds, every step before it has a deadline, and
+ * a scan that waits for its second look says so once a second. */
 #define SILENCE_USEC (UINT64_C(15) * 60 * USEC_PER_SEC)
 /* What a cancelled one gets before it is killed. */
 #define CANCEL_USEC (UINT64_C(2) * USEC_PER_SEC)
@@ -251,6 +252,11 @@ int worker_start(sd_event *event, char *const arguments[], const struct worker_o
         }
         *ret = worker;
         return 0;
+}
+
+void worker_hurry(struct worker *worker)
+{
+        send_signal(worker, SECOND_LOOK_HURRY);
 }
 
 void worker_cancel(struct worker *worker)

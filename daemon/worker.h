@@ -41,6 +41,9 @@ int worker_start(sd_event *event, char *const arguments[], const struct worker_o
  */
 int worker_send(struct worker *worker, struct json_object *line);
 
+/* Has a scan that waits for its second look take it at once. */
+void worker_hurry(struct worker *worker);
+
 /* Ends it in the middle: its guard resumes what it has paused. The observer's end() says so, soon. */
 void worker_cancel(struct worker *worker);
 

@@ -12,9 +12,11 @@
  * given to frames whose rank comes behind them:
  *
  *   numa            without merge_across_nodes KSM keeps a frame on each node: the best one of each node but the kept
- *                   frame's
- *   sharing-limit   c copies on one node need ceil(c / max_page_sharing) frames. Copies count that KSM merged, or
- *                   could have: the last of 257 stays alone, without a partner, and is the limit's doing as well
+ *                   frame's. Where the kept frame lies has to be known
+ *   sharing-limit   a KSM page that is full forces one more frame, as long as c users on its node need so many:
+ *                   ceil(c / max_page_sharing). Users are copies that KSM merged, or could have (the last of 257 stays
+ *                   alone, without a partner, and is the limit's doing as well), and what else uses the KSM page. As
+ *                   long as no KSM page is full the limit has forced nothing, however many copies there are
  *
  * Only what is proved is said; the rest is "unexplained":
  *
@@ -22,11 +24,14 @@
  *                     has met no page of this QEMU; or it merged the page between two looks (scanner/recheck.c). Not
  *                     when it met the page twice between the two looks and left it as it was
  *   volatile          the page had another content at the second look
- *   huge-page         a huge page that is pinned cannot be split: "pinned" it is
+ *   huge-page         KSM splits a huge page for whatever it merges in it, so that a page lies in one explains nothing. It
+ *                     does when KSM met the page twice between the two looks, had another one to merge it with, and the
+ *                     huge page is still whole: it cannot be split. One that is known to be pinned is "pinned"
  */
 #include "merge/gap.h"
 #include "base/cleanup.h"
 
+#include "merge/ksm.h"
 #include "scanner/page.h"
 #include "scanner/recheck.h"
 
@@ -40,16 +45,18 @@
 /*
  * One node's part of a content; without NUMA there is one for all. With it, the last one has the frames of which the node
  * is not known.
- * @is_node: it is a node's
+ * @is_node: it is a node's, or the only one
  * @best, @best_rank: the frame to keep there; @best_rank 0: none
- * @copies: that KSM merged or could have
+ * @users: copies that KSM merged or could have, and others who use the same KSM pages
+ * @full: KSM pages that have as many users as they can have
  * @forced: frames besides @best that the sharing limit forces
  */
 struct share {
         bool is_node;
         size_t best;
         unsigned int best_rank;
-        uint64_t copies;
+        uint64_t users;
+        uint64_t full;
         uint64_t forced;
 };
 
@@ -127,6 +134,12 @@ static bool is_pinned(const struct attribution *attribution, const struct census
                          region->hva + (copy->page - region->first_page) * PAGE_BYTES);
 }
 
+/* Whether KSM has met it twice, with the same content, and left the huge page whole. */
+static bool is_huge_and_met(const struct gap_facts *facts, const struct census_copy *copy, uint8_t mark)
+{
+        return copy->frame & FRAME_HUGE && mark & RECHECK_KEPT && facts->was_met_twice && !facts->passes_over;
+}
+
 /* Why KSM has not merged this frame although it runs and may. */
 static enum gap_reason reason_of_mergeable(const struct attribution *attribution,
                                            const struct census_copy *copy)
@@ -140,7 +153,8 @@ static enum gap_reason reason_of_mergeable(const struct attribution *attribution
                 return GAP_REASON_VOLATILE;
         if (is_pinned(attribution, copy))
                 return GAP_REASON_PINNED;
-        return copy->frame & FRAME_HUGE ? GAP_REASON_HUGE_PAGE : GAP_REASON_UNEXPLAINED;
+        return is_huge_and_met(attribution->facts, copy, mark) ? GAP_REASON_HUGE_PAGE
+                                                               : GAP_REASON_UNEXPLAINED;
 }
 
 /* Why this frame was not merged away, as far as it alone can tell, or RANK_KSM. */
@@ -176,28 +190,79 @@ static struct share *share_of(const struct attribution *attribution, struct shar
                               const struct census_copy *copy)
 {
         const struct numa *numa = attribution->facts->numa;
-        const int node = numa ? numa_node_of_frame(numa, copy->frame & FRAME_PFN) : 0;
+        int node = 0;
 
+        /* A page that went away has no frame that would lie anywhere. */
+        if (numa)
+                node = copy->frame == FRAME_OWN ? -1 : numa_node_of_frame(numa, copy->frame & FRAME_PFN);
         return &shares[node < 0 ? numa->n_nodes : (size_t)node];
+}
+
+/* How many of the copies from @i on lie in its frame. */
+static size_t measure_frame(const struct census_copy *copies, size_t n_copies, size_t i)
+{
+        const size_t first = i;
+
+        do
+                i++;
+        while (i < n_copies && !begins_frame(copies, i));
+        return i - first;
+}
+
+/* Users of a KSM page of which @n are copies that were scanned. */
+static uint64_t count_users(const struct gap_facts *facts, const struct census_copy *copy, uint64_t n)
+{
+        uint64_t others = 0;
+
+        if (facts->count_users && n < facts->max_page_sharing)
+                others = facts->count_users(facts->users_context, copy->frame & FRAME_PFN);
+        return others > n ? others : n;
+}
+
+/* Whether KSM has merged it, or could have. */
+static bool is_mergeable(unsigned int rank)
+{
+        return rank == GAP_REASON_HUGE_PAGE || rank > GAP_REASON_SHARING_LIMIT;
+}
+
+/* Takes a frame with @n copies of which the first is @copy. */
+static void add_users(const struct attribution *attribution, struct share *share,
+                      const struct census_copy *copy, unsigned int rank, uint64_t n)
+{
+        const uint64_t limit = attribution->facts->max_page_sharing;
+
+        if (rank == RANK_KSM) {
+                n = count_users(attribution->facts, copy, n);
+                share->full += limit > 0 && n >= limit;
+        }
+        if (is_mergeable(rank))
+                share->users += n;
+}
+
+/* Frames besides the kept one that the limit has forced. */
+static uint64_t count_forced(const struct share *share, uint64_t limit)
+{
+        const uint64_t needed = ksm_frames_needed(share->users, limit);
+
+        return needed > share->full ? share->full : needed > 0 ? needed - 1 : 0;
 }
 
 /* Fills in the shares. Returns the copy whose frame is kept. */
 static size_t survey(const struct attribution *attribution, struct share *shares,
                      const struct census_copy *copies, size_t n_copies)
 {
-        const uint64_t limit = attribution->facts->max_page_sharing;
         unsigned int best_rank = 0;
         size_t best = 0;
 
         for (size_t i = 0; i < attribution->n_shares; i++)
-                shares[i] = (struct share){.is_node = i + 1 < attribution->n_shares};
-        for (size_t i = 0; i < n_copies; i++) {
+                shares[i] =
+                        (struct share){.is_node = !attribution->facts->numa || i + 1 < attribution->n_shares};
+        for (size_t i = 0, n = 0; i < n_copies; i += n) {
                 const unsigned int rank = rank_of_frame(attribution, &copies[i]);
                 struct share *share = share_of(attribution, shares, &copies[i]);
 
-                share->copies += rank > GAP_REASON_SHARING_LIMIT;
-                if (!begins_frame(copies, i))
-                        continue;
+                n = measure_frame(copies, n_copies, i);
+                add_users(attribution, share, &copies[i], rank, n);
                 if (rank > GAP_REASON_NUMA && rank > share->best_rank) {
                         share->best_rank = rank;
                         share->best = i;
@@ -208,21 +273,39 @@ static size_t survey(const struct attribution *attribution, struct share *shares
                 }
         }
         for (size_t i = 0; i < attribution->n_shares; i++)
-                shares[i].forced = limit && shares[i].copies ? (shares[i].copies - 1) / limit : 0;
+                shares[i].forced = count_forced(&shares[i], attribution->facts->max_page_sharing);
         return best;
 }
 
-/* Of a frame that is not kept. */
-static enum gap_reason reason_of_frame(size_t i, unsigned int rank, struct share *share)
+/* Whether it is the frame that its node needs besides the kept one, which is known to lie on another. */
+static bool is_forced_by_node(size_t i, unsigned int rank, const struct share *share,
+                              const struct share *kept_share)
 {
-        if (share->is_node && rank > GAP_REASON_NUMA && share->best == i)
+        return share->is_node && kept_share->is_node && share != kept_share && rank > GAP_REASON_NUMA &&
+               share->best == i;
+}
+
+/* Whether KSM had something to merge a huge page's page with: a page of its own, or another one like that. */
+static bool has_partner(const struct share *share)
+{
+        return share->is_node && (share->best_rank == RANK_KSM || share->best_rank == GAP_REASON_HUGE_PAGE);
+}
+
+/* Of a frame that is not kept. */
+static enum gap_reason reason_of_frame(size_t i, unsigned int rank, struct share *share,
+                                       const struct share *kept_share)
+{
+        if (is_forced_by_node(i, rank, share, kept_share))
                 return GAP_REASON_NUMA;
-        if (rank <= GAP_REASON_SHARING_LIMIT)
+        if (!is_mergeable(rank))
                 return (enum gap_reason)rank;
-        if (share->forced == 0)
-                return rank == RANK_KSM ? GAP_REASON_UNEXPLAINED : (enum gap_reason)rank;
-        share->forced--;
-        return GAP_REASON_SHARING_LIMIT;
+        if (share->forced > 0) {
+                share->forced--;
+                return GAP_REASON_SHARING_LIMIT;
+        }
+        if (rank == RANK_KSM || (rank == GAP_REASON_HUGE_PAGE && !has_partner(share)))
+                return GAP_REASON_UNEXPLAINED;
+        return (enum gap_reason)rank;
 }
 
 static void attribute_content(void *context, unsigned int worker, const struct census_copy *copies,
@@ -230,8 +313,13 @@ static void attribute_content(void *context, unsigned int worker, const struct c
 {
         const struct attribution *attribution = context;
         struct share *shares = attribution->shares + worker * attribution->n_shares;
-        const size_t kept = survey(attribution, shares, copies, n_copies);
+        const struct share *kept_share = NULL;
+        size_t kept = 0;
 
+        if (measure_frame(copies, n_copies, 0) == n_copies)
+                return;
+        kept = survey(attribution, shares, copies, n_copies);
+        kept_share = share_of(attribution, shares, &copies[kept]);
         /* KSM's own frames first: what the limit forces is for them before it is for one that stays alone. */
         for (int merged = 1; merged >= 0; merged--)
                 for (size_t i = 0; i < n_copies; i++) {
@@ -240,7 +328,8 @@ static void attribute_content(void *context, unsigned int worker, const struct c
                         if ((rank == RANK_KSM) != merged || !begins_frame(copies, i) || i == kept)
                                 continue;
                         charge(attribution->parts[worker], copies[i].guest,
-                               reason_of_frame(i, rank, share_of(attribution, shares, &copies[i])));
+                               reason_of_frame(i, rank, share_of(attribution, shares, &copies[i]),
+                                               kept_share));
                 }
 }
 

@@ -54,10 +54,14 @@ struct gap_guest_facts {
 /**
  * struct gap_facts - what has to be known besides the census to tell reasons
  * @ksm_known: the kernel has KSM and its settings could be read
- * @ksm_runs: ksmd is switched on (run = 1)
+ * @ksm_runs: ksmd is switched on (run = 1), or stands still for now because samepaged sees nothing to merge
  * @full_scans: passes that KSM has completed since boot; negative when not known
  * @max_page_sharing: most users per KSM page; 0 when not known
+ * @count_users: how many users the KSM page in a frame has, scanned or not; 0 when it has none any more, or that is not
+ *               known. Called by the workers. NULL when it cannot be asked
+ * @users_context: for @count_users
  * @was_met_twice: between the two looks at pages KSM met each of them twice
+ * @passes_over: but not those that it passed over, as it met them in vain before (smart_scan)
  * @numa: where frames lie; NULL when KSM merges across nodes, or it is not known. Borrowed.
  * @guests: by guest; NULL when nothing is known. Borrowed.
  *
@@ -68,7 +72,10 @@ struct gap_facts {
         bool ksm_runs;
         int64_t full_scans;
         uint64_t max_page_sharing;
+        uint64_t (*count_users)(const void *context, uint64_t pfn);
+        const void *users_context;
         bool was_met_twice;
+        bool passes_over;
         const struct numa *numa;
         const struct gap_guest_facts *guests;
 };

@@ -143,41 +143,18 @@ static void read_file(int dir_fd, const char *boot, struct ksm_clock *ret)
                 ret->n = 0;
 }
 
-/* Takes @fd. */
-static int print_file(int fd, const char *boot, const struct ksm_clock *clock)
-{
-        CLEANUP_FCLOSE FILE *file = fdopen(fd, "w");
-        int r = file ? 0 : -errno;
-
-        if (r < 0) {
-                (void)close(fd);
-                return r;
-        }
-        (void)fprintf(file, HEADER "%s\n", boot);
-        for (size_t i = 0; i < clock->n; i++)
-                (void)fprintf(file, "%" PRIu64 " %" PRId64 "\n", clock->samples[i].usec,
-                              clock->samples[i].full_scans);
-        r = fflush(file) == 0 ? 0 : -errno;
-        return ferror(file) && r == 0 ? -EIO : r;
-}
-
 static int write_file(int dir_fd, const char *boot, const struct ksm_clock *clock)
 {
-        char name[64] = "";
-        int fd = -1;
-        int r = 0;
+        char text[FILE_MAX_BYTES] = "";
+        FILE *out = fmemopen(text, sizeof(text), "w");
 
-        (void)snprintf(name, sizeof(name), "." KSM_CLOCK_FILE ".%d", (int)getpid());
-        (void)unlinkat(dir_fd, name, 0);
-        fd = openat(dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-        if (fd < 0)
+        if (!out)
                 return -errno;
-        r = print_file(fd, boot, clock);
-        if (r == 0 && renameat(dir_fd, name, dir_fd, KSM_CLOCK_FILE) < 0)
-                r = -errno;
-        if (r < 0)
-                (void)unlinkat(dir_fd, name, 0);
-        return r;
+        (void)fprintf(out, HEADER "%s\n", boot);
+        for (size_t i = 0; i < clock->n; i++)
+                (void)fprintf(out, "%" PRIu64 " %" PRId64 "\n", clock->samples[i].usec,
+                              clock->samples[i].full_scans);
+        return fclose(out) == 0 ? fileio_replace_text(dir_fd, KSM_CLOCK_FILE, text) : -errno;
 }
 
 int ksm_clock_tick(const char *runtime_dir, const char *ksm_dir, struct ksm_clock *ret)

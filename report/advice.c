@@ -7,6 +7,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+#define REMEDY_LOOK_TWICE "look twice: samepage scan --recheck 60"
+#define REMEDY_LOOKED_TWICE \
+        "none known: it may be pinned unseen, or KSM may pass it over (smart_scan); look again later"
+#define SENTENCE_NO_KSM "this kernel has no KSM, or does not show it"
+#define REMEDY_NO_KSM   "boot a kernel with CONFIG_KSM"
+
 static const struct {
         const char *sentence;
         const char *remedy;
@@ -25,17 +31,16 @@ static const struct {
                                         "wait, or scan faster: samepage tune --dry-run says how much"},
         [GAP_REASON_NUMA] = {"KSM keeps a copy on each NUMA node (merge_across_nodes is 0)",
                              "cd /sys/kernel/mm/ksm; echo 2 > run; echo 1 > merge_across_nodes; echo 1 > run "
-                             "(un-merges all first)"},
+                             "# un-merges all first"},
         [GAP_REASON_VOLATILE] = {"its content changed between two looks",
                                  "none: KSM rightly leaves pages alone that change"},
-        [GAP_REASON_HUGE_PAGE] = {"equal pages lie in huge pages that KSM has not split",
-                                  "wait for KSM's next passes; each merge splits a huge page"},
+        [GAP_REASON_HUGE_PAGE] = {"KSM met it twice, and could not split the huge page that it lies in",
+                                  "none known: somebody holds on to that huge page, like direct I/O"},
         [GAP_REASON_SHARING_LIMIT] = {"one KSM page serves max_page_sharing users at most",
-                                      "cd /sys/kernel/mm/ksm; echo 2 > run; echo 512 > max_page_sharing; "
-                                      "echo 1 > run (un-merges all first)"},
+                                      "raise max_page_sharing, for which all has to be un-merged first"},
         [GAP_REASON_PINNED] = {"it is pinned for a device or for io_uring, and KSM merges no such page",
                                "detach the VFIO device, or have QEMU register no io_uring buffers there"},
-        [GAP_REASON_UNEXPLAINED] = {"nothing proves why", "look twice: samepage scan --recheck 60"},
+        [GAP_REASON_UNEXPLAINED] = {"nothing proves why", REMEDY_LOOK_TWICE},
 };
 
 static_assert(sizeof(advice) / sizeof(advice[0]) == GAP_REASON_MAX_, "every reason has advice");
@@ -77,11 +82,32 @@ void advice_sentence(enum gap_reason reason, const struct ksm *ksm, char *text, 
         else if (reason == GAP_REASON_SHARING_LIMIT && ksm_get(ksm, "max_page_sharing", &value))
                 (void)snprintf(text, size, "one KSM page serves at most %" PRId64 " users (max_page_sharing)",
                                value);
+        else if (reason == GAP_REASON_NOT_MERGEABLE && !ksm->available)
+                (void)snprintf(text, size, "%s", SENTENCE_NO_KSM);
         else
                 (void)snprintf(text, size, "%s", advice[reason].sentence);
 }
 
-const char *advice_remedy(enum gap_reason reason)
+/* Twice as many users as now, of which the kernel keeps the number in an int. */
+static int64_t more_users(int64_t now)
 {
-        return advice[reason].remedy;
+        return now > INT32_MAX / 2 ? INT32_MAX : 2 * now;
+}
+
+void advice_remedy(enum gap_reason reason, const struct ksm *ksm, double recheck_seconds, char *text,
+                   size_t size)
+{
+        int64_t value = 0;
+
+        if (reason == GAP_REASON_SHARING_LIMIT && ksm_get(ksm, "max_page_sharing", &value) && value > 0)
+                (void)snprintf(text, size,
+                               "cd /sys/kernel/mm/ksm; echo 2 > run; echo %" PRId64
+                               " > max_page_sharing; echo 1 > run # un-merges all first",
+                               more_users(value));
+        else if (reason == GAP_REASON_UNEXPLAINED && recheck_seconds > 0)
+                (void)snprintf(text, size, "%s", REMEDY_LOOKED_TWICE);
+        else if (reason == GAP_REASON_NOT_MERGEABLE && !ksm->available)
+                (void)snprintf(text, size, "%s", REMEDY_NO_KSM);
+        else
+                (void)snprintf(text, size, "%s", advice[reason].remedy);
 }

@@ -10,5 +10,15 @@
 /* A sentence about a guest of whom this reason holds, without its name. @ksm gives the numbers in it. */
 void advice_sentence(enum gap_reason reason, const struct ksm *ksm, char *text, size_t size);
 
-/* What to change or to type; never NULL. */
-const char *advice_remedy(enum gap_reason reason);
+/* Longer than every remedy, its NUL included. */
+#define ADVICE_REMEDY_BYTES 256
+
+/**
+ * advice_remedy() - what to change or to type
+ * @ksm: gives the numbers in it
+ * @recheck_seconds: between the two looks; 0 when there was no second one
+ *
+ * What is to be typed can be pasted into a shell as it is.
+ */
+void advice_remedy(enum gap_reason reason, const struct ksm *ksm, double recheck_seconds, char *text,
+                   size_t size);

@@ -166,6 +166,7 @@ static struct json_object *reason_to_json(const struct report *report, const str
         struct json_object *reason = json_object_new_object();
         struct json_object *guests = json_object_new_array();
         struct json_object *guest_bytes = json_object_new_array();
+        char remedy[ADVICE_REMEDY_BYTES] = "";
 
         json_add_text(reason, "reason", gap_reason_to_string(from->reason));
         add_bytes(reason, "bytes", from->bytes);
@@ -177,7 +178,8 @@ static struct json_object *reason_to_json(const struct report *report, const str
         }
         json_add(reason, "guests", guests);
         json_add(reason, "guest_bytes", guest_bytes);
-        json_add_text(reason, "remedy", advice_remedy(from->reason));
+        advice_remedy(from->reason, &report->ksm, report->recheck_seconds, remedy, sizeof(remedy));
+        json_add_text(reason, "remedy", remedy);
         return reason;
 }
 

@@ -92,14 +92,16 @@ static void print_gap(const struct report *report, FILE *out)
         for (size_t i = 0; i < report->n_reasons; i++) {
                 const struct report_reason *reason = &report->reasons[i];
                 char sentence[TABLE_CELL_BYTES] = "";
+                char remedy[ADVICE_REMEDY_BYTES] = "";
 
                 advice_sentence(reason->reason, &report->ksm, sentence, sizeof(sentence));
+                advice_remedy(reason->reason, &report->ksm, report->recheck_seconds, remedy, sizeof(remedy));
                 for (size_t g = 0; g < report->n_guests; g++) {
                         if (reason->by_guest[g] == 0)
                                 continue;
                         table_add(&table, "%s", SIZE(reason->by_guest[g]));
                         table_add(&table, "%s: %s", report->guests[g].name, sentence);
-                        table_add(&table, "%s", advice_remedy(reason->reason));
+                        table_add(&table, "%s", remedy);
                 }
         }
         (void)fputs("Why not more\n", out);
@@ -128,6 +130,7 @@ static enum gap_reason reason_of_name(const char *name)
 static void add_eligibility(struct table *table, const struct report_block *block, const struct ksm *ksm)
 {
         char sentence[TABLE_CELL_BYTES] = "";
+        char remedy[ADVICE_REMEDY_BYTES] = "";
         enum gap_reason reason = GAP_REASON_MAX_;
 
         table_add(table, "%s", block->ksm_eligible ? "yes" : "no");
@@ -139,7 +142,8 @@ static void add_eligibility(struct table *table, const struct report_block *bloc
                 table_add(table, "the guest does not see it");
         } else {
                 advice_sentence(reason, ksm, sentence, sizeof(sentence));
-                table_add(table, "%s; %s", sentence, advice_remedy(reason));
+                advice_remedy(reason, ksm, 0, remedy, sizeof(remedy));
+                table_add(table, "%s; %s", sentence, remedy);
         }
 }
 

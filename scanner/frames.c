@@ -9,6 +9,7 @@
  */
 #include "scanner/frames.h"
 
+#include "base/cleanup.h"
 #include "base/fileio.h"
 #include "scanner/page.h"
 #include "scanner/pagemap.h"
@@ -118,4 +119,29 @@ int frames_read_range(const struct guest_ram *ram, struct guest_block *block,
         for (size_t i = 0; i < n_pages; i++)
                 block->frames[first + i] = page_is_present(fingerprints[i]) ? frames[i] : FRAME_OWN;
         return 0;
+}
+
+void frame_users_init(struct frame_users *users, int proc_dir_fd)
+{
+        users->kpageflags_fd = frames_open(proc_dir_fd);
+        users->kpagecount_fd = openat(proc_dir_fd, "kpagecount", O_RDONLY | O_CLOEXEC);
+}
+
+void frame_users_deinit(struct frame_users *users)
+{
+        close_fd(&users->kpageflags_fd);
+        close_fd(&users->kpagecount_fd);
+}
+
+uint64_t frame_users_of_ksm_page(const struct frame_users *users, uint64_t pfn)
+{
+        uint64_t flags = 0;
+        uint64_t count = 0;
+
+        if (fileio_pread_full(users->kpagecount_fd, &count, sizeof(count), pfn * sizeof(count)) < 0)
+                return 0;
+        /* Asked afterwards: the frame may have gone to somebody else since it was found. */
+        if (fileio_pread_full(users->kpageflags_fd, &flags, sizeof(flags), pfn * sizeof(flags)) < 0)
+                return 0;
+        return flags >> KPF_KSM & 1 ? count : 0;
 }

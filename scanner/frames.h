@@ -35,3 +35,20 @@ int frames_find(const struct guest_ram *ram, const struct guest_region *region, 
  */
 int frames_read_range(const struct guest_ram *ram, struct guest_block *block,
                       const struct guest_region *region, uint64_t page, size_t n_pages, int kpageflags_fd);
+
+/**
+ * struct frame_users - the kernel's tables that tell how often a frame is used
+ * @kpageflags_fd, @kpagecount_fd: negative when they cannot be read
+ */
+struct frame_users {
+        int kpageflags_fd;
+        int kpagecount_fd;
+};
+
+/* Opens them. @proc_dir_fd: open /proc folder, borrowed. */
+void frame_users_init(struct frame_users *users, int proc_dir_fd);
+
+void frame_users_deinit(struct frame_users *users);
+
+/* How many mappings a frame has that KSM made; 0 when it is not KSM's any more, or that is not known. */
+uint64_t frame_users_of_ksm_page(const struct frame_users *users, uint64_t pfn);

@@ -80,12 +80,23 @@ static void free_words(uint64_t *words, uint64_t n)
                 (void)munmap(words, n * sizeof(uint64_t));
 }
 
-static void free_block(struct guest_block *block)
+static void let_block_go(struct guest_block *block)
 {
         for (size_t i = 0; i < block->n_regions; i++) {
                 reader_unmap(&block->regions[i]);
                 close_fd(&block->regions[i].file_fd);
         }
+}
+
+void guest_ram_let_go(struct guest_ram *ram)
+{
+        for (size_t i = 0; i < ram->n_blocks; i++)
+                let_block_go(&ram->blocks[i]);
+}
+
+static void free_block(struct guest_block *block)
+{
+        let_block_go(block);
         free_words(block->fingerprints, block->n_pages);
         free_words(block->frames, block->n_pages);
         free(block->marks);

@@ -103,6 +103,14 @@ void guest_ram_avoid_mapping(struct guest_ram *ram);
 /* Reads private RAM by /proc/PID/mem alone. */
 void guest_ram_avoid_process_vm(struct guest_ram *ram);
 
+/**
+ * guest_ram_let_go() - let go of the files behind shared RAM
+ *
+ * As long as they are open, the memory in them outlives its QEMU. Fingerprints and frames stay; private RAM can still be
+ * read, and shared RAM cannot.
+ */
+void guest_ram_let_go(struct guest_ram *ram);
+
 /* Marks the guest as lost; the first caller's sentence stays. May be called from any thread. */
 void guest_ram_fail(struct guest_ram *ram, int error, const char *format, ...)
         __attribute__((format(printf, 3, 4)));

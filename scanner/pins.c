@@ -6,9 +6,14 @@
  *
  *   io_uring    a ring's fdinfo lists the buffers that are registered with it, each of which is pinned
  *
- *   VFIO        a descriptor of a VFIO group, device or of iommufd, and at least as many bytes accounted as locked or
- *               pinned (VmLck and VmPin in status) as the guest has RAM: without a virtual IOMMU all of it is mapped for the
- *               device. With one, the guest decides what is, and the sum stays below
+ *   devices     a descriptor of a VFIO group, device or of iommufd, or of vDPA, and at least as many bytes accounted as
+ *               locked or pinned (VmLck and VmPin in status) as the guest has RAM: without a virtual IOMMU all of it is mapped
+ *               for the device. With one, the guest decides what is, and the sum stays below. VFIO accounts in VmLck, iommufd
+ *               and vDPA in VmPin. mlock(2) counts in VmLck too, and pins nothing: where the guest's RAM is locked, VmLck
+ *               says nothing
+ *
+ * A QEMU that somebody has broken into can have rings without number, each with a table without end: what is beyond
+ * PINS_MAX_TEXT_BYTES of them is not looked at.
  *
  * A buffer that was registered before QEMU gave the memory below it back and got other memory there is still listed: its
  * new pages are not pinned, and yet called so. Direct I/O pins for a moment only and is not looked for.
@@ -50,37 +55,42 @@ static int add_range(struct pins *pins, uint64_t begin, uint64_t length)
         return 0;
 }
 
-static int take_buffers(struct pins *pins, int proc_fd, const char *descriptor)
-{
-        CLEANUP(uring_deinit) struct uring uring = {0};
-        struct uring_buffer buffer = {0};
-        int r = uring_read(proc_fd, descriptor, &uring);
-
-        if (r < 0)
-                return r == -ENOMEM ? r : 0;
-        while (r == 0 && uring_next(&uring, &buffer))
-                r = add_range(pins, buffer.begin, buffer.length);
-        return r;
-}
-
-static bool holds_all(int proc_fd, uint64_t ram_bytes)
-{
-        uint64_t locked_kb = 0;
-        uint64_t pinned_kb = 0;
-        uint64_t bytes = 0;
-
-        return fileio_read_field(proc_fd, "status", "VmLck:", &locked_kb) == 0 &&
-               fileio_read_field(proc_fd, "status", "VmPin:", &pinned_kb) == 0 &&
-               !__builtin_add_overflow(locked_kb, pinned_kb, &bytes) &&
-               !__builtin_mul_overflow(bytes, 1024, &bytes) && bytes > 0 && bytes >= ram_bytes;
-}
-
 struct look {
         struct pins pins;
         int proc_fd;
         bool passed_through;
         size_t n;
+        size_t text_bytes; /* of the rings that were read */
 };
+
+static int take_buffers(struct look *look, const char *descriptor)
+{
+        CLEANUP(uring_deinit) struct uring uring = {0};
+        struct uring_buffer buffer = {0};
+        int r = 0;
+
+        if (look->text_bytes > PINS_MAX_TEXT_BYTES)
+                return 0;
+        r = uring_read(look->proc_fd, descriptor, &uring);
+        if (r < 0)
+                return r == -ENOMEM ? r : 0;
+        look->text_bytes += uring.text ? strlen(uring.text) : 0;
+        while (r == 0 && uring_next(&uring, &buffer))
+                r = add_range(&look->pins, buffer.begin, buffer.length);
+        return r;
+}
+
+static bool holds_all(int proc_fd, uint64_t ram_bytes, bool ram_is_locked)
+{
+        uint64_t locked_kb = 0;
+        uint64_t pinned_kb = 0;
+        uint64_t bytes = 0;
+
+        return (ram_is_locked || fileio_read_field(proc_fd, "status", "VmLck:", &locked_kb) == 0) &&
+               fileio_read_field(proc_fd, "status", "VmPin:", &pinned_kb) == 0 &&
+               !__builtin_add_overflow(locked_kb, pinned_kb, &bytes) &&
+               !__builtin_mul_overflow(bytes, 1024, &bytes) && bytes > 0 && bytes >= ram_bytes;
+}
 
 static int look_at_descriptor(void *context, int folder_fd, const char *name, long number)
 {
@@ -93,8 +103,8 @@ static int look_at_descriptor(void *context, int folder_fd, const char *name, lo
         if (descriptor_identify(folder_fd, name, &kind) < 0)
                 return 0;
         if (kind == DESCRIPTOR_URING)
-                return take_buffers(&look->pins, look->proc_fd, name);
-        look->passed_through = look->passed_through || kind == DESCRIPTOR_VFIO;
+                return take_buffers(look, name);
+        look->passed_through = look->passed_through || kind == DESCRIPTOR_VFIO || kind == DESCRIPTOR_VDPA;
         return 0;
 }
 
@@ -125,7 +135,7 @@ static void arrange(struct pins *pins)
         pins->n_ranges = n + 1;
 }
 
-int pins_read(int proc_fd, uint64_t ram_bytes, struct pins *ret)
+int pins_read(int proc_fd, uint64_t ram_bytes, bool ram_is_locked, struct pins *ret)
 {
         struct look look = {.proc_fd = proc_fd};
         int r = numbered_for_each(proc_fd, "fd", look_at_descriptor, &look);
@@ -135,7 +145,7 @@ int pins_read(int proc_fd, uint64_t ram_bytes, struct pins *ret)
                 return r;
         }
         arrange(&look.pins);
-        look.pins.all = look.passed_through && holds_all(proc_fd, ram_bytes);
+        look.pins.all = look.passed_through && holds_all(proc_fd, ram_bytes, ram_is_locked);
         *ret = look.pins;
         return 0;
 }

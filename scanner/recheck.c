@@ -124,34 +124,87 @@ static void list_stretch(void *context, const struct stretch *stretch)
         rechecking->stretches[rechecking->n_stretches++] = *stretch;
 }
 
-/* What became of wanted pages that have no frame. */
-static void mark_absent(const struct stretch *stretch, uint64_t *frames, uint64_t *entries)
+/* Pages of a stretch that are looked at together: so many from number @first on. */
+struct batch {
+        const struct stretch *stretch;
+        size_t first;
+        size_t n;
+        uint64_t frames[BATCH_PAGES];
+};
+
+static uint8_t *marks_of_batch(const struct batch *batch)
 {
-        if (pagemap_read(stretch->ram->pagemap_fd, stretch->region->region.hva + stretch->page * PAGE_BYTES,
-                         entries, stretch->n_pages) < 0)
-                return;
-        for (size_t i = 0; i < stretch->n_pages; i++)
-                if (marks_of(stretch)[i] == RECHECK_WANTED && frames[i] == FRAME_OWN &&
-                    !(entries[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)))
-                        marks_of(stretch)[i] |= RECHECK_CHANGED;
+        return marks_of(batch->stretch) + batch->first;
 }
 
-/* Reads and judges @n wanted pages from number @first of the stretch on. */
-static void judge(const struct rechecking *rechecking, const struct stretch *stretch, unsigned char *buffer,
-                  const uint64_t *frames, size_t first, size_t n)
+/* The address of its page number @i in QEMU. */
+static uint64_t address_of(const struct batch *batch, size_t i)
 {
-        const uint64_t page = stretch->page + first;
-        const uint64_t *before = stretch->block->fingerprints + stretch->region->region.first_page + page;
+        return batch->stretch->region->region.hva + (batch->stretch->page + batch->first + i) * PAGE_BYTES;
+}
+
+/* What became of wanted pages that have no frame. */
+static void mark_absent(const struct batch *batch)
+{
+        uint8_t *marks = marks_of_batch(batch);
+        uint64_t entries[BATCH_PAGES];
+
+        if (pagemap_read(batch->stretch->ram->pagemap_fd, address_of(batch, 0), entries, batch->n) < 0)
+                return;
+        for (size_t i = 0; i < batch->n; i++)
+                if (marks[i] == RECHECK_WANTED && batch->frames[i] == FRAME_OWN &&
+                    !(entries[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)))
+                        marks[i] |= RECHECK_CHANGED;
+}
+
+/* Reads and judges @n wanted pages of it from number @first on. False when one of them cannot be read. */
+static bool judge(const struct rechecking *rechecking, const struct batch *batch, unsigned char *buffer,
+                  size_t first, size_t n)
+{
+        const struct stretch *stretch = batch->stretch;
+        const uint64_t *before = stretch->block->fingerprints + stretch->region->region.first_page +
+                                 stretch->page + batch->first + first;
+        const uint64_t *frames = batch->frames + first;
+        uint8_t *marks = marks_of_batch(batch) + first;
         uint64_t now[BATCH_PAGES];
 
-        if (fileio_pread_full(stretch->ram->mem_fd, buffer, n * PAGE_BYTES,
-                              stretch->region->region.hva + page * PAGE_BYTES) < 0)
-                return;
+        if (fileio_pread_full(stretch->ram->mem_fd, buffer, n * PAGE_BYTES, address_of(batch, first)) < 0)
+                return false;
         fingerprint_pages(rechecking->key, buffer, n, now);
         for (size_t i = 0; i < n; i++)
-                marks_of(stretch)[first + i] |= now[i] != before[i]             ? RECHECK_CHANGED
-                                                : frames[first + i] & FRAME_KSM ? RECHECK_MERGED
-                                                                                : RECHECK_KEPT;
+                marks[i] |= now[i] != before[i]     ? RECHECK_CHANGED
+                            : frames[i] & FRAME_KSM ? RECHECK_MERGED
+                                                    : RECHECK_KEPT;
+        return true;
+}
+
+/* How many of its pages from number @i on are wanted and have a frame. */
+static size_t measure_run(const struct batch *batch, size_t i)
+{
+        const uint8_t *marks = marks_of_batch(batch);
+        size_t n = 0;
+
+        while (i + n < batch->n && marks[i + n] == RECHECK_WANTED && batch->frames[i + n] != FRAME_OWN)
+                n++;
+        return n;
+}
+
+/* The frames are asked for right before the pages are read: to read one that is not there any more would make it anew. */
+static void work_on_batch(const struct rechecking *rechecking, struct batch *batch, unsigned char *buffer)
+{
+        if (!memchr(marks_of_batch(batch), RECHECK_WANTED, batch->n) ||
+            frames_find(batch->stretch->ram, batch->stretch->region, batch->stretch->page + batch->first,
+                        batch->n, rechecking->kpageflags_fd, batch->frames) < 0)
+                return;
+        mark_absent(batch);
+        for (size_t i = 0, n = 0; i<batch->n; i += n> 0 ? n : 1) {
+                n = measure_run(batch, i);
+                if (n == 0 || judge(rechecking, batch, buffer, i, n))
+                        continue;
+                /* One of them is poisoned, say: it loses only itself. */
+                for (size_t page = i; page < i + n; page++)
+                        (void)judge(rechecking, batch, buffer, page, 1);
+        }
 }
 
 static bool work_on_stretch(void *context, unsigned int worker, size_t item)
@@ -159,20 +212,12 @@ static bool work_on_stretch(void *context, unsigned int worker, size_t item)
         const struct rechecking *rechecking = context;
         const struct stretch *stretch = &rechecking->stretches[item];
         unsigned char *buffer = rechecking->buffers + worker * BATCH_BYTES;
-        uint64_t frames[PRESENT_RANGE_PAGES];
-        uint64_t entries[PRESENT_RANGE_PAGES];
-        const uint8_t *marks = marks_of(stretch);
+        struct batch batch = {.stretch = stretch};
 
-        if (frames_find(stretch->ram, stretch->region, stretch->page, stretch->n_pages,
-                        rechecking->kpageflags_fd, frames) < 0)
-                return true;
-        mark_absent(stretch, frames, entries);
-        for (size_t i = 0, n = 0; i<stretch->n_pages; i += n> 0 ? n : 1) {
-                for (n = 0; n < BATCH_PAGES && i + n < stretch->n_pages; n++)
-                        if (marks[i + n] != RECHECK_WANTED || frames[i + n] == FRAME_OWN)
-                                break;
-                if (n > 0)
-                        judge(rechecking, stretch, buffer, frames, i, n);
+        for (; batch.first < stretch->n_pages; batch.first += batch.n) {
+                batch.n = stretch->n_pages - batch.first < BATCH_PAGES ? stretch->n_pages - batch.first
+                                                                       : BATCH_PAGES;
+                work_on_batch(rechecking, &batch, buffer);
         }
         return true;
 }

@@ -4,8 +4,10 @@
  * variable PINNER, and answers in the file of the same name with ".done".
  *
  *      pin ADDRESS BYTES    registers it with io_uring as a buffer, in pieces of 16 MiB
- *      unpin                closes the ring
+ *      pipe ADDRESS BYTES   puts it into pipes that nobody reads, by vmsplice(2): each page has one reference more
+ *      unpin                closes the ring and the pipes
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/io_uring.h>
@@ -39,6 +41,39 @@ static int pin(unsigned long address, unsigned long bytes)
         return ring;
 }
 
+/* As much as everybody may put into one, a page in each slot. */
+#define PIPE_BYTES (1UL << 20)
+#define PIPES      64
+
+static int pipes[PIPES];
+static unsigned int n_pipes;
+
+static int fill_pipes(unsigned long address, unsigned long bytes)
+{
+        for (; bytes > 0 && n_pipes < PIPES; address += PIPE_BYTES, bytes -= bytes < PIPE_BYTES ? bytes : PIPE_BYTES) {
+                struct iovec piece = {(void *)address, bytes < PIPE_BYTES ? bytes : PIPE_BYTES};
+                int ends[2];
+
+                if (pipe(ends) < 0)
+                        return -errno;
+                /* The end that is read from is enough to keep the pages. */
+                pipes[n_pipes++] = ends[0];
+                if (fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES) < 0)
+                        return -errno;
+                if (vmsplice(ends[1], &piece, 1, SPLICE_F_NONBLOCK) != (long)piece.iov_len)
+                        return -EAGAIN;
+                close(ends[1]);
+        }
+        return 0;
+}
+
+static int let_go(int ring)
+{
+        while (n_pipes > 0)
+                close(pipes[--n_pipes]);
+        return ring < 0 ? 0 : close(ring);
+}
+
 static void answer(const char *path, int value)
 {
         char temporary[256], done[256];
@@ -69,8 +104,11 @@ static void *serve(void *context)
                 if (fgets(line, sizeof(line), fifo) && sscanf(line, "pin %lx %lu", &address, &bytes) == 2) {
                         ring = pin(address, bytes);
                         answer(path, ring);
+                } else if (sscanf(line, "pipe %lx %lu", &address, &bytes) == 2) {
+                        answer(path, fill_pipes(address, bytes));
                 } else if (strncmp(line, "unpin", 5) == 0) {
-                        answer(path, close(ring));
+                        answer(path, let_go(ring));
+                        ring = -1;
                 }
                 fclose(fifo);
         }

@@ -7,8 +7,10 @@ cannot be made here: those are unit tests only.
 """
 import collections
 import contextlib
+import json
 import os
 import random
+import signal
 import subprocess
 import threading
 import time
@@ -62,16 +64,17 @@ def expect(pages, reason_of):
     """{(reason, guest): pages} of the gap, where @reason_of gives each page that KSM has not merged its reason."""
     contents = collections.defaultdict(dict)
     copies = collections.Counter(p.content for p in pages)
+    users = collections.Counter((p.content, p.frame) for p in pages if p.merged)
     for p in pages:
         contents[p.content].setdefault(p.frame, p)
     limit = ksm.number("max_page_sharing")
     found = collections.Counter()
     for content, frames in contents.items():
         reasons = sorted((ORDER.index("merged" if p.merged else reason_of(p)), p.guest) for p in frames.values())[:-1]
-        forced = -(-copies[content] // limit) - 1
+        forced = min(-(-copies[content] // limit) - 1, sum(users[content, frame] >= limit for frame in frames))
         for reason, guest in reversed(reasons):
             name = ORDER[reason]
-            if reason > ORDER.index("sharing-limit"):
+            if reason >= ORDER.index("huge-page"):
                 name = "sharing-limit" if forced > 0 else "unexplained" if name == "merged" else name
                 forced -= 1
             found[name] += 1
@@ -132,6 +135,11 @@ def pages_file(name, contents):
 def still(name, content, ram="default", mib=48, **more):
     """A guest that stands still, with this content."""
     return Guest(name, ram, mib, linux=False, content=content, **more)
+
+
+def meminfo_mib(name):
+    with open("/proc/meminfo") as f:
+        return next(int(line.split()[1]) >> 10 for line in f if line.startswith(f"{name}:"))
 
 
 def settle(*some_guests):
@@ -212,6 +220,25 @@ class Mapping(Gap):
                 settle(one, two)
                 self.check([one, two], lambda p: "ksm-off")
 
+    def test_ksm_stopped_by_samepaged(self):
+        """It sets KSM going again: what is left is not for that it stands still."""
+        note = os.path.join(harness.runtime_dir(), "ksm-settings")
+        with open("/proc/self/stat") as f:
+            start_ticks = f.read().rsplit(")", 1)[1].split()[19]
+        with borrowed():
+            one, two = self.pair("default")
+            with one, two:
+                settle(one, two)
+                with open(note, "w") as f:
+                    f.write(f"owner {os.getpid()} {start_ticks}\nsetting run 0 0 0\n")
+                try:
+                    self.check([one, two], lambda p: "not-scanned-yet")
+                    report = harness.scan([one, two], "--recheck", "1")
+                finally:
+                    os.unlink(note)
+                self.assertGreaterEqual(report["scan"]["recheck_seconds"], 1)
+                self.assertEqual(reasons(harness.scan([one, two])).keys(), {"ksm-off"})
+
 
 class Progress(Gap):
     """An old guest that KSM knows well, and two young ones with equal contents; KSM at its default pace."""
@@ -273,22 +300,28 @@ class Progress(Gap):
             self.assertLess(items(one), 48 * MIB // PAGE)
             expected = self.check([old, one, two], lambda p: "unexplained" if p.guest == "old" else "not-scanned-yet")
             self.assertGreaterEqual(expected["not-scanned-yet"], 16 * MIB // PAGE)
-            # Without the file nothing proves it of the guest that was met.
+            # Without the file nothing proves it of guests that were met.
+            go(100)
+            wait("KSM has not met the other young guest", lambda: items(two) > 300)
+            hold()
+            self.assertEqual(ksm.number("full_scans"), before + 1)
             os.unlink(os.path.join(harness.runtime_dir(), "ksm-passes"))
-            report = harness.scan([one])
-            self.assertNotIn("not-scanned-yet", reasons(report))
+            found = reasons(harness.scan([one, two]))
+            self.assertNotIn("not-scanned-yet", found)
+            self.assertGreaterEqual(found["unexplained"], 16 * MIB // PAGE)
 
         self.with_guests(case)
 
-    def test_huge_page(self):
-        with open(THP) as f:
-            if "[never]" in f.read():
-                self.skipTest("no transparent huge pages")
-
+    def test_in_the_middle_of_the_second_pass(self):
+        """Huge pages that KSM has still to split: nothing proves that it will, and nothing that it cannot."""
         def case(old, one, two):
             self.into_second_pass(one)
-            expected = self.check([old, one, two], lambda p: "huge-page" if p.huge and p.guest != "old" else "unexplained")
-            self.assertGreaterEqual(expected["huge-page"], 0.9 * 16 * MIB // PAGE)
+            some = [old, one, two]
+            for g in some:
+                g.pause()
+            expected = expect([p for g in some for p in look(g)], lambda p: "unexplained")
+            self.assertEqual(reasons(harness.scan(some)), dict(expected))
+            self.assertGreaterEqual(expected["unexplained"], 0.9 * 16 * MIB // PAGE)
 
         self.with_guests(case)
 
@@ -368,6 +401,31 @@ class Volatile(Gap):
                 self.assertGreaterEqual(reasons(report)["volatile"], BEATING - 8)
 
 
+    def test_memory_of_a_guest_that_ends_in_between(self):
+        """Nobody looks at shared memory again: with its guest it is free."""
+        with borrowed():
+            one, two = self.pair("default")
+            with one, two, still("shared", guests.content_file(64, equal_mib=8), "memfd-shared", 96) as shared:
+                settle(one, two, shared)
+                passes(1)
+                before = meminfo_mib("Shmem")
+                with harness.start("scan", "--events", "--recheck", "60", *harness.qmp_arguments([one, two, shared])) as scan:
+                    try:
+                        left = next(n for n in (json.loads(line)["data"].get("recheck_in_seconds") for line in scan.stdout) if n)
+                        self.assertGreater(left, 50)
+                        shared.kill()
+                        wait("the memory stays", lambda: meminfo_mib("Shmem") <= before - 60, 20)
+                        self.assertIsNone(scan.poll())
+                        # It says so all the time.
+                        self.assertLess(json.loads(scan.stdout.readline())["data"]["recheck_in_seconds"], left)
+                        # As the service does when something else is to be done.
+                        scan.send_signal(signal.SIGURG)
+                        report = json.loads(scan.communicate(timeout=30)[0].splitlines()[-1])["data"]
+                        self.assertLess(report["scan"]["recheck_seconds"], 60)
+                    finally:
+                        scan.kill()
+
+
 class Limit(Gap):
     def test_sharing_limit(self):
         """Ten contents 300 times, and one 257 times, at 256 users: two frames each, of which the last has one user."""
@@ -381,7 +439,7 @@ class Limit(Gap):
 
 
 class Pinned(Gap):
-    """A QEMU that has registered all of the guest's memory with io_uring."""
+    """A QEMU that holds on to a part of the guest's memory, by a library that is loaded into it."""
 
     def command(self, text):
         done = f"{self.fifo}.done"
@@ -425,6 +483,51 @@ class Pinned(Gap):
             self.assertEqual(self.command("unpin"), 0)
             passes(12)
             self.assertGreaterEqual(oracle.ksm_frames(pinned), 8 * MIB // PAGE)
+
+    def test_huge_pages_that_cannot_be_split(self):
+        """Pages in a pipe have references that nobody can see, and so have their huge pages."""
+        with open(THP) as f:
+            if "[never]" in f.read():
+                self.skipTest("no transparent huge pages")
+        content = guests.content_file(10, equal_mib=8)
+        with borrowed(), still("one", content) as one, still("two", content) as two:
+            settle(one, two)
+            # First, for a page that cannot be merged keeps others from being merged with each other.
+            passes(4)
+            held = self.start()
+            some = [one, two, held]
+            with held:
+                held.settle()
+                self.fill_pipes(held)
+                passes(4)
+                self.check_huge_pages(some)
+                self.assertEqual(self.command("unpin"), 0)
+                passes(12)
+                self.assertGreaterEqual(oracle.ksm_frames(held), 8 * MIB // PAGE)
+
+    def fill_pipes(self, guest):
+        first = oracle.find_blocks(guest.qmp, guest.pid)[0].pieces[0].begin + guests.CONTENT_AT
+        error = -self.command(f"pipe {first:x} {10 * MIB}")
+        if error > 0:
+            self.skipTest(f"pages cannot be put into pipes: {os.strerror(error)}")
+
+    def check_huge_pages(self, some):
+        for g in some:
+            g.pause()
+        expected = expect([p for g in some for p in look(g)], lambda p: "huge-page" if p.huge else "unexplained")
+        self.assertGreaterEqual(expected["huge-page"], 8 * MIB // PAGE)
+        # Without a second look nothing tells them from others.
+        self.assertNotIn("huge-page", reasons(harness.scan(some)))
+        timer = threading.Timer(1, go, (20000, 0))
+        timer.start()
+        report = harness.scan(some, "--recheck", "6")
+        timer.join()
+        hold()
+        self.assertEqual(reasons(report)["huge-page"], expected["huge-page"])
+        self.assertEqual(report["gap"]["bytes"] // PAGE, sum(expected.values()))
+        self.check_explained(report)
+        for g in some:
+            g.resume()
 
 
 if __name__ == "__main__":

@@ -264,6 +264,25 @@ class Acting(unittest.TestCase):
         d.configure(scan={"recheck": "1s"})
         d.start()
         self.settled(d)
+        # What is left is not for that KSM stands still: it does because nothing more can be merged.
+        self.assertEqual(ksm.read("run"), "0")
+        reasons = {r["reason"] for r in d.scan()["gap"]["reasons"]}
+        self.assertIn("not-mergeable", reasons)
+        self.assertNotIn("ksm-off", reasons)
+
+    def test_a_second_look_makes_way(self):
+        """What comes while a scan waits for it does not wait an hour."""
+        ksm.write("sleep_millisecs", 1_000_000)
+        ksm.write("run", 1)
+        d = self.daemon(policy="advise")
+        d("scan", recheck_seconds=3600)
+        d.wait_for(lambda: 3000 < ((d("query-scan")["running"] or {}).get("recheck_in_seconds") or 0))
+        since = time.monotonic()
+        self.assertIsNone(d.scan(mode="live")["scan"]["recheck_seconds"])
+        self.assertLess(time.monotonic() - since, 20)
+        reports = [d("query-report", id=s["id"])["scan"] for s in d("query-history")["scans"]]
+        self.assertEqual(sorted(r["mode"] for r in reports), ["live", "snapshot"])
+        self.assertLess(next(r for r in reports if r["mode"] == "snapshot")["recheck_seconds"], 60)
 
     def test_found_running(self):
         ksm.write("run", 1)

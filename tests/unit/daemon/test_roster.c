@@ -167,9 +167,25 @@ static void test_process_that_ends(void)
         tear_down(&fixture);
 }
 
+/* The guest was paused before the second look was waited for. */
+static void test_pause_before_a_second_look(void)
+{
+        char name[] = "a";
+        struct report_guest guest = {.name = name, .pid = getpid(), .pauses = 1};
+        const struct report report = {.guests = &guest, .n_guests = 1, .recheck_seconds = 20};
+        struct fixture fixture;
+
+        set_up(&fixture);
+        CU_ASSERT_EQUAL(roster_note(fixture.roster, &report, true), 0);
+        CU_ASSERT_EQUAL(n_paused_since(&fixture, 15 * USEC_PER_SEC), 0);
+        CU_ASSERT_EQUAL(n_paused_since(&fixture, HOUR), 1);
+        tear_down(&fixture);
+}
+
 static const struct unit_test tests[] = {
         {"guests of reports", test_guests_of_reports},
         {"pauses", test_pauses},
+        {"pause before a second look", test_pause_before_a_second_look},
         {"pauses without a report", test_pauses_without_a_report},
         {"a process that ends", test_process_that_ends},
 };

@@ -216,11 +216,9 @@ static void test_pinned(void)
         facts.guests = of_guests;
         /* A huge page that is pinned cannot be split. */
         guests.rams[0]->blocks[0].frames[1] |= FRAME_HUGE;
-        guests.rams[0]->blocks[0].frames[9] |= FRAME_HUGE;
         gap = attribute(&guests, &facts);
         CU_ASSERT_EQUAL(of_guest(gap, 0, GAP_REASON_PINNED), 4);
-        CU_ASSERT_EQUAL(of_guest(gap, 0, GAP_REASON_HUGE_PAGE), 1);
-        CU_ASSERT_EQUAL(of_guest(gap, 1, GAP_REASON_UNEXPLAINED), 5);
+        CU_ASSERT_EQUAL(of_guest(gap, 1, GAP_REASON_UNEXPLAINED), 6);
         gap_free(gap);
         made_guests_free(&guests);
 }
@@ -256,6 +254,43 @@ static void test_numa(void)
         CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_UNEXPLAINED], 4);
         gap_free(gap);
         made_guests_free(&guests);
+}
+
+/* Copies of one content, at most three, with these frames on three_nodes(). None is the nodes' doing. */
+static void check_unexplained_on_nodes(const uint64_t *frames, size_t n)
+{
+        static const int contents[] = {1, 1, 1};
+        struct made_guests guests = {0};
+        struct gap_facts facts = ksm_done;
+        struct guest_block *block = made_guests_add_contents(&guests, contents, n, 10);
+        struct gap *gap = NULL;
+
+        facts.numa = three_nodes();
+        for (size_t i = 0; i < n; i++)
+                block->frames[i] = frames[i];
+        gap = attribute(&guests, &facts);
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_NUMA], 0);
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_UNEXPLAINED], n - 1);
+        gap_free(gap);
+        made_guests_free(&guests);
+}
+
+/* A page that went away lies on no node: it is not node 0's, and whoever is kept because of it is no other node's. */
+static void test_numa_of_no_frame(void)
+{
+        static const uint64_t charged[] = {FRAME_OWN, KSM(110)};
+        static const uint64_t kept[] = {FRAME_OWN, 110};
+
+        check_unexplained_on_nodes(charged, 2);
+        check_unexplained_on_nodes(kept, 2);
+}
+
+/* The kept frame may lie on either node: neither needs another one for certain. */
+static void test_numa_of_the_kept_frame_unknown(void)
+{
+        static const uint64_t frames[] = {KSM(210), 10, 110};
+
+        check_unexplained_on_nodes(frames, 3);
 }
 
 /* Each node has a limit of its own: 300 copies on each of two need four frames. */
@@ -321,14 +356,77 @@ static void test_candidates(void)
         made_guests_free(&guests);
 }
 
+/* The first guest's pages lie in huge pages, and are the same as they were. */
+static struct gap *attribute_huge(struct made_guests *guests, uint64_t others, const struct gap_facts *facts)
+{
+        add_two_guests(guests);
+        mark(guests, RECHECK_KEPT);
+        for (size_t i = 0; i < 10; i++) {
+                guests->rams[0]->blocks[0].frames[i] |= FRAME_HUGE;
+                guests->rams[1]->blocks[0].frames[i] |= others;
+        }
+        return attribute(guests, facts);
+}
+
+/* A huge page that is still whole although KSM had another page twice to merge a part of it with. */
 static void test_huge_page(void)
 {
-        struct made_guests guests = {0};
+        static const uint64_t partners[] = {FRAME_HUGE, FRAME_KSM};
+        struct gap_facts facts = ksm_done;
 
-        add_two_guests(&guests);
-        for (size_t i = 0; i < 10; i++)
-                guests.rams[0]->blocks[0].frames[i] |= FRAME_HUGE;
-        check_first_guest_is_charged(&ksm_done, &guests, GAP_REASON_HUGE_PAGE);
+        facts.was_met_twice = true;
+        for (size_t i = 0; i < sizeof(partners) / sizeof(partners[0]); i++) {
+                struct made_guests guests = {0};
+                struct gap *gap = attribute_huge(&guests, partners[i], &facts);
+
+                CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_HUGE_PAGE], 10);
+                gap_free(gap);
+                made_guests_free(&guests);
+        }
+}
+
+static void check_huge_page_is_unexplained(uint64_t others, const struct gap_facts *facts)
+{
+        struct made_guests guests = {0};
+        struct gap *gap = attribute_huge(&guests, others, facts);
+
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_UNEXPLAINED], 10);
+        gap_free(gap);
+        made_guests_free(&guests);
+}
+
+/* That a page lies in a huge page proves nothing: KSM splits those. */
+static void test_huge_page_explains_nothing(void)
+{
+        struct gap_facts facts = ksm_done;
+
+        check_huge_page_is_unexplained(FRAME_KSM, &facts);
+        facts.was_met_twice = true;
+        /* The other one may be what cannot be merged. */
+        check_huge_page_is_unexplained(0, &facts);
+        facts.passes_over = true;
+        check_huge_page_is_unexplained(FRAME_KSM, &facts);
+}
+
+/* The 257th copy finds its KSM page full: its huge page need not be split. */
+static void test_huge_page_at_the_limit(void)
+{
+        struct made_guests guests = {0};
+        struct guest_block *block = made_guests_add(&guests, 257);
+        struct gap_facts facts = ksm_done;
+        struct gap *gap = NULL;
+
+        facts.was_met_twice = true;
+        block->marks = calloc(257, 1);
+        block->marks[256] = RECHECK_WANTED | RECHECK_KEPT;
+        for (size_t i = 0; i < 257; i++) {
+                block->fingerprints[i] = made_fingerprint(9);
+                block->frames[i] = i < 256 ? KSM(1) : 2 | FRAME_HUGE;
+        }
+        gap = attribute(&guests, &facts);
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_SHARING_LIMIT], 1);
+        gap_free(gap);
+        made_guests_free(&guests);
 }
 
 static void test_unexplained(void)
@@ -370,23 +468,78 @@ static void test_nothing_is_left_when_all_is_merged(void)
         made_guests_free(&guests);
 }
 
-/* 5. 305 copies need two KSM pages at the ceiling of 256: the second one is forced by the limit, a third is
- * not. */
+/* 5. 305 copies need two KSM pages at the ceiling of 256: the second one is forced by the limit, a third is not. And
+ * as long as the first one is not full, neither is. */
 static void test_sharing_limit(void)
 {
+        for (size_t in_first = 255; in_first <= 256; in_first++) {
+                struct made_guests guests = {0};
+                struct guest_block *block = made_guests_add(&guests, 305);
+                struct gap *gap = NULL;
+
+                for (size_t i = 0; i < 305; i++) {
+                        block->fingerprints[i] = made_fingerprint(9);
+                        block->frames[i] = KSM(i < in_first ? 1 : i < 300 ? 2 : 3);
+                }
+                gap = attribute(&guests, &ksm_done);
+                CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_SHARING_LIMIT], in_first == 256);
+                CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_UNEXPLAINED], in_first == 256 ? 1 : 2);
+                gap_free(gap);
+                made_guests_free(&guests);
+        }
+}
+
+/* 10 000 copies, each in a frame of its own: KSM would need 40 frames, and none of them is there because one is full. */
+static void test_no_limit_where_nothing_is_merged(void)
+{
         struct made_guests guests = {0};
-        struct guest_block *block = made_guests_add(&guests, 305);
+        struct guest_block *block = made_guests_add(&guests, 10000);
         struct gap *gap = NULL;
 
-        for (size_t i = 0; i < 305; i++) {
+        for (size_t i = 0; i < 10000; i++) {
                 block->fingerprints[i] = made_fingerprint(9);
-                block->frames[i] = KSM(i < 200 ? 1 : i < 300 ? 2 : 3);
+                block->frames[i] = i + 1;
         }
         gap = attribute(&guests, &ksm_done);
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_SHARING_LIMIT], 0);
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_UNEXPLAINED], 9999);
+        gap_free(gap);
+        /* One full page explains one more frame. */
+        for (size_t i = 0; i < 256; i++)
+                block->frames[i] = KSM(1);
+        gap = attribute(&guests, &ksm_done);
         CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_SHARING_LIMIT], 1);
-        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_UNEXPLAINED], 1);
+        CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_UNEXPLAINED], 9743);
         gap_free(gap);
         made_guests_free(&guests);
+}
+
+static uint64_t count_made_users(const void *context, uint64_t pfn)
+{
+        return pfn == 1 ? *(const uint64_t *)context : 0;
+}
+
+/* Ten copies of ours in two KSM pages, the first of which somebody else fills. */
+static void test_users_outside_the_scan(void)
+{
+        static const int ten[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+
+        for (uint64_t users = 255; users <= 256; users++) {
+                struct made_guests guests = {0};
+                struct gap_facts facts = ksm_done;
+                struct guest_block *block = made_guests_add_contents(&guests, ten, 10, 10);
+                struct gap *gap = NULL;
+
+                for (size_t i = 0; i < 10; i++)
+                        block->frames[i] = KSM(i < 5 ? 1 : 2);
+                facts.count_users = count_made_users;
+                facts.users_context = &users;
+                gap = attribute(&guests, &facts);
+                CU_ASSERT_EQUAL(gap->pages, 1);
+                CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_SHARING_LIMIT], users == 256);
+                gap_free(gap);
+                made_guests_free(&guests);
+        }
 }
 
 /* One copy where KSM cannot reach, three where it has not been: the copy that stays is one of the three. */
@@ -423,14 +576,20 @@ static const struct unit_test tests[] = {
         {"met twice between two looks", test_met_twice_between_two_looks},
         {"pinned", test_pinned},
         {"numa", test_numa},
+        {"numa of no frame", test_numa_of_no_frame},
+        {"numa of the kept frame unknown", test_numa_of_the_kept_frame_unknown},
         {"sharing limit on each node", test_sharing_limit_on_each_node},
         {"the one too many stays alone", test_the_one_too_many_stays_alone},
         {"candidates", test_candidates},
         {"huge page", test_huge_page},
+        {"huge page explains nothing", test_huge_page_explains_nothing},
+        {"huge page at the limit", test_huge_page_at_the_limit},
         {"unexplained", test_unexplained},
         {"ksm unknown is not guessed", test_ksm_unknown_is_not_guessed},
         {"nothing is left when all is merged", test_nothing_is_left_when_all_is_merged},
         {"sharing limit", test_sharing_limit},
+        {"no limit where nothing is merged", test_no_limit_where_nothing_is_merged},
+        {"users outside the scan", test_users_outside_the_scan},
         {"the most mergeable copy is kept", test_the_most_mergeable_copy_is_kept},
 };
 

@@ -2,9 +2,12 @@
 /* The second look, on this process's own memory. */
 #include "base/clock.h"
 #include "own_memory.h"
+#include "scanner/pagemap.h"
 #include "scanner/recheck.h"
 #include "scanner/scan.h"
 #include "unit.h"
+
+#include <stdio.h>
 
 #define N_PAGES 1500
 
@@ -63,8 +66,6 @@ static void test_changed_and_kept(void)
         size_t n_wrong = 0;
 
         looks_init(&looks);
-        if (looks.kpageflags_fd < 0)
-                return; /* frames cannot be seen: nobody looks twice */
         for (size_t i = 0; i < N_PAGES; i++)
                 marks_of(&looks)[i] = i % 4 < 3 ? RECHECK_WANTED : 0;
         CU_ASSERT_EQUAL(recheck_count(&looks.ram, 1), N_PAGES * 3 / 4);
@@ -97,8 +98,6 @@ static void test_cannot_be_read(void)
         struct looks looks;
 
         looks_init(&looks);
-        if (looks.kpageflags_fd < 0)
-                return;
         marks_of(&looks)[7] = RECHECK_WANTED;
         close_fd(&looks.ram->mem_fd);
         look_again(&looks);
@@ -110,9 +109,101 @@ static void test_cannot_be_read(void)
         looks_deinit(&looks);
 }
 
+static uint64_t frame_of(const struct looks *looks, size_t page)
+{
+        const uint64_t address = (uintptr_t)looks->memory.pages + page * PAGE_BYTES;
+        uint64_t entry = 0;
+
+        CU_ASSERT_EQUAL(pagemap_read(looks->ram->pagemap_fd, address, &entry, 1), 0);
+        return entry & PAGEMAP_PFN;
+}
+
+/* A kpageflags in which the frames of every other page of ours are KSM's. */
+static int make_kpageflags(const struct looks *looks)
+{
+        static const uint64_t ksm = UINT64_C(1) << 21;
+        int fd = memfd_create("kpageflags", MFD_CLOEXEC);
+        uint64_t last = 0;
+
+        CU_ASSERT_FATAL(fd >= 0);
+        for (size_t i = 0; i < N_PAGES; i++) {
+                const uint64_t frame = frame_of(looks, i);
+
+                last = frame > last ? frame : last;
+                if (i % 2 == 0)
+                        CU_ASSERT_EQUAL(pwrite(fd, &ksm, sizeof(ksm), (off_t)(frame * sizeof(ksm))),
+                                        sizeof(ksm));
+        }
+        CU_ASSERT_EQUAL(ftruncate(fd, (off_t)((last + 1) * sizeof(ksm))), 0);
+        return fd;
+}
+
+static void test_merged(void)
+{
+        struct looks looks;
+        size_t n_wrong = 0;
+
+        looks_init(&looks);
+        close_fd(&looks.kpageflags_fd);
+        memset(marks_of(&looks), RECHECK_WANTED, N_PAGES);
+        /* Another content first: it may be merged with something else by now. */
+        for (size_t i = 0; i < N_PAGES; i += 5)
+                looks.memory.pages[i * PAGE_BYTES] ^= 1;
+        looks.kpageflags_fd = make_kpageflags(&looks);
+        look_again(&looks);
+        for (size_t i = 0; i < N_PAGES; i++)
+                n_wrong += marks_of(&looks)[i] != (RECHECK_WANTED | (i % 5 == 0   ? RECHECK_CHANGED
+                                                                     : i % 2 == 0 ? RECHECK_MERGED
+                                                                                  : RECHECK_KEPT));
+        CU_ASSERT_EQUAL(n_wrong, 0);
+        looks_deinit(&looks);
+}
+
+/* Memory that cannot be read from page 10 on: pages before it that are read together with it keep what is seen of them. */
+static void test_neighbours_of_what_cannot_be_read(void)
+{
+        const size_t n_readable = 10;
+        struct looks looks;
+        size_t n_wrong = 0;
+
+        looks_init(&looks);
+        close_fd(&looks.ram->mem_fd);
+        looks.ram->mem_fd = memfd_create("mem", MFD_CLOEXEC);
+        CU_ASSERT_EQUAL(pwrite(looks.ram->mem_fd, looks.memory.pages, n_readable * PAGE_BYTES,
+                               (off_t)(uintptr_t)looks.memory.pages),
+                        (ssize_t)(n_readable * PAGE_BYTES));
+        memset(marks_of(&looks), RECHECK_WANTED, N_PAGES);
+        look_again(&looks);
+        for (size_t i = 0; i < N_PAGES; i++)
+                n_wrong += marks_of(&looks)[i] != (RECHECK_WANTED | (i < n_readable ? RECHECK_KEPT : 0));
+        CU_ASSERT_EQUAL(n_wrong, 0);
+        looks_deinit(&looks);
+}
+
+/* Where frames cannot be seen nobody looks twice. */
+static bool can_see_frames(void)
+{
+        CLEANUP_CLOSE int flags_fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+        CLEANUP_CLOSE int pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+        uint64_t entry = 0;
+
+        return flags_fd >= 0 && pagemap_fd >= 0 &&
+               pagemap_read(pagemap_fd, (uintptr_t)&entry & ~(PAGE_BYTES - 1), &entry, 1) == 0 &&
+               (entry & PAGEMAP_PFN) != 0;
+}
+
 static const struct unit_test tests[] = {
         {"changed and kept", test_changed_and_kept},
         {"cannot be read", test_cannot_be_read},
+        {"merged", test_merged},
+        {"neighbours of what cannot be read", test_neighbours_of_what_cannot_be_read},
 };
 
-UNIT_MAIN("recheck", tests)
+int main(void)
+{
+        if (!can_see_frames()) {
+                (void)puts("skip: /proc/kpageflags and frame numbers cannot be seen: this needs root");
+                return 77;
+        }
+        return unit_run("recheck", tests, sizeof(tests) / sizeof(tests[0]));
+}
