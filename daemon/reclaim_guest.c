@@ -128,6 +128,7 @@ static void judge_part(struct reclaim_part *part, const struct reclaim_process_f
                 .device = part->device,
                 .hugetlb = part->region.hugetlb,
                 .locked = part->region.locked,
+                .is_read_only = !part->region.writable,
                 .holder = wanted->holder,
                 .holder_pid = wanted->holder_pid,
         };

@@ -17,6 +17,8 @@ struct reclaim_process_facts {
         bool vhost;       /* another /dev/vhost-…: threads of the kernel reach guest memory */
         bool uring;       /* an io_uring with registered buffers */
         bool userfaultfd; /* somebody is to be asked for absent pages */
+        bool encrypted;   /* /dev/sev, guest_memfd: KVM has guest memory pinned, or keeps some of its own */
+        bool dmabuf;      /* /dev/udmabuf, a dma-buf: pages of a RAM file are a buffer of the display */
         uint64_t locked_bytes;
         uint64_t pinned_bytes;
 };
@@ -34,6 +36,7 @@ enum reclaim_holder {
  * @is_backend_known: QEMU was asked for the next two
  * @prealloc: of its memory backend
  * @device: type of the memory device that it belongs to (dimm, nvdimm, virtio-mem, …), or NULL
+ * @is_read_only: its QEMU may not write to it
  * @is_tmpfs: its file lies in memory
  * @fs_is_limited: the file system has a size, of which @fs_free_bytes are left
  * @file_size_bytes, @file_bytes: the file's size, and what of it is allocated
@@ -45,6 +48,7 @@ struct reclaim_block_facts {
         const char *device;
         bool hugetlb;
         bool locked;
+        bool is_read_only;
         bool is_tmpfs;
         bool fs_is_limited;
         uint64_t fs_free_bytes;
@@ -53,6 +57,13 @@ struct reclaim_block_facts {
         enum reclaim_holder holder;
         pid_t holder_pid;
 };
+
+/**
+ * reclaim_judge_process() - the part of reclaim_judge() that is about the process, which can change at any moment
+ * @ret_reason: why not, as a sentence
+ */
+bool reclaim_judge_process(const struct reclaim_process_facts *process, enum reclaim_kind kind,
+                           struct failure *ret_reason);
 
 /**
  * reclaim_judge() - whether pages of a mapping may be given back
