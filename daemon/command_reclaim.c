@@ -3,6 +3,7 @@
  * With --apply the work is done by a process of its own: the guard may have to kill it (lease_pause_deadly), and somebody
  * has to be left who says so. It ends with this process, whatever that dies of.
  */
+#include "base/clock.h"
 #include "daemon/command.h"
 #include "daemon/events.h"
 #include "daemon/print.h"
@@ -111,6 +112,14 @@ enum exit_code command_reclaim(const struct settings *settings)
 {
         if (settings->qmp_sockets.n == 0 && !settings->libvirt_uri) {
                 (void)fputs("samepage: no guest is named: give --qmp SOCKET or --libvirt URI\n", stderr);
+                return EXIT_CODE_USAGE;
+        }
+        if (settings->apply && settings->max_pause_usec < RECLAIM_GUEST_PAUSE_LEAST_MSEC * USEC_PER_MSEC) {
+                (void)fprintf(
+                        stderr,
+                        "samepage: memory cannot be given back in a pause as short as that: --max-pause has "
+                        "to be %d or more\n",
+                        RECLAIM_GUEST_PAUSE_LEAST_MSEC);
                 return EXIT_CODE_USAGE;
         }
         return settings->apply ? run_apart(settings) : run(settings);

@@ -12,6 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* In a shorter pause there is no time left to punch pages in. */
+#define RECLAIM_GUEST_PAUSE_LEAST_MSEC 5
+
 /**
  * struct reclaim_part - one mapping of a RAM block
  * @is_open: @file is
