@@ -37,6 +37,7 @@
 #include "daemon/pausing.h"
 #include "qmp/backing.h"
 #include "qmp/lease.h"
+#include "qmp/writers.h"
 #include "scanner/reclaim_facts.h"
 #include "scanner/reclaim_judge.h"
 
@@ -133,13 +134,14 @@ static int fill_file_facts(const struct reclaim_part *part, struct reclaim_block
         return 0;
 }
 
-static void judge_part(struct reclaim_part *part, const struct reclaim_process_facts *process,
-                       const struct reclaim_wanted *wanted)
+static void judge_part(const struct reclaim_guest *guest, struct reclaim_part *part,
+                       const struct reclaim_process_facts *process, const struct reclaim_wanted *wanted)
 {
         struct reclaim_block_facts facts = {
                 .kind = part->file.kind,
                 .is_backend_known = part->is_asked,
                 .prealloc = part->prealloc,
+                .writer = guest->writer,
                 .device = part->device,
                 .hugetlb = part->region.hugetlb,
                 .locked = part->region.locked,
@@ -193,6 +195,8 @@ static bool judge(struct reclaim_guest *guest)
         bool is_any_left = false;
         int r = wanted ? find_holders(guest, wanted) : -ENOMEM;
 
+        if (guest->is_asked && writers_ask(qmp_of(guest), &guest->writer, &guest->error) < 0)
+                return false;
         if (r == 0)
                 r = reclaim_facts_read_process(qmp_of(guest)->proc_fd, &process);
         for (size_t i = 0; i < guest->n_parts; i++) {
@@ -203,7 +207,7 @@ static bool judge(struct reclaim_guest *guest)
                 if (r < 0)
                         (void)failure_errno(&part->refusal, r, "cannot tell who else uses its memory");
                 else
-                        judge_part(part, &process, &wanted[i]);
+                        judge_part(guest, part, &process, &wanted[i]);
                 is_any_left |= is_eligible(part);
         }
         return is_any_left;
@@ -246,7 +250,8 @@ static int learn_backings(struct reclaim_guest *guest, const struct settings *se
         CLEANUP(backings_deinit) struct backings backings = {0};
         int r = 0;
 
-        if (guest->source->by_libvirt && !settings->libvirt_monitor)
+        guest->is_asked = !guest->source->by_libvirt || settings->libvirt_monitor;
+        if (!guest->is_asked)
                 return 0;
         r = backings_ask(qmp_of(guest), &backings, &guest->error);
         for (size_t i = 0; i < guest->n_parts && r == 0; i++) {
@@ -504,6 +509,8 @@ void reclaim_guest_apply(struct reclaim_guest *guest, const struct settings *set
         if (*guest->error.text || check_state(guest) < 0)
                 return;
         apply_shadow(guest);
+        if (*guest->error.text)
+                return;
         if (strcmp(guest->found_state, "running") != 0)
                 refuse_all(guest, RECLAIM_KIND_ZERO,
                            "it was found stopped, and whoever stopped it could resume it while pages are "

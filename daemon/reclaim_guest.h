@@ -41,6 +41,8 @@ struct reclaim_cost {
 /**
  * struct reclaim_guest - one guest
  * @source: borrowed
+ * @is_asked: its QEMU may be asked about its devices and memory backends
+ * @writer: type of a device that writes to its memory while it is paused, or NULL
  * @error: why nothing, or not all, was done; else empty
  * @longest_usec, @paused_usec, @n_pauses: of its pauses
  */
@@ -48,6 +50,8 @@ struct reclaim_guest {
         const struct inventory_guest *source;
         struct reclaim_part *parts;
         size_t n_parts;
+        bool is_asked;
+        const char *writer;
         struct failure error;
         char found_state[QMP_RUN_STATE_BYTES];
         struct reclaim_cost before;

@@ -5,7 +5,8 @@
  *   pins        Who has a page pinned for good (VFIO, RDMA, io_uring, vDPA, SEV, a dma-buf of virtio-gpu) goes on with the
  *               old page when the guest gets a new one: the two would no longer see the same memory. The list to go by is
  *               who calls ram_block_discard_disable() in QEMU.
- *   writers     Somebody who can write to a shared page while the virtual CPUs stand still. QEMU stops its vhost
+ *   writers     Somebody who can write to a shared page while the virtual CPUs stand still: some devices of QEMU's do
+ *               (qmp/writers.c). QEMU stops its vhost
  *               backends with the guest, but from outside that cannot be proved of a process that has the file mapped,
  *               nor of threads of the kernel.
  *   faults      With userfaultfd somebody else decides what an absent page holds.
@@ -84,6 +85,16 @@ static const char *find_place(const struct reclaim_block_facts *block)
         return NULL;
 }
 
+static bool judge_writer(const struct reclaim_block_facts *block, struct failure *ret_reason)
+{
+        if (!block->writer || block->kind != RECLAIM_KIND_ZERO)
+                return true;
+        (void)failure_set(ret_reason, -EOPNOTSUPP,
+                          "it has a device that may write to its memory while it is paused (%s)",
+                          block->writer);
+        return false;
+}
+
 static bool judge_device(const char *device, struct failure *ret_reason)
 {
         if (!device || strcmp(device, "dimm") == 0)
@@ -146,5 +157,6 @@ bool reclaim_judge(const struct reclaim_process_facts *process, const struct rec
         if (!reason)
                 reason = find_place(block);
         return reclaim_judge_process(process, block->kind, ret_reason) && say(reason, ret_reason) &&
-               judge_device(block->device, ret_reason) && judge_holder(block, ret_reason);
+               judge_writer(block, ret_reason) && judge_device(block->device, ret_reason) &&
+               judge_holder(block, ret_reason);
 }

@@ -35,6 +35,7 @@ enum reclaim_holder {
  * struct reclaim_block_facts - one mapping of a RAM block
  * @is_backend_known: QEMU was asked for the next two
  * @prealloc: of its memory backend
+ * @writer: type of a device of the guest that writes to its memory while it stands still, or NULL
  * @device: type of the memory device that it belongs to (dimm, nvdimm, virtio-mem, …), or NULL
  * @is_read_only: its QEMU may not write to it
  * @is_tmpfs: its file lies in memory
@@ -45,6 +46,7 @@ struct reclaim_block_facts {
         enum reclaim_kind kind;
         bool is_backend_known;
         bool prealloc;
+        const char *writer;
         const char *device;
         bool hugetlb;
         bool locked;

@@ -84,6 +84,11 @@ static void test_block(void)
         block.prealloc = true;
         expect_no(&process, &block, "preallocated");
         block = good_block(RECLAIM_KIND_ZERO);
+        block.writer = "virtio-9p";
+        expect_no(&process, &block, "virtio-9p");
+        block.kind = RECLAIM_KIND_SHADOW;
+        CU_ASSERT_TRUE(reclaim_judge(&process, &block, &reason));
+        block = good_block(RECLAIM_KIND_ZERO);
         block.is_read_only = true;
         expect_no(&process, &block, "read-only");
         block.kind = RECLAIM_KIND_SHADOW; /* its memory is in copies */
