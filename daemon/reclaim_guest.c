@@ -458,6 +458,8 @@ static int pause_and_punch(struct reclaim_guest *guest, uint64_t max_pause_usec,
         struct lease *leases[] = {lease};
 
         *lease = (struct lease){.guest = qmp_of(guest)};
+        if (guest->source->by_libvirt && qmp_guest_watch_domain(qmp_of(guest), &guest->error) < 0)
+                return -EIO;
         (void)lease_pause_deadly(guard, leases, 1, max_pause_usec);
         if (lease->state == LEASE_STATE_PAUSED) {
                 struct window window = {
