@@ -40,13 +40,13 @@
 #include "qmp/writers.h"
 #include "scanner/reclaim_facts.h"
 #include "scanner/reclaim_judge.h"
+#include "scanner/reclaim_room.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 /*
@@ -116,27 +116,37 @@ void reclaim_guest_measure_after(struct reclaim_guest *guest)
 
 /* Whether it may be given back */
 
-static int fill_file_facts(const struct reclaim_part *part, struct reclaim_block_facts *facts)
-{
-        struct statvfs filesystem = {0};
-        struct stat status = {0};
+/* What is found out once for all parts. */
+struct judging {
+        int proc_dir_fd;
+        struct reclaim_process_facts process;
+        struct reclaim_wanted *wanted; /* one for each part */
+        dev_t device;                  /* of @room; 0 at first */
+        struct reclaim_room room;
+};
 
-        if (fstat(part->file.view.file_fd, &status) < 0 || fstatvfs(part->file.view.file_fd, &filesystem) < 0)
+/* A RAM block may have thousands of mappings, all of one file: its file system is looked at once. */
+static int fill_room(const struct reclaim_guest *guest, const struct reclaim_part *part,
+                     struct judging *judging, struct reclaim_room *ret_room)
+{
+        const int fd = part->file.view.file_fd;
+        struct stat status = {0};
+        int r = 0;
+
+        if (fstat(fd, &status) < 0)
                 return -errno;
-        facts->is_tmpfs = part->file.view.is_tmpfs;
-        /* The kernel's own mount, of memfds and anonymous shared memory, has no size. */
-        facts->fs_is_limited = filesystem.f_blocks > 0;
-        facts->fs_free_bytes = (uint64_t)filesystem.f_bavail * filesystem.f_frsize;
-        facts->file_size_bytes = (uint64_t)status.st_size;
-        facts->file_bytes = (uint64_t)status.st_blocks * 512;
-        if (facts->file_bytes > facts->file_size_bytes)
-                facts->file_bytes = facts->file_size_bytes;
+        if (status.st_dev != judging->device)
+                r = reclaim_room_measure(judging->proc_dir_fd, qmp_of(guest)->proc_fd, fd, &judging->room);
+        if (r < 0)
+                return r;
+        judging->device = status.st_dev;
+        *ret_room = judging->room;
         return 0;
 }
 
-static void judge_part(const struct reclaim_guest *guest, struct reclaim_part *part,
-                       const struct reclaim_process_facts *process, const struct reclaim_wanted *wanted)
+static void judge_part(const struct reclaim_guest *guest, struct reclaim_part *part, struct judging *judging)
 {
+        const struct reclaim_wanted *wanted = &judging->wanted[part - guest->parts];
         struct reclaim_block_facts facts = {
                 .kind = part->file.kind,
                 .is_backend_known = part->is_asked,
@@ -146,15 +156,16 @@ static void judge_part(const struct reclaim_guest *guest, struct reclaim_part *p
                 .hugetlb = part->region.hugetlb,
                 .locked = part->region.locked,
                 .is_read_only = !part->region.writable,
+                .is_tmpfs = part->file.view.is_tmpfs,
                 .holder = wanted->holder,
                 .holder_pid = wanted->holder_pid,
         };
-        int r = fill_file_facts(part, &facts);
+        int r = facts.is_tmpfs ? fill_room(guest, part, judging, &facts.room) : 0;
 
         if (r < 0)
                 (void)failure_errno(&part->refusal, r, "its RAM file cannot be examined");
         else
-                (void)reclaim_judge(process, &facts, &part->refusal);
+                (void)reclaim_judge(&judging->process, &facts, &part->refusal);
 }
 
 static int want(const struct reclaim_guest *guest, const struct reclaim_part *part,
@@ -173,32 +184,30 @@ static int want(const struct reclaim_guest *guest, const struct reclaim_part *pa
         return 0;
 }
 
-static int find_holders(const struct reclaim_guest *guest, struct reclaim_wanted *wanted)
+static int find_holders(const struct reclaim_guest *guest, const struct judging *judging)
 {
-        CLEANUP_CLOSE int proc_dir_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        int r = proc_dir_fd < 0 ? -errno : 0;
+        int r = 0;
 
         for (size_t i = 0; i < guest->n_parts && r == 0; i++)
                 if (guest->parts[i].is_open)
-                        r = want(guest, &guest->parts[i], &wanted[i]);
-        return r < 0 ? r : reclaim_facts_find_holders(proc_dir_fd, getpid(), wanted, guest->n_parts);
+                        r = want(guest, &guest->parts[i], &judging->wanted[i]);
+        return r < 0 ? r
+                     : reclaim_facts_find_holders(judging->proc_dir_fd, getpid(), judging->wanted,
+                                                  guest->n_parts);
 }
 
-/*
- * Looks at all that speaks against it, and refuses parts accordingly. Returns whether any is left. The process is looked
- * at after all others, since that takes long on a host with many.
- */
-static bool judge(struct reclaim_guest *guest)
+/* Refuses parts by what is found out here and by what speaks against each. Returns whether any is left. */
+static bool judge_parts(struct reclaim_guest *guest, struct judging *judging)
 {
-        CLEANUP_FREE struct reclaim_wanted *wanted = calloc(guest->n_parts + 1, sizeof(*wanted));
-        struct reclaim_process_facts process = {0};
         bool is_any_left = false;
-        int r = wanted ? find_holders(guest, wanted) : -ENOMEM;
+        int r = judging->wanted ? 0 : -ENOMEM;
 
-        if (guest->is_asked && writers_ask(qmp_of(guest), &guest->writer, &guest->error) < 0)
-                return false;
+        if (r == 0 && judging->proc_dir_fd < 0)
+                r = -EACCES;
         if (r == 0)
-                r = reclaim_facts_read_process(qmp_of(guest)->proc_fd, &process);
+                r = find_holders(guest, judging);
+        if (r == 0)
+                r = reclaim_facts_read_process(qmp_of(guest)->proc_fd, &judging->process);
         for (size_t i = 0; i < guest->n_parts; i++) {
                 struct reclaim_part *part = &guest->parts[i];
 
@@ -207,10 +216,22 @@ static bool judge(struct reclaim_guest *guest)
                 if (r < 0)
                         (void)failure_errno(&part->refusal, r, "cannot tell who else uses its memory");
                 else
-                        judge_part(guest, part, &process, &wanted[i]);
+                        judge_part(guest, part, judging);
                 is_any_left |= is_eligible(part);
         }
         return is_any_left;
+}
+
+/* Looks at all that speaks against it, and refuses parts accordingly. Returns whether any is left. */
+static bool judge(struct reclaim_guest *guest)
+{
+        CLEANUP_CLOSE int proc_dir_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        CLEANUP_FREE struct reclaim_wanted *wanted = calloc(guest->n_parts + 1, sizeof(*wanted));
+        struct judging judging = {.proc_dir_fd = proc_dir_fd, .wanted = wanted};
+
+        if (guest->is_asked && writers_ask(qmp_of(guest), &guest->writer, &guest->error) < 0)
+                return false;
+        return judge_parts(guest, &judging);
 }
 
 /* Opening */

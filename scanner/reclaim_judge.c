@@ -78,10 +78,14 @@ static const char *find_place(const struct reclaim_block_facts *block)
                 return "its QEMU has it mapped read-only: its content is somebody else's";
         if (!block->is_tmpfs)
                 return "its file lies on a disk or a device, not in memory";
-        if (block->fs_is_limited && block->fs_free_bytes < block->file_size_bytes - block->file_bytes)
-                return "its tmpfs has no room for all of it: what is given back could be taken by others, "
-                       "and the "
-                       "guest dies when it writes there again";
+        if (block->room.is_limited && block->room.promised_bytes == UINT64_MAX)
+                return "what the files on its tmpfs may grow to cannot be told, and what is given back could "
+                       "be taken by "
+                       "them: the guest dies if nothing is left when it writes there again";
+        if (block->room.is_limited && block->room.promised_bytes > block->room.size_bytes)
+                return "its tmpfs is smaller than the files on it: what is given back could be taken by "
+                       "others, and the "
+                       "guest dies if nothing is left when it writes there again";
         return NULL;
 }
 

@@ -4,6 +4,7 @@
 
 #include "base/failure.h"
 #include "scanner/reclaim.h"
+#include "scanner/reclaim_room.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -39,8 +40,7 @@ enum reclaim_holder {
  * @device: type of the memory device that it belongs to (dimm, nvdimm, virtio-mem, …), or NULL
  * @is_read_only: its QEMU may not write to it
  * @is_tmpfs: its file lies in memory
- * @fs_is_limited: the file system has a size, of which @fs_free_bytes are left
- * @file_size_bytes, @file_bytes: the file's size, and what of it is allocated
+ * @room: of its file system
  */
 struct reclaim_block_facts {
         enum reclaim_kind kind;
@@ -52,10 +52,7 @@ struct reclaim_block_facts {
         bool locked;
         bool is_read_only;
         bool is_tmpfs;
-        bool fs_is_limited;
-        uint64_t fs_free_bytes;
-        uint64_t file_size_bytes;
-        uint64_t file_bytes;
+        struct reclaim_room room;
         enum reclaim_holder holder;
         pid_t holder_pid;
 };

@@ -23,8 +23,6 @@ static struct reclaim_block_facts good_block(enum reclaim_kind kind)
                 .kind = kind,
                 .is_backend_known = true,
                 .is_tmpfs = true,
-                .file_size_bytes = 1 << 20,
-                .file_bytes = 1 << 19,
         };
 }
 
@@ -105,11 +103,12 @@ static void test_block(void)
         block.device = "dimm";
         CU_ASSERT_TRUE(reclaim_judge(&process, &block, &reason));
         block = good_block(RECLAIM_KIND_ZERO);
-        block.fs_is_limited = true;
-        block.fs_free_bytes = (1 << 19) - 1;
-        expect_no(&process, &block, "no room");
-        block.fs_free_bytes++;
+        block.room = (struct reclaim_room){.is_limited = true, .size_bytes = 4096, .promised_bytes = 4097};
+        expect_no(&process, &block, "smaller than the files");
+        block.room.promised_bytes = 4096;
         CU_ASSERT_TRUE(reclaim_judge(&process, &block, &reason));
+        block.room.promised_bytes = UINT64_MAX;
+        expect_no(&process, &block, "cannot be told");
         block = good_block(RECLAIM_KIND_ZERO);
         block.holder_pid = 4711;
         block.holder = RECLAIM_HOLDER_MAPS_SHARED;
