@@ -18,9 +18,12 @@
  * every LOOK_USEC.
  *
  * What remains:
- *  - Somebody else resumes the guest in our pause. QEMU tells the guard, which kills us; until then, that is within
- *    fractions of a millisecond, what the guest writes to pages of the batch at hand, from when they were looked at until
- *    they are punched, is lost. QMP has no way to forbid a cont. libvirt's API has none either.
+ *  - Somebody else resumes the guest in our pause. QEMU tells the guard, which kills us; until then, what the guest
+ *    writes to pages of a batch, from when they were looked at until they are punched, is lost. That takes fractions of
+ *    a millisecond, and over libvirt what libvirtd takes to pass the event on. QMP has no way to forbid a cont.
+ *    libvirt's API has none either.
+ *  - What else writes to the guest's memory while it is paused: input on a virtio-serial port, loadvm, system_reset. Only
+ *    devices that do so of their own accord are refused (qmp/writers.c).
  *  - The same if we are stopped within a batch, the guard is killed meanwhile, and somebody then resumes the guest by
  *    hand before we go on.
  *  - A vhost-user backend that connects between the last look and the pause. QEMU hands it the memory when the device is

@@ -5,6 +5,7 @@ What is to be got back is counted here by reading the RAM file itself; what came
 without Linux stands still while it runs, so its content can be hashed before and after. The guest `stir` writes zeros and other things to
 its pages all the time and checks each page before it writes to it again. Options: as those of test_kill.py.
 """
+import ctypes
 import hashlib
 import json
 import mmap
@@ -12,6 +13,7 @@ import os
 import random
 import re
 import signal
+import socket
 import statistics
 import subprocess
 import time
@@ -25,6 +27,7 @@ from guests import MIB, PAGE, Guest
 from test_kill import AT_ONCE_SECONDS, KILLS, SEED, STOPS, alive, wait_gone
 
 ZERO = bytes(PAGE)
+USERFAULTFD, UFFD_USER_MODE_ONLY = 323, 1
 LATE_SECONDS = 0.1  # by which a busy host may be late with a resume
 LOW = MIB // PAGE  # the firmware of a guest that stands still goes on counting its clock below
 
@@ -447,11 +450,11 @@ class Stirring(unittest.TestCase):
             self.assertLess(time.monotonic(), deadline)
         return harness.children(process.pid)[0]
 
-    def wait_paused(self, process):
+    def wait_paused(self, process, guest=None):
         """Waits until the guest is paused, and stops who acts. Returns (it, its guard)."""
         acts = self.actor(process)
         deadline = time.monotonic() + 20
-        while self.shared.status() != "paused":
+        while (guest or self.shared).status() != "paused":
             self.assertLess(time.monotonic(), deadline, "the guest was never paused")
         os.kill(acts, signal.SIGSTOP)
         return acts, harness.children(acts)[0]
@@ -520,7 +523,6 @@ class Stirring(unittest.TestCase):
     def test_somebody_else_resumes_it_at_work(self):
         """Not held up before: what is lost is what the guest wrote to a few batches, each between the look at it and the punch."""
         with Guest("resumed", "memfd-shared", 160, workload={"zero": 64, "seed": 3, "stir": 1}) as guest:
-            guests.boot(guest)
             ended = 0
             for n in range(STOPS):
                 process = self.begin("--max-pause", "20000", guest=guest)
@@ -538,6 +540,27 @@ class Stirring(unittest.TestCase):
             lost = guest.console().count("CORRUPT")
             print(f"     {STOPS} resumes, {ended} of them ended it, {lost} pages lost")
             self.assertLessEqual(lost, 64 * ended)
+
+    def test_looked_at_within_the_pause(self):
+        """What QEMU gets hold of in the middle of a pause, here a userfaultfd that it is passed, ends the work."""
+        uffd = ctypes.CDLL(None, use_errno=True).syscall(USERFAULTFD, os.O_CLOEXEC | UFFD_USER_MODE_ONLY)
+        if uffd < 0:
+            self.skipTest("no userfaultfd")
+        with Guest("plugged", "memfd-shared", 160, workload={"zero": 64, "seed": 5, "stir": 1}) as guest:
+            process = self.begin("--max-pause", "20000", guest=guest)
+            acts, _ = self.wait_paused(process, guest)
+            socket.send_fds(guest.qmp.sock, [b'{"execute": "add-fd"}\n'], [uffd])
+            os.close(uffd)
+            self.assertEqual(guest.qmp._line()["return"]["fdset-id"], 0)
+            os.kill(acts, signal.SIGCONT)
+            out, text = process.communicate(timeout=30)
+            self.assertEqual(process.returncode, 1, text)
+            found, = json.loads(out)["guests"]
+            block, = (b for b in found["blocks"] if b["refused"])
+            self.assertIn("userfaultfd", block["refused"])
+            self.assertLess(block["reclaimed_bytes"], block["reclaimable_bytes"])
+            self.assertEqual(found["pauses"], 1)
+            self.assertEqual(guest.status(), "running")
 
     def test_guard_killed(self):
         """Without a guard nothing is changed any more; the guest is resumed by who has it paused."""

@@ -17,7 +17,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MIB (1 << 20)
+#define MIB (1L << 20)
 
 /* A space in the path: mountinfo writes it in another way. */
 static char top[64] = "/tmp/samepage room-XXXXXX";
