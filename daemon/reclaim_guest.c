@@ -60,7 +60,7 @@
         ((max_pause_usec) / 4 > MARGIN_LEAST_USEC ? (max_pause_usec) / 4 : MARGIN_LEAST_USEC)
 #define MARGIN_LEAST_USEC (2 * USEC_PER_MSEC)
 
-/* How often a QEMU's descriptors are looked at while its pages are punched. That takes a tenth of a millisecond. */
+/* How often a QEMU's descriptors are looked at in a pause while its pages are punched. That takes a tenth of a millisecond. */
 #define LOOK_USEC (2 * USEC_PER_MSEC)
 
 /* How often all processes are looked at while pages are punched without a pause. */
@@ -394,8 +394,10 @@ static bool is_window_open(void *context)
 {
         struct window *window = context;
 
+        if (!qmp_guest_is_alive(qmp_of(window->guest)))
+                return false;
         if (clock_now_usec() >= window->look_usec) {
-                if (!qmp_guest_is_alive(qmp_of(window->guest)) || !look_again(window->guest, window->kind))
+                if (!look_again(window->guest, window->kind))
                         return false;
                 window->look_usec = clock_now_usec() + LOOK_USEC;
         }
@@ -453,7 +455,8 @@ static void apply_shadow(struct reclaim_guest *guest)
                 const uint64_t begin = position(guest);
                 struct window window = {.guest = guest,
                                         .kind = RECLAIM_KIND_SHADOW,
-                                        .end_usec = clock_now_usec() + SHADOW_USEC};
+                                        .end_usec = clock_now_usec() + SHADOW_USEC,
+                                        .look_usec = USEC_INFINITY}; /* just done, and by then again */
 
                 punch(guest, &window);
                 if (is_fruitful(guest, begin, &n_fruitless))
