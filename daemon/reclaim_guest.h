@@ -12,6 +12,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* In a shorter pause there is no time left to punch pages in. */
+#define RECLAIM_GUEST_PAUSE_LEAST_MSEC 5
+
 /**
  * struct reclaim_part - one mapping of a RAM block
  * @is_open: @file is
@@ -38,6 +41,8 @@ struct reclaim_cost {
 /**
  * struct reclaim_guest - one guest
  * @source: borrowed
+ * @is_asked: its QEMU may be asked about its devices and memory backends
+ * @writer: type of a device that writes to its memory while it is paused, or NULL
  * @error: why nothing, or not all, was done; else empty
  * @longest_usec, @paused_usec, @n_pauses: of its pauses
  */
@@ -45,6 +50,8 @@ struct reclaim_guest {
         const struct inventory_guest *source;
         struct reclaim_part *parts;
         size_t n_parts;
+        bool is_asked;
+        const char *writer;
         struct failure error;
         char found_state[QMP_RUN_STATE_BYTES];
         struct reclaim_cost before;

@@ -6,6 +6,7 @@
 #include "scanner/page.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 /* How far the search is, of all files together. */
@@ -46,10 +47,21 @@ static void find_all(struct reclaim_result *result, const struct job_observer *o
         }
 }
 
-static void apply_all(struct reclaim_result *result, const struct settings *settings, struct guard *guard,
-                      const struct failure *guard_failure)
+static void leave_trace(struct reclaim_trace *trace, const struct reclaim_result *result, size_t n_done)
+{
+        if (!trace)
+                return;
+        trace->n_done = n_done;
+        trace->n_guests = result->n_guests;
+        (void)snprintf(trace->guest, sizeof(trace->guest), "%s",
+                       n_done < result->n_guests ? result->guests[n_done].source->name : "");
+}
+
+static void apply_all(struct reclaim_result *result, const struct settings *settings,
+                      struct reclaim_trace *trace, struct guard *guard, const struct failure *guard_failure)
 {
         for (size_t i = 0; i < result->n_guests; i++) {
+                leave_trace(trace, result, i);
                 if (!result->guests[i].source->ram)
                         continue;
                 reclaim_guest_apply(&result->guests[i], settings, guard, guard_failure);
@@ -58,7 +70,8 @@ static void apply_all(struct reclaim_result *result, const struct settings *sett
 }
 
 static int run(const struct settings *settings, const struct job_observer *observer,
-               struct reclaim_result *result, struct guard *guard, const struct failure *guard_failure)
+               struct reclaim_trace *trace, struct reclaim_result *result, struct guard *guard,
+               const struct failure *guard_failure)
 {
         struct failure bridge_failure = {0};
         int r = 0;
@@ -75,12 +88,12 @@ static int run(const struct settings *settings, const struct job_observer *obser
                                    settings);
         find_all(result, observer);
         if (settings->apply)
-                apply_all(result, settings, guard, guard_failure);
+                apply_all(result, settings, trace, guard, guard_failure);
         return 0;
 }
 
 int reclaim_job_run(const struct settings *settings, const struct job_observer *observer,
-                    struct reclaim_result *ret_result, struct failure *failure)
+                    struct reclaim_trace *trace, struct reclaim_result *ret_result, struct failure *failure)
 {
         const uint64_t begun_usec = clock_now_usec();
         struct reclaim_result result = {.applied = settings->apply};
@@ -90,7 +103,7 @@ int reclaim_job_run(const struct settings *settings, const struct job_observer *
 
         if (settings->apply)
                 (void)guard_start(settings->runtime_dir, &guard, &guard_failure);
-        r = run(settings, observer, &result, guard, &guard_failure);
+        r = run(settings, observer, trace, &result, guard, &guard_failure);
         guard_free(guard);
         result.duration_seconds = (double)(clock_now_usec() - begun_usec) / USEC_PER_SEC;
         if (r < 0) {

@@ -41,7 +41,7 @@ static size_t sum_block(const struct reclaim_guest *guest, size_t first, struct 
                         sum.refusal = part->refusal.text;
                 sum.reclaimable_bytes += part->file.zero_pages * PAGE_BYTES;
                 sum.kept_bytes += part->file.kept_pages * PAGE_BYTES;
-                sum.reclaimed_bytes += part->file.punched_pages * PAGE_BYTES;
+                sum.reclaimed_bytes += part->file.given_bytes;
         }
         *ret = sum;
         return i;

@@ -204,6 +204,18 @@ static bool is_in_state(virDomainPtr domain, int wanted)
         return virDomainGetState(domain, &state, NULL, 0) == 0 && state == wanted;
 }
 
+static int watch(struct task *task)
+{
+        /* In this order: a connection that breaks in between is noticed one way or the other. */
+        bridge_peer_note_watch(task->peer, true);
+        if (bridge_link_has_events(task->peer->link))
+                return do_nothing(task);
+        bridge_peer_note_watch(task->peer, false);
+        return failure_set(
+                &task->failure, -ENOTSUP,
+                "libvirt sends no events, so nobody would notice if somebody else resumed the domain");
+}
+
 static int stop(struct task *task)
 {
         /* Before the call: its event may come before its reply. */
@@ -339,6 +351,7 @@ static const struct command {
         {"query-uuid", OF_DOMAIN, query_uuid},
         {"migrate-set-capabilities", OF_DOMAIN | OF_HOST, do_nothing},
         {BRIDGE_QUERY_DOMAIN, OF_DOMAIN, query_domain},
+        {BRIDGE_WATCH_DOMAIN, OF_DOMAIN, watch},
         {BRIDGE_LIST_DOMAINS, OF_HOST, list_domains},
         {"human-monitor-command", OF_MONITOR, ask_monitor},
         {"query-memdev", OF_MONITOR, ask_monitor},

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A connection that broke is noticed by whoever uses it next: it is dropped and opened anew, under the lock,
- * so that of many threads one opens it and the others wait for that. A libvirtd that is there and does not
- * answer is told from a slow one by keepalive messages, where the driver has them.
+ * A connection that broke is opened anew by whoever uses it next: it is dropped, under the lock, so that of
+ * many threads one opens the next and the others wait for that. That it broke is told at once (on_lost), by libvirt's
+ * event loop or by who drops it, whoever is first. A libvirtd that is there and does not answer is told from a slow one
+ * by keepalive messages, where the driver has them.
  *
  * libvirt calls an event callback, and frees what belongs to it, some time after it was deregistered. Nothing
  * is freed here: the link is as long-lived as the process.
@@ -32,14 +33,24 @@ static void *run_events(void *context)
         return NULL;
 }
 
+static void on_close(virConnectPtr connection, int reason, void *context)
+{
+        const struct bridge_link *link = context;
+
+        (void)connection;
+        (void)reason;
+        link->on_lost(link->context);
+}
+
 int bridge_link_init(struct bridge_link *link, const char *uri, virConnectDomainEventCallback on_event,
-                     void (*on_reconnect)(void *context), void *context)
+                     void (*on_reconnect)(void *context), void (*on_lost)(void *context), void *context)
 {
         pthread_t thread;
 
         *link = (struct bridge_link){.uri = uri,
                                      .on_event = on_event,
                                      .on_reconnect = on_reconnect,
+                                     .on_lost = on_lost,
                                      .context = context,
                                      .callback_id = -1};
         (void)pthread_mutex_init(&link->mutex, NULL);
@@ -49,8 +60,12 @@ int bridge_link_init(struct bridge_link *link, const char *uri, virConnectDomain
         return -pthread_create(&thread, NULL, run_events, NULL);
 }
 
+/* Of a connection that broke. */
 static void drop(struct bridge_link *link)
 {
+        /* It may break between our look at it and that of the event loop, which is not asked any more. */
+        link->on_lost(link->context);
+        (void)virConnectUnregisterCloseCallback(link->connection, on_close);
         if (link->callback_id >= 0)
                 (void)virConnectDomainEventDeregisterAny(link->connection, link->callback_id);
         (void)virConnectClose(link->connection);
@@ -64,6 +79,7 @@ static void open_connection(struct bridge_link *link)
         if (!link->connection)
                 return;
         (void)virConnectSetKeepAlive(link->connection, KEEPALIVE_SEC, KEEPALIVE_COUNT);
+        (void)virConnectRegisterCloseCallback(link->connection, on_close, link, NULL);
         /* Without events nobody notices that a domain was resumed and paused again: better than no scan. */
         link->callback_id = virConnectDomainEventRegisterAny(
                 link->connection, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
@@ -89,4 +105,14 @@ int bridge_link_get(struct bridge_link *link, virConnectPtr *ret_connection, str
                                 "cannot connect to libvirt at %s: %s", link->uri, virGetLastErrorMessage());
         (void)pthread_mutex_unlock(&link->mutex);
         return r;
+}
+
+bool bridge_link_has_events(struct bridge_link *link)
+{
+        bool has_events = false;
+
+        (void)pthread_mutex_lock(&link->mutex);
+        has_events = link->connection && link->callback_id >= 0 && virConnectIsAlive(link->connection) == 1;
+        (void)pthread_mutex_unlock(&link->mutex);
+        return has_events;
 }

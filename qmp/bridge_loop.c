@@ -65,6 +65,16 @@ static void on_reconnect(void *context)
         (void)pthread_mutex_unlock(&loop->mutex);
 }
 
+static void on_lost(void *context)
+{
+        struct loop *loop = context;
+
+        (void)pthread_mutex_lock(&loop->mutex);
+        for (size_t i = 0; i < loop->count; i++)
+                bridge_peer_note_lost(loop->peers[i]);
+        (void)pthread_mutex_unlock(&loop->mutex);
+}
+
 static bool add(struct loop *loop, struct bridge_peer *peer)
 {
         bool has_room = false;
@@ -164,7 +174,7 @@ VIRT_EXPORT void bridge_loop_run(int control_fd, const char *uri, bool use_monit
         loop->use_monitor = use_monitor;
         (void)pthread_mutex_init(&loop->mutex, NULL);
         (void)pthread_cond_init(&loop->has_changed, NULL);
-        if (bridge_link_init(&loop->link, uri, on_event, on_reconnect, loop) < 0)
+        if (bridge_link_init(&loop->link, uri, on_event, on_reconnect, on_lost, loop) < 0)
                 return;
         while (receive_request(loop, control_fd))
                 ;

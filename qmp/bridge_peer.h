@@ -28,6 +28,7 @@ struct bridge_peer {
         unsigned int news;
         bool has_stopped;   /* the domain is paused by a stop of this peer */
         bool has_seen_stop; /* the event of that stop has come */
+        bool is_watched;    /* see bridge_peer_note_watch() */
 };
 
 /**
@@ -50,3 +51,14 @@ void bridge_peer_note_stop(struct bridge_peer *peer, bool has_stopped);
 
 /* Events may have been lost. */
 void bridge_peer_note_reconnect(struct bridge_peer *peer);
+
+/**
+ * bridge_peer_note_watch() - somebody else's resume must not be noticed late
+ *
+ * From now on until the peer's next cont, or stop that failed: the event of a resume is passed on before anything is
+ * asked, and with the connection to libvirt the peer's own breaks.
+ */
+void bridge_peer_note_watch(struct bridge_peer *peer, bool is_watched);
+
+/* The connection to libvirt broke: there are no events. Called by another thread than the peer's. */
+void bridge_peer_note_lost(struct bridge_peer *peer);

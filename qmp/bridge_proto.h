@@ -23,6 +23,8 @@ struct bridge_request {
 /* Commands that QEMU does not have. */
 #define BRIDGE_LIST_DOMAINS "samepage-list-domains" /* of the host's connection */
 #define BRIDGE_QUERY_DOMAIN "samepage-query-domain" /* of a domain's: see domain_memory.h */
+#define BRIDGE_WATCH_DOMAIN \
+        "samepage-watch-domain" /* of a domain's, before stop: see bridge_peer_note_watch() */
 
 /* The class of errors that are whole sentences, about libvirt and not about what QEMU refused. */
 #define BRIDGE_ERROR_CLASS "LibvirtError"

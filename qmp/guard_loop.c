@@ -15,7 +15,8 @@
  * it, and would lose what the guest wrote in between. So it is killed, and its pidfd waited for, which becomes readable
  * when the last of its threads has left the kernel; the end of the control socket alone would not tell. That is so at
  * the deadline, when the connection breaks (the guest is then resumed over another), when the scan closes the socket
- * with the pause unfinished, and at once when somebody else has resumed the guest. It makes the pause longer by the
+ * with the pause unfinished, and at once when somebody else has resumed the guest. A scan that was not told of the pause
+ * yet is not told of it then, and lives. It makes the pause longer by the
  * time that a process takes to die; one that the kernel holds in an uninterruptible wait holds the guest with it.
  *
  * The order of things on disk: the lease file is written after the guest was found fit to be paused and
@@ -66,7 +67,7 @@ struct slot {
         bool wants_pause;         /* PAUSE is not answered yet */
         bool wants_resume;        /* RESUME is not answered yet */
         bool is_orphan;           /* the scan has its final answer, or is gone */
-        bool at_deadline;         /* ended by the deadline */
+        bool at_deadline;         /* ended by the deadline, or before the scan was told of the pause */
         bool is_deadly;           /* the scan may be changing its memory, until it asks for RESUME */
         bool awaits_death;        /* the scan was killed for its sake and is not dead yet */
         bool is_settled;          /* nothing remains to be done about the guest */
@@ -108,15 +109,15 @@ static void slot_free(struct slot *slot)
 /* Deadly pauses */
 
 /*
- * Whether the scan could still change the guest's memory. Before stop was answered it does not know of a pause, and
+ * Whether the scan could still change the guest's memory: it was told of the pause. Before that it knows of none, and
  * after the deadline it is not told of one any more (answer_pause).
  */
 static bool is_armed(const struct slot *slot)
 {
-        return slot->is_deadly && slot->pause.stopped_usec != 0;
+        return slot->is_deadly && slot->pause.stopped_usec != 0 && !slot->wants_pause;
 }
 
-/* Whether the guest of an armed slot is going to run, or runs already, and not because the scan asked for it. */
+/* Whether the guest of a deadly pause is going to run, or runs already, and not because the scan asked for it. */
 static bool has_to_disarm(const struct slot *slot, uint64_t now_usec)
 {
         return slot->is_orphan || slot->pause.event_resumed || slot->pause.phase == PAUSE_PHASE_DONE ||
@@ -347,9 +348,13 @@ static void stop_guest(struct loop *loop, struct slot *slot)
 /* Lets nothing happen to an armed slot that would let its guest run, before the scan is dead. */
 static bool may_advance(struct loop *loop, struct slot *slot, uint64_t now_usec)
 {
-        if (!is_armed(slot) || slot->at_deadline || !has_to_disarm(slot, now_usec))
+        if (!slot->is_deadly || !slot->pause.stopped_usec || slot->at_deadline ||
+            !has_to_disarm(slot, now_usec))
                 return true;
-        if (!disarm(loop, slot))
+        /* A scan that was not told of the pause is not told of it now, and lives. */
+        if (!is_armed(slot))
+                slot->at_deadline = true;
+        else if (!disarm(loop, slot))
                 return false;
         pause_end(&slot->pause);
         return true;

@@ -47,6 +47,16 @@ int qmp_guest_open(const char *socket_path, uint64_t timeout_usec, struct qmp_gu
 struct bridge;
 
 /**
+ * qmp_guest_watch_domain() - see to it that somebody else's resume of a domain is told at once
+ * @guest: one of qmp_guest_open_domain()
+ *
+ * For the pause that comes next; needed by who changes its memory under it.
+ *
+ * Return: 0, or a negative errno with @failure, as when libvirt sends no events.
+ */
+int qmp_guest_watch_domain(struct qmp_guest *guest, struct failure *failure);
+
+/**
  * qmp_guest_open_domain() - the same for a domain of libvirt
  * @bridge: borrowed for the call
  * @use_monitor: ask QEMU for the RAM blocks, over the monitor; else they are found by the domain's XML and the

@@ -157,3 +157,8 @@ int qmp_guest_open_domain(const struct bridge *bridge, const char *uuid, bool us
         *ret_guest = guest;
         return 0;
 }
+
+int qmp_guest_watch_domain(struct qmp_guest *guest, struct failure *failure)
+{
+        return qmp_client_execute(guest->client, BRIDGE_WATCH_DOMAIN, NULL, NULL, failure);
+}

@@ -186,17 +186,31 @@ static int adopt(struct pause *pause, const struct lease *lease)
         return fd < 0 ? -errno : pause_adopt(pause, fd, NULL);
 }
 
-/* Starts a machine of our own for each guest that the guard may have left paused; NULL for the others. */
+/* A guest that the guard left paused, perhaps, and that this process has not the means to resume. */
+static void leave_paused(struct lease *lease, int error)
+{
+        lease->state = LEASE_STATE_FAILED;
+        (void)failure_errno(
+                &lease->failure, error,
+                "it may be paused: its guard process is gone, and this one cannot resume it; do so "
+                "by samepage resume --stale");
+}
+
+/* Starts a machine of our own, of @machines, for each guest that the guard may have left paused; NULL for the others. */
 static void adopt_all(struct guard *guard, struct pause *machines, struct pause *pauses[])
 {
         for (size_t i = 0; i < guard->held_count; i++) {
                 struct leasefile note = make_note(guard, guard->held[i]);
+                int r = 0;
 
                 pauses[i] = NULL;
-                if (!leasefile_exists(guard->folder_fd, &note))
+                if (leasefile_is_gone(guard->folder_fd, &note)) {
                         end_unpaused(guard, guard->held[i]);
-                else if (adopt(&machines[i], guard->held[i]) < 0)
-                        guard->held[i]->state = LEASE_STATE_FAILED;
+                        continue;
+                }
+                r = machines ? adopt(&machines[i], guard->held[i]) : -ENOMEM;
+                if (r < 0)
+                        leave_paused(guard->held[i], r);
                 else
                         pauses[i] = &machines[i];
         }
@@ -223,9 +237,7 @@ static void take_over(struct guard *guard, const char *why)
         guard->lost = true;
         (void)failure_set(&guard->lost_failure, 0,
                           "not paused: the guard process %s, and no guest is paused without one", why);
-        machines = calloc(guard->held_count, sizeof(*machines));
-        if (!machines)
-                return;
+        machines = calloc(guard->held_count + 1, sizeof(*machines));
         adopt_all(guard, machines, pauses);
         finish_adopted(pauses, guard->held_count);
         for (size_t i = 0; i < guard->held_count; i++) {

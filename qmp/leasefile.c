@@ -250,6 +250,17 @@ bool leasefile_exists(int folder_fd, const struct leasefile *lease)
         return leasefile_read(folder_fd, name, &found) == 0 && is_same(&found.guard, &lease->guard);
 }
 
+bool leasefile_is_gone(int folder_fd, const struct leasefile *lease)
+{
+        CLEANUP(leasefile_deinit) struct leasefile found = {0};
+        char name[NAME_BYTES];
+        int r = 0;
+
+        make_name(name, &lease->qemu);
+        r = leasefile_read(folder_fd, name, &found);
+        return r == -ENOENT || (r == 0 && !is_same(&found.guard, &lease->guard));
+}
+
 int leasefile_remove(int folder_fd, const struct leasefile *lease)
 {
         CLEANUP_CLOSE int lock_fd = lock_folder(folder_fd);

@@ -48,6 +48,9 @@ int leasefile_remove(int folder_fd, const struct leasefile *lease);
 /* Whether this very note (the same QEMU and the same guard) is there. */
 bool leasefile_exists(int folder_fd, const struct leasefile *lease);
 
+/* Whether it is certainly not there: not so when it cannot be read, as without a free descriptor. */
+bool leasefile_is_gone(int folder_fd, const struct leasefile *lease);
+
 /**
  * leasefile_read() - read one note
  * @name: its file name

@@ -37,6 +37,10 @@ static const struct {
         {"/dev/vhost-vdpa", false, DESCRIPTOR_VDPA},
         {"/dev/vhost-", false, DESCRIPTOR_VHOST},
         {"anon_inode:[userfaultfd]", false, DESCRIPTOR_USERFAULTFD},
+        {"/dev/sev", true, DESCRIPTOR_SEV},
+        {"anon_inode:[kvm-gmem]", false, DESCRIPTOR_GUEST_MEMFD},
+        {"/dev/udmabuf", true, DESCRIPTOR_DMABUF},
+        {"/dmabuf:", false, DESCRIPTOR_DMABUF},
 };
 
 int descriptor_identify(int fd_folder, const char *number, enum descriptor_kind *ret_kind)

@@ -15,6 +15,9 @@ enum descriptor_kind {
         DESCRIPTOR_VDPA,
         DESCRIPTOR_VHOST, /* of the kernel, and not vDPA */
         DESCRIPTOR_USERFAULTFD,
+        DESCRIPTOR_SEV,         /* the guest's memory is encrypted, and pinned for it */
+        DESCRIPTOR_GUEST_MEMFD, /* KVM keeps memory of the guest that nobody else sees */
+        DESCRIPTOR_DMABUF,      /* or what makes them: pages of a file that a device or the display uses */
 };
 
 /**

@@ -16,11 +16,15 @@
  *            stands a page of zeros that nobody looks at. The guest cannot write to the file, so a page of it that is
  *            zero stays zero, and reads as zero after it is punched, for who still has it mapped too: no pause is
  *            needed. Punching leaves the copies alone (the kernel unmaps pages of the file only). It must be sure that
- *            nobody writes to the file by another way: daemon/command_reclaim.c refuses files that somebody else has
- *            mapped or open. Pages that are not zero are what a template is made of, and stay.
+ *            nobody writes to the file by another way: daemon/reclaim_guest.c refuses files that somebody else has
+ *            mapped or open, and asks that again and again. Pages that are not zero are what a template is made of, and stay.
  *
  * Candidates are found first, while the guest runs, so that a pause is spent on them alone. Only pages that exist in
- * memory are looked at (scanner/present.c): neither holes nor swapped pages are brought back by the question.
+ * memory are looked at (scanner/present.c): neither holes nor swapped pages are brought back by the question. As the kernel
+ * goes on swapping, that is asked again before they are looked at for the second time.
+ *
+ * What a hole gave back is what the file's size on the host says, not the pages that were punched: a part of a huge page
+ * may stay, and a page may have gone before.
  *
  * Under the pause a batch is read by pread(2), which reads a hole as zeros and leaves it one, and then punched in runs of
  * zero pages. A part of a huge page of tmpfs is split off by the kernel, or zeroed where that fails: then the content is
@@ -71,8 +75,7 @@ enum reclaim_kind reclaim_kind_of(const struct region *region)
 }
 
 /* By the mapping, so that files without a name or a descriptor are found too; checked to be the file of the mapping. */
-static int open_file(int proc_fd, const struct region *region, bool to_change, int *ret_fd,
-                     struct failure *failure)
+static int open_file(int proc_fd, const struct region *region, int *ret_fd, struct failure *failure)
 {
         CLEANUP_CLOSE int fd = -1;
         struct stat status = {0};
@@ -80,7 +83,7 @@ static int open_file(int proc_fd, const struct region *region, bool to_change, i
 
         (void)snprintf(name, sizeof(name), "map_files/%" PRIx64 "-%" PRIx64, region->mapping_start,
                        region->mapping_end);
-        fd = openat(proc_fd, name, (to_change ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+        fd = openat(proc_fd, name, O_RDONLY | O_CLOEXEC);
         if (fd < 0 && (errno == EPERM || errno == EACCES))
                 return failure_set(
                         failure, -EPERM,
@@ -95,18 +98,17 @@ static int open_file(int proc_fd, const struct region *region, bool to_change, i
         return 0;
 }
 
-int reclaim_open(int proc_fd, const struct region *region, bool to_change, struct reclaim_file *ret_file,
+int reclaim_open(int proc_fd, const struct region *region, struct reclaim_file *ret_file,
                  struct failure *failure)
 {
         struct reclaim_file file = {
                 .kind = reclaim_kind_of(region),
                 .view = {.region = *region, .reader = READER_MAPPED, .file_fd = -1},
-                .is_writable = to_change,
                 .n_pages = region->size_bytes >> PAGE_SHIFT,
         };
         struct statfs filesystem = {0};
         struct stat status = {0};
-        int r = open_file(proc_fd, region, to_change, &file.view.file_fd, failure);
+        int r = open_file(proc_fd, region, &file.view.file_fd, failure);
 
         if (r == 0 && (fstatfs(file.view.file_fd, &filesystem) < 0 || fstat(file.view.file_fd, &status) < 0))
                 r = failure_errno(failure, -errno, "cannot examine its RAM file");
@@ -121,6 +123,24 @@ int reclaim_open(int proc_fd, const struct region *region, bool to_change, struc
         else
                 *ret_file = file;
         return r;
+}
+
+int reclaim_open_to_change(struct reclaim_file *file, struct failure *failure)
+{
+        CLEANUP_CLOSE int fd = -1;
+        char name[64] = "";
+
+        if (file->is_writable)
+                return 0;
+        /* The very file, whatever became of its name. */
+        (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", file->view.file_fd);
+        fd = open(name, O_RDWR | O_CLOEXEC);
+        if (fd < 0)
+                return failure_errno(failure, -errno, "cannot open its RAM file to give pages back");
+        close_fd(&file->view.file_fd);
+        file->view.file_fd = TAKE_FD(fd);
+        file->is_writable = true;
+        return 0;
 }
 
 void reclaim_close(struct reclaim_file *file)
@@ -218,18 +238,11 @@ int reclaim_find(const struct guest_ram *ram, struct reclaim_file *file,
                         tick(context, page);
                 r = look_at_range(ram, file, page, buffer, failure);
         }
+        file->resident_end = file->n_pages;
         return r;
 }
 
 /* Giving back */
-
-struct batch {
-        unsigned char pages[RECLAIM_BATCH_PAGES][PAGE_BYTES];
-        bool zero[RECLAIM_BATCH_PAGES];
-        uint64_t first;
-        size_t n_pages;
-        uint64_t read_usec; /* when reading it began */
-};
 
 /* The next candidate from @page on; n_pages if there is none. */
 static uint64_t next_candidate(const struct reclaim_file *file, uint64_t page)
@@ -243,12 +256,81 @@ static uint64_t next_candidate(const struct reclaim_file *file, uint64_t page)
         return page < file->n_pages ? page : file->n_pages;
 }
 
+static size_t count_candidates(const struct reclaim_file *file, uint64_t page, size_t n_pages)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < n_pages; i++)
+                n += is_candidate(file, page + i);
+        return n;
+}
+
+/* One that is swapped out is kept; one that is a hole by now has nothing to give. */
+static void drop_candidate(struct reclaim_file *file, uint64_t page, bool is_swapped)
+{
+        if (!is_candidate(file, page))
+                return;
+        file->candidates[page / WORD_BITS] &= ~(UINT64_C(1) << page % WORD_BITS);
+        file->zero_pages--;
+        file->kept_pages += is_swapped;
+}
+
+/* Drops the candidates of a range that none of the @runs says are in memory. */
+static void drop_absent(struct reclaim_file *file, uint64_t page, uint64_t end,
+                        const struct present_run *runs, size_t n_runs)
+{
+        for (size_t i = 0; i < n_runs; i++) {
+                const bool is_swapped = runs[i].state == PRESENT_STATE_SWAPPED;
+
+                for (; page < runs[i].page; page++)
+                        drop_candidate(file, page, false);
+                for (uint32_t n = 0; n < runs[i].n_pages; n++, page++)
+                        if (is_swapped)
+                                drop_candidate(file, page, true);
+        }
+        for (; page < end; page++)
+                drop_candidate(file, page, false);
+}
+
+int reclaim_look_for_resident(const struct guest_ram *ram, struct reclaim_file *file, struct failure *failure)
+{
+        struct present_run runs[PRESENT_RANGE_PAGES];
+        uint64_t page = file->next;
+
+        for (uint64_t n_seen = 0; page < file->n_pages && n_seen < RECLAIM_RESIDENT_PAGES;) {
+                const uint64_t n_left = file->n_pages - page;
+                const size_t n_pages = n_left < PRESENT_RANGE_PAGES ? n_left : PRESENT_RANGE_PAGES;
+                const bool has_any = count_candidates(file, page, n_pages) > 0;
+                size_t n_runs = 0;
+                int r = has_any ? present_find(ram, &file->view, page, n_pages, runs, &n_runs) : 0;
+
+                if (r < 0)
+                        return failure_errno(failure, r,
+                                             "cannot tell which pages of its RAM file are in memory");
+                if (has_any)
+                        drop_absent(file, page, page + n_pages, runs, n_runs);
+                n_seen += count_candidates(file, page, n_pages);
+                page += n_pages;
+        }
+        file->resident_end = page;
+        file->next = next_candidate(file, file->next);
+        return 0;
+}
+
+struct batch {
+        unsigned char pages[RECLAIM_BATCH_PAGES][PAGE_BYTES];
+        bool zero[RECLAIM_BATCH_PAGES];
+        uint64_t first;
+        size_t n_pages;
+        uint64_t read_usec; /* when reading it began */
+};
+
 /* The stretch of candidates at @first, as far as a batch goes. */
 static void choose(const struct reclaim_file *file, uint64_t first, struct batch *batch)
 {
         batch->first = first;
         batch->n_pages = 1;
-        while (batch->n_pages < RECLAIM_BATCH_PAGES && first + batch->n_pages < file->n_pages &&
+        while (batch->n_pages < RECLAIM_BATCH_PAGES && first + batch->n_pages < file->resident_end &&
                is_candidate(file, first + batch->n_pages))
                 batch->n_pages++;
 }
@@ -269,6 +351,25 @@ static bool is_fresh(const struct batch *batch, const struct reclaim_permit *per
         return clock_now_usec() - batch->read_usec <= permit->fresh_usec;
 }
 
+/* Makes a hole, and counts what the file lost by it: pages that the guest gets anew meanwhile are no loss of it. */
+static int make_hole(struct reclaim_file *file, uint64_t page, size_t n_pages, struct failure *failure)
+{
+        uint64_t before = 0;
+        uint64_t after = 0;
+        int r = reclaim_file_bytes(file, &before);
+
+        if (r == 0 && fallocate(file->view.file_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                (off_t)file_offset(file, page), (off_t)(n_pages * PAGE_BYTES)) < 0)
+                r = errno == EAGAIN ? -EIO : -errno;
+        if (r == 0)
+                r = reclaim_file_bytes(file, &after);
+        if (r < 0)
+                return failure_errno(failure, r, "cannot give pages of its RAM file back");
+        file->punched_pages += n_pages;
+        file->given_bytes += before > after ? before - after : 0;
+        return 0;
+}
+
 /* Punches the zero pages from @i on, of which the first is one; *@ret_n_pages is how many. */
 static int punch_run(struct reclaim_file *file, const struct batch *batch, size_t i,
                      const struct reclaim_permit *permit, size_t *ret_n_pages, struct failure *failure)
@@ -282,12 +383,7 @@ static int punch_run(struct reclaim_file *file, const struct batch *batch, size_
                 return RECLAIM_E_MORE;
         if (!is_fresh(batch, permit))
                 return -EAGAIN;
-        if (fallocate(file->view.file_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                      (off_t)file_offset(file, batch->first + i), (off_t)(n_pages * PAGE_BYTES)) < 0)
-                return failure_errno(failure, errno == EAGAIN ? -EIO : -errno,
-                                     "cannot give pages of its RAM file back");
-        file->punched_pages += n_pages;
-        return 0;
+        return make_hole(file, batch->first + i, n_pages, failure);
 }
 
 /* Looks at the stretch at @file->next once and punches; next is behind what was done. */
@@ -324,7 +420,7 @@ int reclaim_punch(struct reclaim_file *file, const struct reclaim_permit *permit
                 file->next = next_candidate(file, file->next);
                 if (file->next == file->n_pages)
                         return 0;
-                if (!permit->holds(permit->context))
+                if (file->next >= file->resident_end || !permit->holds(permit->context))
                         return RECLAIM_E_MORE;
                 r = punch_batch(file, batch, permit, failure);
                 if (r == -EAGAIN)

@@ -28,12 +28,14 @@ enum reclaim_kind reclaim_kind_of(const struct region *region);
 /**
  * struct reclaim_file - the file behind one mapping of a RAM block
  * @view: the mapping, with the file open and mapped here; nothing of it is ever touched
- * @is_writable: opened to be changed
+ * @is_writable: reclaim_open_to_change() was called
  * @candidates: one bit for each page of the mapping: it was zero when it was looked at
  * @next: the first candidate that is still to be looked at again
+ * @resident_end: candidates before this page were in memory when that was last asked
  * @zero_pages: candidates in all
- * @kept_pages: pages with data that are not zero
- * @punched_pages: given back
+ * @kept_pages: pages that are not zero, or were swapped out after they were found to be
+ * @punched_pages: where a hole was made
+ * @given_bytes: by how much the file became smaller by it
  */
 struct reclaim_file {
         enum reclaim_kind kind;
@@ -42,20 +44,31 @@ struct reclaim_file {
         uint64_t n_pages;
         uint64_t *candidates;
         uint64_t next;
+        uint64_t resident_end;
         uint64_t zero_pages;
         uint64_t kept_pages;
         uint64_t punched_pages;
+        uint64_t given_bytes;
 };
 
 /**
- * reclaim_open() - open the file behind a mapping
+ * reclaim_open() - open the file behind a mapping, for reading
  * @proc_fd: open /proc/PID folder of its QEMU, borrowed for the call
- * @to_change: for reclaim_punch() too
  *
  * Return: 0, or a negative errno with @failure.
  */
-int reclaim_open(int proc_fd, const struct region *region, bool to_change, struct reclaim_file *ret_file,
+int reclaim_open(int proc_fd, const struct region *region, struct reclaim_file *ret_file,
                  struct failure *failure);
+
+/**
+ * reclaim_open_to_change() - open it for writing too, as reclaim_punch() needs it
+ *
+ * Only after it was judged: the opening alone changes some files, as those of an overlay. Does nothing when it was
+ * done.
+ *
+ * Return: 0, or a negative errno with @failure.
+ */
+int reclaim_open_to_change(struct reclaim_file *file, struct failure *failure);
 
 void reclaim_close(struct reclaim_file *file);
 
@@ -72,10 +85,25 @@ int reclaim_file_bytes(const struct reclaim_file *file, uint64_t *ret_bytes);
 int reclaim_find(const struct guest_ram *ram, struct reclaim_file *file,
                  void (*tick)(void *context, uint64_t n_pages), void *context, struct failure *failure);
 
+/* Candidates that reclaim_look_for_resident() leaves for the next pause, which gives back less than that. */
+#define RECLAIM_RESIDENT_PAGES (UINT64_C(1) << 18)
+
+/**
+ * reclaim_look_for_resident() - drop the next candidates that are not in memory any more
+ * @ram: of the guest; borrowed
+ *
+ * What was swapped out since it was found would be read in by looking at it again, while the guest waits. Goes on
+ * from @next until RECLAIM_RESIDENT_PAGES are found to be in memory; reclaim_punch() goes no farther.
+ *
+ * Return: 0, or a negative errno with @failure.
+ */
+int reclaim_look_for_resident(const struct guest_ram *ram, struct reclaim_file *file,
+                              struct failure *failure);
+
 /**
  * struct reclaim_permit - until when a file may be changed
  * @holds: asked right before every single change; false ends it
- * @fresh_usec: a page counts as looked at for so long; USEC_INFINITY if nobody can write to it meanwhile
+ * @fresh_usec: a page counts as looked at for so long
  */
 struct reclaim_permit {
         bool (*holds)(void *context);
@@ -83,7 +111,7 @@ struct reclaim_permit {
         uint64_t fresh_usec;
 };
 
-/* Not all candidates have been looked at, since the permit ended. */
+/* Not all candidates have been looked at: the permit ended, or the rest has to be looked for in memory first. */
 #define RECLAIM_E_MORE 1
 
 /**

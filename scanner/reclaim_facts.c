@@ -3,6 +3,12 @@
  * Descriptors are told by the names of their links, mappings by device and inode in the maps file. Processes and
  * descriptors come and go while they are looked at: what is gone is passed over, what may not be looked at is an error,
  * as it could be anything.
+ *
+ * Who can only read a file is no other user of it: he finds zeros before and after. That is a descriptor opened for
+ * reading, and a shared mapping made of one, which cannot be made writable (no "mw" in smaps): a scan has both.
+ *
+ * A process whose first thread has ended shows neither mappings nor descriptors: those of its other threads are looked
+ * at then.
  */
 #include "scanner/reclaim_facts.h"
 
@@ -10,6 +16,7 @@
 #include "base/fileio.h"
 #include "base/numbered.h"
 #include "scanner/descriptor.h"
+#include "scanner/region.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -77,6 +84,8 @@ static int judge_descriptor(void *context, int folder_fd, const char *name, long
         facts->vdpa |= kind == DESCRIPTOR_VDPA;
         facts->vhost |= kind == DESCRIPTOR_VHOST;
         facts->userfaultfd |= kind == DESCRIPTOR_USERFAULTFD;
+        facts->encrypted |= kind == DESCRIPTOR_SEV || kind == DESCRIPTOR_GUEST_MEMFD;
+        facts->dmabuf |= kind == DESCRIPTOR_DMABUF;
         return 0;
 }
 
@@ -107,49 +116,75 @@ static void note(struct reclaim_wanted *wanted, enum reclaim_holder holder, pid_
         wanted->holder_pid = pid;
 }
 
-/* A look for other users, at one process after the other. */
+/* A look for other users, at one process (or thread) after the other. */
 struct search {
         pid_t self;
         pid_t pid;
+        int proc_fd; /* of the process or thread */
         struct reclaim_wanted *wanted;
         size_t n_wanted;
 };
 
-static void judge_mapping(const char *line, pid_t pid, struct reclaim_wanted *wanted, size_t n_wanted)
+/* Whether a shared mapping can be written to or be made so. */
+static bool may_be_written(const struct search *search, uint64_t start, uint64_t end)
+{
+        CLEANUP_FREE char *smaps = NULL;
+        CLEANUP_FREE struct region *regions = NULL;
+        size_t n_regions = 0;
+
+        if (fileio_read_text(search->proc_fd, "smaps", &smaps) < 0 ||
+            region_find(smaps, start, end - start, &regions, &n_regions, NULL) < 0)
+                return true;
+        for (size_t i = 0; i < n_regions; i++)
+                if (regions[i].writable)
+                        return true;
+        return false;
+}
+
+static void judge_mapping(const struct search *search, const char *line)
 {
         unsigned int device_major = 0;
         unsigned int device_minor = 0;
+        uint64_t start = 0;
+        uint64_t end = 0;
         uint64_t inode = 0;
         char perms[5] = "";
         char head[160] = "";
+        bool is_shared = false;
 
         /* Cut to the fields before the name, which may be long: sscanf() measures its whole text. */
         (void)snprintf(head, sizeof(head), "%.159s", line);
-        if (sscanf(head, "%*x-%*x %4s %*x %x:%x %" SCNu64, perms, &device_major, &device_minor, &inode) != 4)
+        if (sscanf(head, "%" SCNx64 "-%" SCNx64 " %4s %*x %x:%x %" SCNu64, &start, &end, perms, &device_major,
+                   &device_minor, &inode) != 6)
                 return;
-        for (size_t i = 0; i < n_wanted; i++) {
-                const bool is_shared = perms[3] == 's';
+        is_shared = perms[3] == 's';
+        for (size_t i = 0; i < search->n_wanted; i++) {
+                struct reclaim_wanted *wanted = &search->wanted[i];
 
-                if (wanted[i].inode != inode || wanted[i].device != makedev(device_major, device_minor))
+                if (wanted->inode != inode || wanted->device != makedev(device_major, device_minor) ||
+                    (search->pid == wanted->qemu && !(is_shared && wanted->is_private)))
                         continue;
-                if (pid != wanted[i].qemu)
-                        note(&wanted[i], is_shared ? RECLAIM_HOLDER_MAPS_SHARED : RECLAIM_HOLDER_MAPS_PRIVATE,
-                             pid);
-                else if (is_shared && wanted[i].is_private)
-                        note(&wanted[i], RECLAIM_HOLDER_MAPS_SHARED, pid);
+                if (!is_shared)
+                        note(wanted, RECLAIM_HOLDER_MAPS_PRIVATE, search->pid);
+                else if (perms[1] == 'w' || may_be_written(search, start, end))
+                        note(wanted, RECLAIM_HOLDER_MAPS_SHARED, search->pid);
         }
 }
 
-static int look_at_maps(int proc_fd, pid_t pid, struct reclaim_wanted *wanted, size_t n_wanted)
+/* Whether there was any: a process has none when its first thread has ended, and a thread of the kernel never has. */
+static int look_at_maps(const struct search *search, bool *ret_has_any)
 {
         CLEANUP_FREE char *maps = NULL;
-        int r = fileio_read_text(proc_fd, "maps", &maps);
+        int r = fileio_read_text(search->proc_fd, "maps", &maps);
 
-        for (const char *line = maps; r == 0 && line && *line; line = strchr(line, '\n')) {
+        if (r < 0)
+                return r;
+        *ret_has_any = *maps != '\0';
+        for (const char *line = maps; line && *line; line = strchr(line, '\n')) {
                 line += *line == '\n';
-                judge_mapping(line, pid, wanted, n_wanted);
+                judge_mapping(search, line);
         }
-        return r;
+        return 0;
 }
 
 /* Without asking a server: one that hangs must not hold us up, and its files lie in nobody's memory. */
@@ -158,6 +193,20 @@ static int examine_descriptor(int folder_fd, const char *name, struct statx *ret
         if (statx(folder_fd, name, AT_STATX_DONT_SYNC, STATX_INO, ret) == 0)
                 return 0;
         return errno == EACCES || errno == EPERM ? -errno : -ENOENT;
+}
+
+/* Whether a descriptor was opened for reading alone. */
+static bool is_for_reading(const struct search *search, const char *number)
+{
+        CLEANUP_FREE char *text = NULL;
+        const char *line = NULL;
+        char path[64] = "";
+
+        (void)snprintf(path, sizeof(path), "fdinfo/%.32s", number);
+        if (fileio_read_text(search->proc_fd, path, &text) < 0)
+                return false;
+        line = strstr(text, "flags:");
+        return line && (strtoul(line + strlen("flags:"), NULL, 8) & O_ACCMODE) == O_RDONLY;
 }
 
 static int look_at_descriptor(void *context, int folder_fd, const char *name, long number)
@@ -173,10 +222,38 @@ static int look_at_descriptor(void *context, int folder_fd, const char *name, lo
                 struct reclaim_wanted *wanted = &search->wanted[i];
 
                 if (wanted->inode == status.stx_ino && wanted->qemu != search->pid &&
-                    wanted->device == makedev(status.stx_dev_major, status.stx_dev_minor))
+                    wanted->device == makedev(status.stx_dev_major, status.stx_dev_minor) &&
+                    !is_for_reading(search, name))
                         note(wanted, RECLAIM_HOLDER_HAS_OPEN, search->pid);
         }
         return 0;
+}
+
+static int look_at_thread(void *context, int folder_fd, const char *name, long tid)
+{
+        struct search search = *(const struct search *)context;
+        CLEANUP_CLOSE int proc_fd = openat(folder_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        bool has_any = false;
+        int r = proc_fd < 0 ? -errno : 0;
+
+        (void)tid;
+        search.proc_fd = proc_fd;
+        if (r == 0)
+                r = look_at_maps(&search, &has_any);
+        if (r == 0)
+                r = numbered_for_each(proc_fd, "fd", look_at_descriptor, &search);
+        return is_gone(r) ? 0 : r;
+}
+
+/* Once more of all its threads where the process itself shows nothing. */
+static int look_at_whole(struct search *search)
+{
+        bool has_any = false;
+        int r = look_at_maps(search, &has_any);
+
+        if (r == 0)
+                r = numbered_for_each(search->proc_fd, "fd", look_at_descriptor, search);
+        return r < 0 || has_any ? r : numbered_for_each(search->proc_fd, "task", look_at_thread, search);
 }
 
 static int look_at_process(void *context, int proc_dir_fd, const char *name, long pid)
@@ -187,11 +264,10 @@ static int look_at_process(void *context, int proc_dir_fd, const char *name, lon
 
         if (pid == search->self)
                 return 0;
-        search->pid = (pid_t)pid;
         proc_fd = openat(proc_dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        r = proc_fd < 0 ? -errno : look_at_maps(proc_fd, search->pid, search->wanted, search->n_wanted);
-        if (r == 0)
-                r = numbered_for_each(proc_fd, "fd", look_at_descriptor, search);
+        search->pid = (pid_t)pid;
+        search->proc_fd = proc_fd;
+        r = proc_fd < 0 ? -errno : look_at_whole(search);
         if (pid == INIT_PID && (r == -EACCES || r == -EPERM))
                 return 0;
         return is_gone(r) ? 0 : r;
@@ -199,7 +275,7 @@ static int look_at_process(void *context, int proc_dir_fd, const char *name, lon
 
 int reclaim_facts_find_holders(int proc_dir_fd, pid_t self, struct reclaim_wanted *wanted, size_t n_wanted)
 {
-        struct search search = {.self = self, .wanted = wanted, .n_wanted = n_wanted};
+        struct search search = {.self = self, .proc_fd = -1, .wanted = wanted, .n_wanted = n_wanted};
 
         return numbered_for_each(proc_dir_fd, ".", look_at_process, &search);
 }

@@ -37,6 +37,7 @@ struct reclaim_wanted {
  * @self: this process, which is passed over
  *
  * Walks through all processes once, but for an init that may not be looked at. The worst that is found of each file is kept.
+ * Who can only read a file does not count.
  *
  * Return: 0; -EACCES when a process may not be looked at; another negative errno.
  */

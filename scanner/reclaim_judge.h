@@ -4,6 +4,7 @@
 
 #include "base/failure.h"
 #include "scanner/reclaim.h"
+#include "scanner/reclaim_room.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,6 +18,8 @@ struct reclaim_process_facts {
         bool vhost;       /* another /dev/vhost-…: threads of the kernel reach guest memory */
         bool uring;       /* an io_uring with registered buffers */
         bool userfaultfd; /* somebody is to be asked for absent pages */
+        bool encrypted;   /* /dev/sev, guest_memfd: KVM has guest memory pinned, or keeps some of its own */
+        bool dmabuf;      /* /dev/udmabuf, a dma-buf: pages of a RAM file are a buffer of the display */
         uint64_t locked_bytes;
         uint64_t pinned_bytes;
 };
@@ -33,26 +36,33 @@ enum reclaim_holder {
  * struct reclaim_block_facts - one mapping of a RAM block
  * @is_backend_known: QEMU was asked for the next two
  * @prealloc: of its memory backend
+ * @writer: type of a device of the guest that writes to its memory while it stands still, or NULL
  * @device: type of the memory device that it belongs to (dimm, nvdimm, virtio-mem, …), or NULL
+ * @is_read_only: its QEMU may not write to it
  * @is_tmpfs: its file lies in memory
- * @fs_is_limited: the file system has a size, of which @fs_free_bytes are left
- * @file_size_bytes, @file_bytes: the file's size, and what of it is allocated
+ * @room: of its file system
  */
 struct reclaim_block_facts {
         enum reclaim_kind kind;
         bool is_backend_known;
         bool prealloc;
+        const char *writer;
         const char *device;
         bool hugetlb;
         bool locked;
+        bool is_read_only;
         bool is_tmpfs;
-        bool fs_is_limited;
-        uint64_t fs_free_bytes;
-        uint64_t file_size_bytes;
-        uint64_t file_bytes;
+        struct reclaim_room room;
         enum reclaim_holder holder;
         pid_t holder_pid;
 };
+
+/**
+ * reclaim_judge_process() - the part of reclaim_judge() that is about the process, which can change at any moment
+ * @ret_reason: why not, as a sentence
+ */
+bool reclaim_judge_process(const struct reclaim_process_facts *process, enum reclaim_kind kind,
+                           struct failure *ret_reason);
 
 /**
  * reclaim_judge() - whether pages of a mapping may be given back

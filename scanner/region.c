@@ -22,6 +22,7 @@ struct mapping {
         uint64_t inode;
         uint64_t page_size_bytes;
         bool shared;
+        bool writable;
         bool hugetlb;
         bool locked;
         bool mergeable;
@@ -60,6 +61,7 @@ static bool parse_heading(const char *line, struct mapping *ret)
         if (strnlen(line, 5) < 5 || line[4] != ' ' || mapping.end <= mapping.start)
                 return false;
         mapping.shared = line[3] == 's';
+        mapping.writable = line[1] == 'w';
         line += 5;
         if (!parse_number(&line, 16, ' ', &mapping.offset) || !parse_number(&line, 16, ':', &device_major) ||
             !parse_number(&line, 16, ' ', &device_minor))
@@ -93,6 +95,7 @@ static void parse_detail(const char *line, struct mapping *mapping)
         uint64_t kib = 0;
 
         if (strncmp(line, "VmFlags:", 8) == 0) {
+                mapping->writable |= has_flag(line, end, "mw");
                 mapping->hugetlb = has_flag(line, end, "ht");
                 mapping->locked = has_flag(line, end, "lo");
                 mapping->mergeable = has_flag(line, end, "mg");
@@ -127,6 +130,7 @@ static struct region cut_to_block(const struct mapping *mapping, uint64_t start,
                 .mapping_end = mapping->end,
                 .page_size_bytes = mapping->page_size_bytes,
                 .shared = mapping->shared,
+                .writable = mapping->writable,
                 .hugetlb = mapping->hugetlb,
                 .locked = mapping->locked,
                 .mergeable = mapping->mergeable,

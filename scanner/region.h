@@ -25,6 +25,7 @@
  * @mapping_start, @mapping_end: the whole mapping, which names it in /proc/PID/map_files
  * @page_size_bytes: the kernel's page size of the mapping: 4096, or a hugetlb size
  * @shared: the mapping is shared: KSM never merges it
+ * @writable: QEMU may write there, or may make it so
  * @hugetlb: backed by the hugetlb pool
  * @mergeable: marked for KSM (MADV_MERGEABLE or PR_SET_MEMORY_MERGE)
  */
@@ -38,6 +39,7 @@ struct region {
         uint64_t mapping_end;
         uint64_t page_size_bytes;
         bool shared;
+        bool writable;
         bool hugetlb;
         bool locked;
         bool mergeable;

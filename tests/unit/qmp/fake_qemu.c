@@ -59,6 +59,7 @@ static void stop(struct fake_state *state, FILE *stream)
                 return;
         set_state(state, "paused");
         state->stopped_usec = clock_now_usec();
+        (void)usleep(state->stop_delay_usec);
         say(stream, "{\"event\":\"STOP\",\"data\":{}}");
 }
 
@@ -140,8 +141,10 @@ static bool answer(const struct fake_qemu *fake, FILE *stream, struct json_objec
                 say(stream, "garbage");
         say(stream, json_object_to_json_string_ext(reply, JSON_C_TO_STRING_PLAIN));
         json_object_put(reply);
-        if (strcmp(json_object_get_string(command), "stop") == 0 && take(&fake->state->stop_event_resumed))
+        if (strcmp(json_object_get_string(command), "stop") == 0 && take(&fake->state->stop_event_resumed)) {
+                (void)usleep(fake->state->stop_event_delay_usec);
                 cont(fake->state, stream);
+        }
         return true;
 }
 

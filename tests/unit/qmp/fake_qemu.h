@@ -13,11 +13,13 @@ struct fake_state {
         /* What the test sets. */
         volatile bool is_mute; /* takes commands and answers nothing, until it is false again */
         volatile bool refuses_cont;
-        volatile bool says_garbage;       /* once, as the next reply */
-        volatile bool closes;             /* the connection, instead of the next reply; once */
-        volatile bool lies;               /* about where its RAM is */
-        volatile bool stop_event_resumed; /* an operator resumes the guest right after the next stop */
-        char migration[32];               /* status of query-migrate; empty: none */
+        volatile bool says_garbage;            /* once, as the next reply */
+        volatile bool closes;                  /* the connection, instead of the next reply; once */
+        volatile bool lies;                    /* about where its RAM is */
+        volatile bool stop_event_resumed;      /* an operator resumes the guest right after the next stop */
+        volatile unsigned int stop_delay_usec; /* from stopping to the reply */
+        volatile unsigned int stop_event_delay_usec; /* so long after its reply */
+        char migration[32];                          /* status of query-migrate; empty: none */
         /* What the fake tells. */
         volatile bool is_listening;
         char run_state[32];

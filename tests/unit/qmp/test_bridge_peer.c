@@ -36,6 +36,11 @@ static void on_reconnect(void *context)
         (void)context;
 }
 
+static void on_lost(void *context)
+{
+        (void)context;
+}
+
 static void *run_peer(void *context)
 {
         (void)context;
@@ -180,6 +185,73 @@ static void test_resumed_by_others(void)
         end();
 }
 
+/* Under a watched pause the event is told without a question: here the domain would say that it is paused. */
+static void test_watched(void)
+{
+        begin();
+        say("qmp_capabilities", "\"return\"");
+        say("samepage-watch-domain", "\"return\"");
+        say("stop", "\"return\"");
+        bridge_peer_note_event(&peer, VIR_DOMAIN_EVENT_SUSPENDED);
+        expect("\"STOP\"");
+        bridge_peer_note_event(&peer, VIR_DOMAIN_EVENT_RESUMED);
+        expect("\"RESUME\"");
+        say("cont", "\"return\"");
+        /* The next pause is as any other. */
+        bridge_peer_note_lost(&peer);
+        say("stop", "\"return\"");
+        bridge_peer_note_event(&peer, VIR_DOMAIN_EVENT_SUSPENDED);
+        expect("\"STOP\"");
+        bridge_peer_note_event(&peer, VIR_DOMAIN_EVENT_RESUMED);
+        CU_ASSERT_FALSE(has_line(QUIET_MSEC));
+        say("cont", "\"return\"");
+        end();
+}
+
+static void test_watched_and_lost(void)
+{
+        begin();
+        say("qmp_capabilities", "\"return\"");
+        say("samepage-watch-domain", "\"return\"");
+        say("stop", "\"return\"");
+        bridge_peer_note_lost(&peer);
+        CU_ASSERT_TRUE(has_line(WAIT_MSEC));
+        CU_ASSERT_PTR_NULL(fgets(line, sizeof(line), other));
+        end();
+        act(virDomainResume);
+}
+
+/* The domain is resumed after its stop and before the answer to it: that is told after the answer, when it counts. */
+static void test_watched_and_resumed_at_once(void)
+{
+        begin();
+        say("qmp_capabilities", "\"return\"");
+        say("samepage-watch-domain", "\"return\"");
+        (void)pthread_mutex_lock(&peer.mutex);
+        CU_ASSERT_TRUE(dprintf(fileno(other), "{\"execute\":\"query-name\",\"id\":\"i\"}\n") > 0);
+        peer.has_stopped = true;
+        peer.news = BRIDGE_NEWS_STOPPED | BRIDGE_NEWS_RESUMED;
+        (void)pthread_mutex_unlock(&peer.mutex);
+        expect("\"return\"");
+        expect("\"STOP\"");
+        expect("\"RESUME\"");
+        end();
+}
+
+/* Nobody would tell of a resume. */
+static void test_watched_without_events(void)
+{
+        const int callback_id = virt.callback_id;
+
+        begin();
+        say("qmp_capabilities", "\"return\"");
+        virt.callback_id = -1;
+        say("samepage-watch-domain", "no events");
+        virt.callback_id = callback_id;
+        say("samepage-watch-domain", "\"return\"");
+        end();
+}
+
 /* A domain that is started anew is another one. */
 static void test_started_anew(void)
 {
@@ -220,13 +292,17 @@ static const struct unit_test tests[] = {
         {"a late event of our own", test_late_event_of_our_own},
         {"late events of others", test_late_events_of_others},
         {"resumed by others", test_resumed_by_others},
+        {"watched", test_watched},
+        {"watched, and libvirt is lost", test_watched_and_lost},
+        {"watched, and resumed at once", test_watched_and_resumed_at_once},
+        {"watched without events", test_watched_without_events},
         {"started anew", test_started_anew},
         {"states", test_states},
 };
 
 int main(void)
 {
-        if (bridge_link_init(&virt, "test:///default", on_event, on_reconnect, NULL) < 0)
+        if (bridge_link_init(&virt, "test:///default", on_event, on_reconnect, on_lost, NULL) < 0)
                 return EXIT_FAILURE;
         return unit_run("qmp/bridge_peer", tests, ARRAY_SIZE(tests));
 }

@@ -74,8 +74,10 @@ static void test_round_trip(void)
 
         begin();
         CU_ASSERT_FALSE(leasefile_exists(folder_fd, &note));
+        CU_ASSERT_TRUE(leasefile_is_gone(folder_fd, &note));
         CU_ASSERT_EQUAL_FATAL(leasefile_write(folder_fd, &note, &failure), 0);
         CU_ASSERT_TRUE(leasefile_exists(folder_fd, &note));
+        CU_ASSERT_FALSE(leasefile_is_gone(folder_fd, &note));
         name = only_name();
         CU_ASSERT_EQUAL(fstatat(folder_fd, name, &status, 0), 0);
         CU_ASSERT_EQUAL(status.st_mode & 0777, 0600);

@@ -33,15 +33,23 @@ static void expect_content(void)
         }
 }
 
-static void open_own(int flags, bool to_change)
+static void open_file_of(const struct guest_ram *of, bool to_change)
 {
         CLEANUP_CLOSE int proc_fd = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
+        CU_ASSERT_EQUAL_FATAL(reclaim_open(proc_fd, &of->blocks[0].regions[0].region, &file, &failure), 0);
+        CU_ASSERT_FALSE(file.is_writable);
+        CU_ASSERT_EQUAL(fcntl(file.view.file_fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+        if (to_change)
+                CU_ASSERT_EQUAL_FATAL(reclaim_open_to_change(&file, &failure), 0);
+}
+
+static void open_own(int flags, bool to_change)
+{
         memory = own_memory_map(N_PAGES, flags, 1);
         fill();
         ram = own_memory_as_guest(&memory);
-        CU_ASSERT_EQUAL_FATAL(
-                reclaim_open(proc_fd, &ram->blocks[0].regions[0].region, to_change, &file, &failure), 0);
+        open_file_of(ram, to_change);
 }
 
 static void close_own(void)
@@ -97,6 +105,7 @@ static void test_punch(void)
         CU_ASSERT_EQUAL(reclaim_find(ram, &file, NULL, NULL, &failure), 0);
         CU_ASSERT_EQUAL(reclaim_punch(&file, &no_limit, &failure), 0);
         CU_ASSERT_EQUAL(file.punched_pages, N_ZERO);
+        CU_ASSERT_EQUAL(file.given_bytes, N_ZERO * PAGE_BYTES);
         CU_ASSERT_EQUAL(file_pages(), N_DATA);
         CU_ASSERT_EQUAL(reclaim_punch(&file, &no_limit, &failure), 0);
         CU_ASSERT_EQUAL(file.punched_pages, N_ZERO);
@@ -120,6 +129,87 @@ static void test_looked_at_again(void)
         CU_ASSERT_EQUAL(file.punched_pages, N_ZERO / 2 + N_ZERO % 2);
         for (size_t i = 0; i < N_PAGES; i += 3)
                 CU_ASSERT_EQUAL(memory.pages[i * PAGE_BYTES + PAGE_BYTES - 1], i % 2);
+        close_own();
+}
+
+/* Somebody else made holes of pages that were found: what is not in memory is not looked at, and gave nothing back. */
+static void test_gone_meanwhile(void)
+{
+        const uint64_t n_gone = 100;
+
+        for (int is_asked = 0; is_asked < 2; is_asked++) {
+                open_own(MAP_SHARED, true);
+                CU_ASSERT_EQUAL(reclaim_find(ram, &file, NULL, NULL, &failure), 0);
+                for (uint64_t i = 0; i < n_gone; i++)
+                        CU_ASSERT_EQUAL(fallocate(memory.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                                  (off_t)(3 * i * PAGE_BYTES), PAGE_BYTES),
+                                        0);
+                if (is_asked) {
+                        CU_ASSERT_EQUAL(reclaim_look_for_resident(ram, &file, &failure), 0);
+                        CU_ASSERT_EQUAL(file.zero_pages, N_ZERO - n_gone);
+                        CU_ASSERT_EQUAL(file.kept_pages, N_DATA);
+                        CU_ASSERT_EQUAL(file.next, 3 * n_gone);
+                }
+                CU_ASSERT_EQUAL(reclaim_punch(&file, &no_limit, &failure), 0);
+                CU_ASSERT_EQUAL(file.punched_pages, is_asked ? N_ZERO - n_gone : N_ZERO);
+                CU_ASSERT_EQUAL(file.given_bytes, (N_ZERO - n_gone) * PAGE_BYTES);
+                expect_content();
+                /* What was given back is not counted a second time. */
+                CU_ASSERT_EQUAL(reclaim_look_for_resident(ram, &file, &failure), 0);
+                CU_ASSERT_EQUAL(file.zero_pages, is_asked ? N_ZERO - n_gone : N_ZERO);
+                close_own();
+        }
+}
+
+/* Only what was looked for in memory is punched. */
+static void test_as_far_as_was_asked(void)
+{
+        open_own(MAP_SHARED, true);
+        CU_ASSERT_EQUAL(reclaim_find(ram, &file, NULL, NULL, &failure), 0);
+        file.resident_end = 300;
+        CU_ASSERT_EQUAL(reclaim_punch(&file, &no_limit, &failure), RECLAIM_E_MORE);
+        CU_ASSERT_EQUAL(file.punched_pages, 100);
+        CU_ASSERT_EQUAL(reclaim_look_for_resident(ram, &file, &failure), 0);
+        CU_ASSERT_EQUAL(reclaim_punch(&file, &no_limit, &failure), 0);
+        CU_ASSERT_EQUAL(file.punched_pages, N_ZERO);
+        CU_ASSERT_EQUAL(file.zero_pages, N_ZERO);
+        expect_content();
+        close_own();
+}
+
+/* Two blocks in one file, the second one behind the first: each gives back its own pages and no other. */
+static void test_two_blocks_in_one_file(void)
+{
+        const size_t first = 700;
+        struct own_memory second;
+
+        memory = own_memory_map(N_PAGES, MAP_SHARED, 1);
+        fill();
+        second = (struct own_memory){.fd = memory.fd, .n_pages = N_PAGES - first};
+        second.pages = mmap(NULL, second.n_pages * PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, memory.fd,
+                            (off_t)(first * PAGE_BYTES));
+        CU_ASSERT_NOT_EQUAL_FATAL(second.pages, MAP_FAILED);
+        ram = own_memory_as_guest(&second);
+        CU_ASSERT_EQUAL(ram->blocks[0].regions[0].region.file_offset, first * PAGE_BYTES);
+        open_file_of(ram, true);
+        CU_ASSERT_EQUAL(reclaim_find(ram, &file, NULL, NULL, &failure), 0);
+        CU_ASSERT_EQUAL(reclaim_look_for_resident(ram, &file, &failure), 0);
+        CU_ASSERT_EQUAL(file.zero_pages, N_ZERO - (first + 2) / 3);
+        CU_ASSERT_EQUAL(reclaim_punch(&file, &no_limit, &failure), 0);
+        CU_ASSERT_EQUAL(file.given_bytes, file.zero_pages * PAGE_BYTES);
+        CU_ASSERT_EQUAL(file_pages(), N_ZERO + N_DATA - file.zero_pages);
+        reclaim_close(&file);
+        guest_ram_free(ram);
+        memory.n_pages = first;
+        ram = own_memory_as_guest(&memory);
+        open_file_of(ram, true);
+        CU_ASSERT_EQUAL(reclaim_find(ram, &file, NULL, NULL, &failure), 0);
+        CU_ASSERT_EQUAL(file.zero_pages, (first + 2) / 3);
+        CU_ASSERT_EQUAL(reclaim_punch(&file, &no_limit, &failure), 0);
+        CU_ASSERT_EQUAL(file_pages(), N_DATA);
+        expect_content();
+        (void)munmap(second.pages, second.n_pages * PAGE_BYTES);
+        memory.n_pages = N_PAGES;
         close_own();
 }
 
@@ -181,16 +271,13 @@ static void test_stale_look(void)
 /* Behind a private mapping: the copies keep their content, and what was never copied reads as before. */
 static void test_shadow(void)
 {
-        CLEANUP_CLOSE int proc_fd = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
         memory = own_memory_map(N_PAGES, MAP_PRIVATE, 1);
         /* Of a template: content of the file that must stay. */
         CU_ASSERT_EQUAL(pwrite(memory.fd, "template", 8, 9 * (off_t)PAGE_BYTES), 8);
         fill();
         CU_ASSERT_EQUAL(memory.pages[2 * PAGE_BYTES], 0); /* reading makes a page of the file, too */
         ram = own_memory_as_guest(&memory);
-        CU_ASSERT_EQUAL_FATAL(reclaim_open(proc_fd, &ram->blocks[0].regions[0].region, true, &file, &failure),
-                              0);
+        open_file_of(ram, true);
         CU_ASSERT_EQUAL(file.kind, RECLAIM_KIND_SHADOW);
         CU_ASSERT(file_pages() >= N_ZERO + N_DATA);
         CU_ASSERT_EQUAL(reclaim_find(ram, &file, NULL, NULL, &failure), 0);
@@ -222,7 +309,6 @@ static void *be_guest(void *context)
 
 static void test_shadow_of_a_guest_that_runs(void)
 {
-        CLEANUP_CLOSE int proc_fd = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         uint64_t n_punched = 0;
 
         for (int round = 0; round < 20; round++) {
@@ -233,9 +319,7 @@ static void test_shadow_of_a_guest_that_runs(void)
                 ram = own_memory_as_guest(&memory);
                 CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, be_guest, &n_wrong), 0);
                 do {
-                        CU_ASSERT_EQUAL_FATAL(reclaim_open(proc_fd, &ram->blocks[0].regions[0].region, true,
-                                                           &file, &failure),
-                                              0);
+                        open_file_of(ram, true);
                         CU_ASSERT_EQUAL(reclaim_find(ram, &file, NULL, NULL, &failure), 0);
                         CU_ASSERT_EQUAL(reclaim_punch(&file, &no_limit, &failure), 0);
                         n_punched += file.punched_pages;
@@ -262,6 +346,9 @@ static const struct unit_test tests[] = {
         {"find", test_find},
         {"punch", test_punch},
         {"pages are looked at again", test_looked_at_again},
+        {"pages that went meanwhile", test_gone_meanwhile},
+        {"as far as was asked", test_as_far_as_was_asked},
+        {"two blocks in one file", test_two_blocks_in_one_file},
         {"the permit ends", test_permit},
         {"an old look does not count", test_stale_look},
         {"shadow pages", test_shadow},

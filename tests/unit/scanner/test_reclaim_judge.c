@@ -23,8 +23,6 @@ static struct reclaim_block_facts good_block(enum reclaim_kind kind)
                 .kind = kind,
                 .is_backend_known = true,
                 .is_tmpfs = true,
-                .file_size_bytes = 1 << 20,
-                .file_bytes = 1 << 19,
         };
 }
 
@@ -49,8 +47,10 @@ static void test_process(void)
                 {{.userfaultfd = true}, "userfaultfd"},
                 {{.locked_bytes = 4096}, "locked"},
                 {{.pinned_bytes = 4096}, "pinned"},
+                {{.encrypted = true}, "SEV"},
         };
         static const struct reclaim_process_facts vhost = {.vhost = true};
+        static const struct reclaim_process_facts dmabuf = {.dmabuf = true};
         struct reclaim_block_facts block;
 
         for (enum reclaim_kind kind = RECLAIM_KIND_ZERO; kind <= RECLAIM_KIND_SHADOW; kind++) {
@@ -61,8 +61,11 @@ static void test_process(void)
         }
         block = good_block(RECLAIM_KIND_ZERO);
         expect_no(&vhost, &block, "vhost of the kernel");
+        expect_no(&dmabuf, &block, "udmabuf");
+        CU_ASSERT_FALSE(reclaim_judge_process(&dmabuf, RECLAIM_KIND_ZERO, &reason));
         block = good_block(RECLAIM_KIND_SHADOW);
         CU_ASSERT_TRUE(reclaim_judge(&vhost, &block, &reason));
+        CU_ASSERT_TRUE(reclaim_judge(&dmabuf, &block, &reason));
 }
 
 static void test_block(void)
@@ -78,6 +81,16 @@ static void test_block(void)
         block = good_block(RECLAIM_KIND_ZERO);
         block.prealloc = true;
         expect_no(&process, &block, "preallocated");
+        block = good_block(RECLAIM_KIND_ZERO);
+        block.writer = "virtio-9p";
+        expect_no(&process, &block, "virtio-9p");
+        block.kind = RECLAIM_KIND_SHADOW;
+        CU_ASSERT_TRUE(reclaim_judge(&process, &block, &reason));
+        block = good_block(RECLAIM_KIND_ZERO);
+        block.is_read_only = true;
+        expect_no(&process, &block, "read-only");
+        block.kind = RECLAIM_KIND_SHADOW; /* its memory is in copies */
+        CU_ASSERT_TRUE(reclaim_judge(&process, &block, &reason));
         block = good_block(RECLAIM_KIND_SHADOW);
         block.is_backend_known = false;
         expect_no(&process, &block, "--libvirt-monitor");
@@ -90,11 +103,12 @@ static void test_block(void)
         block.device = "dimm";
         CU_ASSERT_TRUE(reclaim_judge(&process, &block, &reason));
         block = good_block(RECLAIM_KIND_ZERO);
-        block.fs_is_limited = true;
-        block.fs_free_bytes = (1 << 19) - 1;
-        expect_no(&process, &block, "no room");
-        block.fs_free_bytes++;
+        block.room = (struct reclaim_room){.is_limited = true, .size_bytes = 4096, .promised_bytes = 4097};
+        expect_no(&process, &block, "smaller than the files");
+        block.room.promised_bytes = 4096;
         CU_ASSERT_TRUE(reclaim_judge(&process, &block, &reason));
+        block.room.promised_bytes = UINT64_MAX;
+        expect_no(&process, &block, "cannot be told");
         block = good_block(RECLAIM_KIND_ZERO);
         block.holder_pid = 4711;
         block.holder = RECLAIM_HOLDER_MAPS_SHARED;
@@ -195,7 +209,8 @@ static struct reclaim_process_facts read_process(void)
 static bool has_nothing(const struct reclaim_process_facts *facts)
 {
         return !facts->vfio && !facts->rdma && !facts->vdpa && !facts->vhost && !facts->uring &&
-               !facts->userfaultfd && !facts->locked_bytes && !facts->pinned_bytes;
+               !facts->userfaultfd && !facts->encrypted && !facts->dmabuf && !facts->locked_bytes &&
+               !facts->pinned_bytes;
 }
 
 static void test_descriptors(void)
@@ -210,6 +225,7 @@ static void test_descriptors(void)
         make_file("100/fdinfo/2", "pos:\t0\nUserFiles:\t4\nUserBufs:\t0\n");
         make_link("100/fd/3", "/dev/net/tun");
         make_link("100/fd/4", "/somewhere/dev/vfio/1");
+        make_link("100/fd/6", "/dev/sevctl");
         facts = read_process();
         CU_ASSERT_TRUE(has_nothing(&facts));
         make_file("100/fdinfo/2", "pos:\t0\nUserFiles:\t0\nUserBufs:\t2\n  0x7f: 1\n");
@@ -231,6 +247,16 @@ static void test_descriptors(void)
         CU_ASSERT_TRUE(facts.vhost && !facts.vdpa);
         make_link("100/fd/5", "anon_inode:[userfaultfd]");
         CU_ASSERT_TRUE(read_process().userfaultfd);
+        make_link("100/fd/5", "/dev/sev");
+        facts = read_process();
+        CU_ASSERT_TRUE(facts.encrypted && !facts.dmabuf);
+        make_link("100/fd/5", "anon_inode:[kvm-gmem]");
+        CU_ASSERT_TRUE(read_process().encrypted);
+        make_link("100/fd/5", "/dev/udmabuf");
+        facts = read_process();
+        CU_ASSERT_TRUE(facts.dmabuf && !facts.encrypted);
+        make_link("100/fd/5", "/dmabuf:");
+        CU_ASSERT_TRUE(read_process().dmabuf);
         make_file("100/status", "Name:\tqemu\nVmLck:\t     128 kB\nVmPin:\t       4 kB\n");
         CU_ASSERT_EQUAL(read_process().locked_bytes, 131072);
         CU_ASSERT_EQUAL(read_process().pinned_bytes, 4096);
@@ -299,11 +325,72 @@ static void test_holders(void)
         end_tree();
 }
 
+static void make_smaps(const char *path, const char *flags)
+{
+        make_file(path,
+                  "7f0000000000-7f0008000000 r--s 00000000 00:01 1       /memfd:m (deleted)\n"
+                  "VmFlags: rd sh mr %s ms\n",
+                  flags);
+}
+
+/* Such as a scan of the same guest. */
+static void test_holders_that_only_read(void)
+{
+        char ram[96];
+
+        begin_tree();
+        (void)snprintf(ram, sizeof(ram), "%s/ram", tree);
+        make_file("ram", "%s", "x");
+        make_process("200");
+        make_link("200/fd/9", ram);
+        make_file("200/fdinfo/9", "pos:\t0\nflags:\t02100002\nmnt_id:\t1\n");
+        CU_ASSERT_EQUAL(find(false).holder, RECLAIM_HOLDER_HAS_OPEN);
+        make_file("200/fdinfo/9", "pos:\t0\nflags:\t02100001\nmnt_id:\t1\n");
+        CU_ASSERT_EQUAL(find(false).holder, RECLAIM_HOLDER_HAS_OPEN);
+        make_file("200/fdinfo/9", "pos:\t0\nflags:\t02100000\nmnt_id:\t1\n");
+        CU_ASSERT_EQUAL(find(false).holder, RECLAIM_HOLDER_NONE);
+        make_mapping("200/maps", "r--s");
+        make_smaps("200/smaps", "mw");
+        CU_ASSERT_EQUAL(find(false).holder, RECLAIM_HOLDER_MAPS_SHARED);
+        make_smaps("200/smaps", "me");
+        CU_ASSERT_EQUAL(find(false).holder, RECLAIM_HOLDER_NONE);
+        make_mapping("200/maps", "rw-s");
+        CU_ASSERT_EQUAL(find(false).holder, RECLAIM_HOLDER_MAPS_SHARED);
+        end_tree();
+}
+
+/* A process whose first thread has ended, while another one has the file. */
+static void test_holders_without_a_first_thread(void)
+{
+        char ram[96];
+        struct reclaim_wanted found;
+
+        begin_tree();
+        (void)snprintf(ram, sizeof(ram), "%s/ram", tree);
+        make_file("ram", "%s", "x");
+        make_process("200");
+        make_folder("200/task");
+        make_process("200/task/200");
+        make_process("200/task/201");
+        CU_ASSERT_EQUAL(find(false).holder, RECLAIM_HOLDER_NONE);
+        make_link("200/task/201/fd/9", ram);
+        found = find(false);
+        CU_ASSERT_EQUAL(found.holder, RECLAIM_HOLDER_HAS_OPEN);
+        CU_ASSERT_EQUAL(found.holder_pid, 200);
+        make_mapping("200/task/201/maps", "rw-s");
+        found = find(false);
+        CU_ASSERT_EQUAL(found.holder, RECLAIM_HOLDER_MAPS_SHARED);
+        CU_ASSERT_EQUAL(found.holder_pid, 200);
+        end_tree();
+}
+
 static const struct unit_test tests[] = {
         {"what a process has", test_process},
         {"what a block is", test_block},
         {"descriptors", test_descriptors},
         {"other users of the file", test_holders},
+        {"others that only read it", test_holders_that_only_read},
+        {"a process without its first thread", test_holders_without_a_first_thread},
 };
 
 UNIT_MAIN("scanner/reclaim_judge", tests)

@@ -43,6 +43,7 @@ static void test_one_private_mapping(void)
         CU_ASSERT_FALSE(regions[0].shared);
         CU_ASSERT_FALSE(regions[0].hugetlb);
         CU_ASSERT_TRUE(regions[0].mergeable);
+        CU_ASSERT_TRUE(regions[0].writable);
         CU_ASSERT_EQUAL(regions[0].page_size_bytes, 4096);
 }
 
@@ -119,9 +120,32 @@ static void test_garbage(void)
         }
 }
 
+/* One that cannot be written to now may be made so, unless its file was opened for reading. */
+static void test_writable(void)
+{
+        static const struct {
+                const char *smaps;
+                bool writable;
+        } cases[] = {
+                {"1000-2000 r--s 00000000 00:01 5 /x\nVmFlags: rd sh mr me ms \n", false},
+                {"1000-2000 r--s 00000000 00:01 5 /x\nVmFlags: rd sh mr mw me ms \n", true},
+                {"1000-2000 rw-s 00000000 00:01 5 /x\n", true},
+                {"1000-2000 r--s 00000000 00:01 5 /x\n", false},
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+                CLEANUP_FREE struct region *regions = NULL;
+                size_t n = 0;
+
+                CU_ASSERT_EQUAL_FATAL(region_find(cases[i].smaps, 0x1000, 0x1000, &regions, &n, NULL), 0);
+                CU_ASSERT_EQUAL(regions[0].writable, cases[i].writable);
+        }
+}
+
 static const struct unit_test tests[] = {
         {"one private mapping", test_one_private_mapping},
         {"block over several mappings", test_block_over_several_mappings},
+        {"writable mappings", test_writable},
         {"offset inside a file", test_offset_inside_a_file},
         {"hole in the block", test_hole_in_the_block},
         {"impossible addresses", test_impossible_addresses},
