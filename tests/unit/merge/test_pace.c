@@ -221,7 +221,7 @@ static void test_end_of_a_gain(void)
         pace_init(&pace);
         for (int gained = 0; gained < 2; gained++) {
                 pace_kick(&pace, &facts, 0);
-                pass(&pace, &facts, gained * 50000);
+                pass(&pace, &facts, gained ? 50000 : 0);
                 CU_ASSERT_FALSE(pace.has_gained);
                 for (int i = 0; i < 3; i++)
                         pass(&pace, &facts, 0);
