@@ -65,7 +65,8 @@ static void drop(struct bridge_link *link)
 {
         /* It may break between our look at it and that of the event loop, which is not asked any more. */
         link->on_lost(link->context);
-        (void)virConnectUnregisterCloseCallback(link->connection, on_close);
+        if (link->is_end_told)
+                (void)virConnectUnregisterCloseCallback(link->connection, on_close);
         if (link->callback_id >= 0)
                 (void)virConnectDomainEventDeregisterAny(link->connection, link->callback_id);
         (void)virConnectClose(link->connection);
@@ -79,7 +80,7 @@ static void open_connection(struct bridge_link *link)
         if (!link->connection)
                 return;
         (void)virConnectSetKeepAlive(link->connection, KEEPALIVE_SEC, KEEPALIVE_COUNT);
-        (void)virConnectRegisterCloseCallback(link->connection, on_close, link, NULL);
+        link->is_end_told = virConnectRegisterCloseCallback(link->connection, on_close, link, NULL) == 0;
         /* Without events nobody notices that a domain was resumed and paused again: better than no scan. */
         link->callback_id = virConnectDomainEventRegisterAny(
                 link->connection, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
@@ -112,7 +113,8 @@ bool bridge_link_has_events(struct bridge_link *link)
         bool has_events = false;
 
         (void)pthread_mutex_lock(&link->mutex);
-        has_events = link->connection && link->callback_id >= 0 && virConnectIsAlive(link->connection) == 1;
+        has_events = link->connection && link->callback_id >= 0 && link->is_end_told &&
+                     virConnectIsAlive(link->connection) == 1;
         (void)pthread_mutex_unlock(&link->mutex);
         return has_events;
 }

@@ -18,6 +18,7 @@ struct bridge_link {
         pthread_mutex_t mutex;
         virConnectPtr connection;
         int callback_id;
+        bool is_end_told; /* libvirt's event loop tells when the connection breaks */
         bool was_open;
 };
 
@@ -33,7 +34,7 @@ struct bridge_link {
 int bridge_link_init(struct bridge_link *link, const char *uri, virConnectDomainEventCallback on_event,
                      void (*on_reconnect)(void *context), void (*on_lost)(void *context), void *context);
 
-/* Whether there is a connection, and events come over it. */
+/* Whether there is a connection, events come over it, and it is told at once when it breaks. */
 bool bridge_link_has_events(struct bridge_link *link);
 
 /**
