@@ -2,21 +2,18 @@
 #include "scanner/guest_ram.h"
 
 #include "base/cleanup.h"
+#include "scanner/map_file.h"
 #include "scanner/page.h"
 #include "scanner/present.h"
 #include "scanner/reader.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <linux/magic.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <sys/sysinfo.h>
-#include <sys/vfs.h>
 
 static int open_proc_file(int proc_fd, const char *name, int *ret_fd, struct failure *failure)
 {
@@ -117,47 +114,13 @@ struct guest_ram *guest_ram_free(struct guest_ram *ram)
         return NULL;
 }
 
-/*
- * The file behind a shared mapping, through /proc/PID/map_files: it works for deleted files and for shared
- * memory that no descriptor of QEMU refers to. The descriptor is checked to be the mapping's file, since QEMU
- * may have mapped something else there since smaps was read.
- */
-static int open_region_file(int proc_fd, const struct region *region, int *ret_fd, struct failure *failure)
-{
-        CLEANUP_CLOSE int fd = -1;
-        struct stat status = {0};
-        char name[64] = "";
-
-        (void)snprintf(name, sizeof(name), "map_files/%" PRIx64 "-%" PRIx64, region->mapping_start,
-                       region->mapping_end);
-        fd = openat(proc_fd, name, O_RDONLY | O_CLOEXEC);
-        if (fd < 0 && (errno == EPERM || errno == EACCES))
-                return failure_set(failure, -EPERM,
-                                   "may not open its shared RAM (map_files): this needs CAP_SYS_ADMIN");
-        if (fd < 0)
-                return failure_errno(failure, -errno, "cannot open its shared RAM (%s)", name);
-        if (fstat(fd, &status) < 0)
-                return failure_errno(failure, -errno, "cannot examine its shared RAM");
-        if (status.st_ino != region->file_inode)
-                return failure_set(failure, -ESTALE, "its RAM was mapped anew while it was being looked at");
-        *ret_fd = TAKE_FD(fd);
-        return 0;
-}
-
 static int open_region(struct guest_region *region, int proc_fd, struct failure *failure)
 {
-        struct statfs filesystem = {0};
-        struct stat status = {0};
-        int r = 0;
-
         if (region->region.shared) {
-                r = open_region_file(proc_fd, &region->region, &region->file_fd, failure);
+                int r = map_file_open(proc_fd, &region->region, &region->file_fd, &region->is_tmpfs, failure);
+
                 if (r < 0)
                         return r;
-                if (fstatfs(region->file_fd, &filesystem) < 0 || fstat(region->file_fd, &status) < 0)
-                        return failure_errno(failure, -errno, "cannot examine its shared RAM");
-                /* Devices lie on a tmpfs too, but have no extents. */
-                region->is_tmpfs = filesystem.f_type == TMPFS_MAGIC && S_ISREG(status.st_mode);
         }
         region->reader = reader_choose(region);
         return reader_map(region, failure);

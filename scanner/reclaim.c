@@ -35,6 +35,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fileio.h"
+#include "scanner/map_file.h"
 #include "scanner/page.h"
 #include "scanner/present.h"
 #include "scanner/reader.h"
@@ -42,12 +43,9 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <linux/falloc.h>
-#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 
 #define WORD_BITS 64
 /* As often as a scan tells of its progress for its ranges of 2 MiB. */
@@ -74,30 +72,6 @@ enum reclaim_kind reclaim_kind_of(const struct region *region)
         return region->file_inode ? RECLAIM_KIND_SHADOW : RECLAIM_KIND_NONE;
 }
 
-/* By the mapping, so that files without a name or a descriptor are found too; checked to be the file of the mapping. */
-static int open_file(int proc_fd, const struct region *region, int *ret_fd, struct failure *failure)
-{
-        CLEANUP_CLOSE int fd = -1;
-        struct stat status = {0};
-        char name[64] = "";
-
-        (void)snprintf(name, sizeof(name), "map_files/%" PRIx64 "-%" PRIx64, region->mapping_start,
-                       region->mapping_end);
-        fd = openat(proc_fd, name, O_RDONLY | O_CLOEXEC);
-        if (fd < 0 && (errno == EPERM || errno == EACCES))
-                return failure_set(
-                        failure, -EPERM,
-                        "may not open its RAM file (map_files): this needs root, or CAP_SYS_ADMIN");
-        if (fd < 0)
-                return failure_errno(failure, -errno, "cannot open its RAM file (%s)", name);
-        if (fstat(fd, &status) < 0)
-                return failure_errno(failure, -errno, "cannot examine its RAM file");
-        if (status.st_ino != region->file_inode)
-                return failure_set(failure, -ESTALE, "its RAM was mapped anew while it was being looked at");
-        *ret_fd = TAKE_FD(fd);
-        return 0;
-}
-
 int reclaim_open(int proc_fd, const struct region *region, struct reclaim_file *ret_file,
                  struct failure *failure)
 {
@@ -106,13 +80,8 @@ int reclaim_open(int proc_fd, const struct region *region, struct reclaim_file *
                 .view = {.region = *region, .reader = READER_MAPPED, .file_fd = -1},
                 .n_pages = region->size_bytes >> PAGE_SHIFT,
         };
-        struct statfs filesystem = {0};
-        struct stat status = {0};
-        int r = open_file(proc_fd, region, &file.view.file_fd, failure);
+        int r = map_file_open(proc_fd, region, &file.view.file_fd, &file.view.is_tmpfs, failure);
 
-        if (r == 0 && (fstatfs(file.view.file_fd, &filesystem) < 0 || fstat(file.view.file_fd, &status) < 0))
-                r = failure_errno(failure, -errno, "cannot examine its RAM file");
-        file.view.is_tmpfs = filesystem.f_type == TMPFS_MAGIC && S_ISREG(status.st_mode);
         if (r == 0)
                 r = reader_map(&file.view, failure);
         file.candidates = calloc(file.n_pages / WORD_BITS + 1, sizeof(*file.candidates));
