@@ -483,6 +483,13 @@ def content_file(mib, equal_mib=0, zero_mib=0, seed=0):
     return path
 
 
+def of_two_groups():
+    """Three guests that stand still: two that are much alike, and one of another group that has some pages of theirs."""
+    return (Guest("a1", mib=96, linux=False, content=content_file(40, equal_mib=24, zero_mib=4, seed=1)),
+            Guest("a2", mib=96, linux=False, content=content_file(40, equal_mib=24, zero_mib=4, seed=2)),
+            Guest("b1", mib=96, linux=False, content=content_file(32, equal_mib=8, zero_mib=2, seed=3)))
+
+
 def hot_add_dimm(guest, mib, ident="hot0", backend="memory-backend-ram", **properties):
     """Adds @mib of RAM to a running guest that was started with free slots."""
     guest.qmp.execute("object-add", {"qom-type": backend, "id": ident, "size": mib * MIB, **properties})

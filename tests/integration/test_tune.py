@@ -72,9 +72,7 @@ class Tune(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        cls.a1 = Guest("a1", mib=96, linux=False, content=guests.content_file(40, equal_mib=24, zero_mib=4, seed=1))
-        cls.a2 = Guest("a2", mib=96, linux=False, content=guests.content_file(40, equal_mib=24, zero_mib=4, seed=2))
-        cls.b1 = Guest("b1", mib=96, linux=False, content=guests.content_file(32, equal_mib=8, zero_mib=2, seed=3))
+        cls.a1, cls.a2, cls.b1 = guests.of_two_groups()
         cls.b2 = Guest("b2", "memfd-shared", 96, linux=False, content=guests.content_file(32, equal_mib=24, seed=4))
         cls.all = (cls.a1, cls.a2, cls.b1, cls.b2)
         guests.boot(*cls.all)
