@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* A share of 10 % of them is known to 1 % with 95 % confidence; a look takes about 10 ms. */
+/* A share of 10 % of them is known to 1 % with 95 % confidence. */
 #define SAMPLE_PAGES 4000
 #define SEND_USEC    (UINT64_C(5) * USEC_PER_SEC)
 /* Of a normal distribution, 95 % lie within so many standard deviations. */
@@ -33,6 +33,8 @@ struct sampler {
         struct fingerprint_key key;
         int kpageflags_fd;
         struct sample *sample;
+        struct sample_figures figures;
+        uint64_t read_usec;  /* when contents were last looked at */
         struct apart *apart; /* NULL when everybody may share with everybody */
         unsigned int n_looks;
         struct anchor anchor;
@@ -72,6 +74,8 @@ static int watch(struct sampler *sampler, struct json_object *line)
         sampler->sample = sample_free(sampler->sample);
         sampler->apart = apart_free(sampler->apart);
         sampler->n_looks = 0;
+        sampler->figures = (struct sample_figures){0};
+        sampler->read_usec = clock_now_usec(); /* by the drawing */
         /* Without it zero pages take longer. */
         (void)anchor_cast(&sampler->anchor);
         if (r == 0 && array)
@@ -119,13 +123,19 @@ static int tell_strangers(struct sampler *sampler)
 
 static int tell_sample(struct sampler *sampler)
 {
-        struct sample_figures figures = {0};
+        struct sample_figures *figures = &sampler->figures;
         struct json_object *data = json_object_new_object();
+        const uint64_t now = clock_now_usec();
 
-        sample_look(sampler->sample, &figures);
-        json_add_int(data, "pages", (int64_t)figures.present);
-        json_add_int(data, "merged", (int64_t)figures.merged);
-        json_add_int(data, "changed", (int64_t)figures.changed);
+        sample_look(sampler->sample, figures);
+        if (now - sampler->read_usec > SAMPLER_READ_USEC) {
+                sample_read(sampler->sample, figures);
+                sampler->read_usec = now;
+        }
+        json_add_int(data, "pages", (int64_t)figures->present);
+        json_add_int(data, "merged", (int64_t)figures->merged);
+        json_add_int(data, "read", (int64_t)figures->read);
+        json_add_int(data, "changed", (int64_t)figures->changed);
         return tell(sampler, SAMPLER_EVENT, data);
 }
 
@@ -215,14 +225,17 @@ static double half_width(double share, double n)
 struct pace_sample sampler_parse(struct json_object *data)
 {
         const int64_t pages = json_get_int(data, "pages", 0);
+        const int64_t read = json_get_int(data, "read", 0);
         struct pace_sample sample = {0};
 
         if (pages <= 0)
                 return sample;
         sample.pages = (uint64_t)pages;
         sample.merged = share_of(data, "merged", pages);
-        sample.changed = share_of(data, "changed", pages);
         sample.merged_error = half_width(sample.merged, (double)pages);
-        sample.changed_error = half_width(sample.changed, (double)pages);
+        if (read <= 0)
+                return sample;
+        sample.changed = share_of(data, "changed", read);
+        sample.changed_error = half_width(sample.changed, (double)read);
         return sample;
 }

@@ -14,7 +14,7 @@
 /* As argv[0]. */
 #define SAMPLER_PROGRAM "samepaged-sampler"
 
-/* What was found: {"pages", "merged", "changed"}. */
+/* What was found: {"pages", "merged", "read", "changed"}, as in struct sample_figures. */
 #define SAMPLER_EVENT "SAMPLE"
 
 /* Somebody could be merged with the guests who should not: {"desc"}. Told for as long as it is so. */
@@ -23,6 +23,8 @@
 /* Between two looks while KSM stands still; while it runs, its end should not be missed. */
 #define SAMPLER_PERIOD_USEC     (UINT64_C(3) * 1000000)
 #define SAMPLER_RUN_PERIOD_USEC (UINT64_C(1) * 1000000)
+/* Between two looks at contents, which take longer. */
+#define SAMPLER_READ_USEC (UINT64_C(15) * 1000000)
 
 /* What that process does. Return: its exit status. */
 int sampler_run_program(void);

@@ -144,26 +144,51 @@ static const struct guest_block *find_block(const struct sample *sample, const s
         return NULL;
 }
 
-/* What there is at one page: its fingerprint, PAGE_ABSENT where there is nothing; and whether it is merged. */
-static uint64_t look_at(const struct sample *sample, uint64_t page, bool *ret_merged)
-{
-        const struct guest_ram *ram = NULL;
-        const struct guest_block *block = find_block(sample, &ram, &page);
-        const struct guest_region *region = block ? &block->regions[0] : NULL;
-        const uint64_t hva = region ? region->region.hva + page * PAGE_BYTES : 0;
-        unsigned char bytes[PAGE_BYTES];
-        uint64_t entry = 0;
-        uint64_t frame = FRAME_OWN;
-        uint64_t fingerprint = PAGE_ABSENT;
+/* A page of the sample, in its guest. */
+struct place {
+        const struct guest_ram *ram;
+        const struct guest_region *region;
+        uint64_t page;
+        uint64_t hva;
+};
 
-        *ret_merged = false;
-        if (!block || pagemap_read(ram->pagemap_fd, hva, &entry, 1) < 0 || !(entry & PAGEMAP_PRESENT))
+/* Where a page lies. Returns whether there is one. */
+static bool find(const struct sample *sample, uint64_t page, struct place *ret)
+{
+        const struct guest_block *block = NULL;
+        uint64_t entry = 0;
+
+        *ret = (struct place){.page = page};
+        block = find_block(sample, &ret->ram, &ret->page);
+        if (!block)
+                return false;
+        ret->region = &block->regions[0];
+        ret->hva = ret->region->region.hva + ret->page * PAGE_BYTES;
+        return pagemap_read(ret->ram->pagemap_fd, ret->hva, &entry, 1) == 0 && (entry & PAGEMAP_PRESENT);
+}
+
+/* The frame word of a page that there is. */
+static uint64_t frame_of(const struct sample *sample, const struct place *place)
+{
+        uint64_t frame = FRAME_OWN;
+
+        if (frames_find(place->ram, place->region, place->page, 1, sample->kpageflags_fd, &frame) < 0)
+                return FRAME_OWN;
+        return frame;
+}
+
+/* The fingerprint of a page; PAGE_ABSENT where there is nothing. */
+static uint64_t read_page(const struct sample *sample, uint64_t page)
+{
+        unsigned char bytes[PAGE_BYTES];
+        uint64_t fingerprint = PAGE_ABSENT;
+        struct place place;
+
+        if (!find(sample, page, &place))
                 return PAGE_ABSENT;
-        if (frames_find(ram, region, page, 1, sample->kpageflags_fd, &frame) == 0)
-                *ret_merged = (frame & (FRAME_KSM | FRAME_ZERO)) != 0;
-        if (frame & FRAME_ZERO)
+        if (frame_of(sample, &place) & FRAME_ZERO)
                 return PAGE_ZERO;
-        if (fileio_pread_full(ram->mem_fd, bytes, sizeof(bytes), hva) < 0)
+        if (fileio_pread_full(place.ram->mem_fd, bytes, sizeof(bytes), place.hva) < 0)
                 return PAGE_ABSENT;
         fingerprint_pages(sample->key, bytes, 1, &fingerprint);
         return fingerprint;
@@ -179,10 +204,8 @@ int sample_draw(struct sample *sample, size_t n_pages)
         if (!pages)
                 return -ENOMEM;
         while (sample->n_all > 0 && (n < n_pages || (n < most && n_present < n_pages / SAMPLE_SPARSE))) {
-                bool is_merged = false;
-
                 pages[n].page = draw(sample) % sample->n_all;
-                pages[n].fingerprint = look_at(sample, pages[n].page, &is_merged);
+                pages[n].fingerprint = read_page(sample, pages[n].page);
                 n_present += page_is_present(pages[n++].fingerprint);
         }
         free(sample->pages);
@@ -191,17 +214,30 @@ int sample_draw(struct sample *sample, size_t n_pages)
         return 0;
 }
 
-void sample_look(struct sample *sample, struct sample_figures *ret)
+void sample_look(struct sample *sample, struct sample_figures *figures)
 {
-        *ret = (struct sample_figures){0};
+        figures->present = 0;
+        figures->merged = 0;
         for (size_t i = 0; i < sample->n_pages; i++) {
-                bool is_merged = false;
-                const uint64_t now = look_at(sample, sample->pages[i].page, &is_merged);
+                struct place place;
+
+                if (!find(sample, sample->pages[i].page, &place))
+                        continue;
+                figures->present++;
+                figures->merged += (frame_of(sample, &place) & (FRAME_KSM | FRAME_ZERO)) != 0;
+        }
+}
+
+void sample_read(struct sample *sample, struct sample_figures *figures)
+{
+        figures->read = 0;
+        figures->changed = 0;
+        for (size_t i = 0; i < sample->n_pages; i++) {
+                const uint64_t now = read_page(sample, sample->pages[i].page);
 
                 if (!page_is_present(now))
                         continue;
-                ret->present++;
-                ret->merged += is_merged;
-                ret->changed += now != sample->pages[i].fingerprint;
+                figures->read++;
+                figures->changed += now != sample->pages[i].fingerprint;
         }
 }

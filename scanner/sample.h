@@ -17,11 +17,13 @@ struct sample;
  * struct sample_figures - what was found at a look, in pages of the sample
  * @present: that there are
  * @merged: of them in a frame that KSM made, or without a frame of their own as zero pages
+ * @read: that were there when contents were last looked at
  * @changed: of them of other content than at the first look, or not there then
  */
 struct sample_figures {
         uint64_t present;
         uint64_t merged;
+        uint64_t read;
         uint64_t changed;
 };
 
@@ -52,9 +54,17 @@ int sample_add(struct sample *sample, pid_t pid, int proc_fd);
 int sample_draw(struct sample *sample, size_t n_pages);
 
 /**
- * sample_look() - look at the pages
+ * sample_look() - look which of the pages there are, and which are merged
+ * @figures: @present and @merged are set, the others stay
  *
- * Pauses nobody and changes nothing: pages are read through /proc/PID/mem, and only those that there are. Pages of a
- * process that has ended count as not present.
+ * Pauses nobody and changes nothing. Pages of a process that has ended count as not present.
  */
-void sample_look(struct sample *sample, struct sample_figures *ret);
+void sample_look(struct sample *sample, struct sample_figures *figures);
+
+/**
+ * sample_read() - look at their contents, which takes several times as long
+ * @figures: @read and @changed are set, the others stay
+ *
+ * Reads through /proc/PID/mem, and only pages that there are.
+ */
+void sample_read(struct sample *sample, struct sample_figures *figures);

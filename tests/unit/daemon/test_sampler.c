@@ -13,7 +13,8 @@ static struct pace_sample parse(const char *text)
 
 static void test_shares(void)
 {
-        const struct pace_sample sample = parse("{\"pages\":4000,\"merged\":400,\"changed\":40}");
+        const struct pace_sample sample =
+                parse("{\"pages\":4000,\"merged\":400,\"read\":2000,\"changed\":20}");
 
         CU_ASSERT_EQUAL(sample.pages, 4000);
         CU_ASSERT_DOUBLE_EQUAL(sample.merged, 0.1, 1e-9);
@@ -27,8 +28,10 @@ static void test_few_pages(void)
 {
         CU_ASSERT_TRUE(parse("{\"pages\":18,\"merged\":0,\"changed\":0}").merged_error > 0.1);
         CU_ASSERT_TRUE(parse("{\"pages\":18,\"merged\":18,\"changed\":0}").merged_error > 0.1);
-        CU_ASSERT_TRUE(parse("{\"pages\":1,\"merged\":0,\"changed\":1}").changed_error > 0.4);
+        CU_ASSERT_TRUE(parse("{\"pages\":1,\"merged\":0,\"read\":1,\"changed\":1}").changed_error > 0.4);
         CU_ASSERT_TRUE(parse("{\"pages\":4000,\"merged\":0,\"changed\":0}").merged_error > 0);
+        CU_ASSERT_DOUBLE_EQUAL(parse("{\"pages\":4000,\"merged\":0,\"changed\":9}").changed, 0,
+                               1e-9); /* none was read */
 }
 
 static void test_nonsense(void)

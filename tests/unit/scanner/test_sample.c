@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Samples of this process's own memory, which is marked for KSM but never merged. */
+/* Samples of this process's own memory, which is marked for KSM. */
 #include "base/cleanup.h"
 #include "own_memory.h"
 #include "scanner/sample.h"
@@ -47,6 +47,7 @@ static struct sample_figures look(const struct looks *looks)
         struct sample_figures figures = {0};
 
         sample_look(looks->sample, &figures);
+        sample_read(looks->sample, &figures);
         return figures;
 }
 
@@ -58,7 +59,8 @@ static void test_full_memory(void)
         looks_init(&looks, 1);
         figures = look(&looks);
         CU_ASSERT_EQUAL(figures.present, N_DRAWN);
-        CU_ASSERT_EQUAL(figures.merged, 0);
+        CU_ASSERT_EQUAL(figures.read, N_DRAWN);
+        CU_ASSERT_TRUE(figures.merged <= N_DRAWN); /* this host's KSM may be at work */
         CU_ASSERT_EQUAL(figures.changed, 0);
         looks_deinit(&looks);
 }
