@@ -37,8 +37,11 @@
 /* Between two tries at a gap that is no wider than the last one left: longer after each that gains nothing. */
 #define RETRY_FIRST_USEC (UINT64_C(30) * USEC_PER_SEC)
 #define RETRY_MOST_USEC  (UINT64_C(960) * USEC_PER_SEC)
-/* What is worth a second of ksmd: so many bytes saved for a second. Hosts have 2 GiB or more for each core. */
-#define WORTH_BYTES ((double)(UINT64_C(1) << 30))
+/*
+ * What is worth a second of ksmd: so many bytes saved for a second. Machines for general use come with 4 GiB for each virtual
+ * CPU, so that is what the one costs in terms of the other.
+ */
+#define WORTH_BYTES ((double)(UINT64_C(4) << 30))
 
 const char *pace_speed_to_string(enum pace_speed speed)
 {

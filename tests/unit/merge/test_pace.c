@@ -188,7 +188,7 @@ static void test_pays(void)
 
         pace_init(&pace);
         pace_kick(&pace, &facts, 0);
-        facts.now_usec += 100 * UINT64_C(1000000); /* a burst of 100 s is worth 100 GiB s */
+        facts.now_usec += 100 * UINT64_C(1000000); /* a burst of 100 s is worth 400 GiB s */
         for (int i = 0; i < 3; i++)
                 pass(&pace, &facts, 0);
         CU_ASSERT_EQUAL(pace.speed, PACE_STOPPED);
@@ -199,7 +199,7 @@ static void test_pays(void)
                 pace_step(&pace, &facts);
         }
         CU_ASSERT_EQUAL(pace.speed, PACE_FAST);
-        CU_ASSERT_DOUBLE_EQUAL(gib_seconds, 100, 1);
+        CU_ASSERT_DOUBLE_EQUAL(gib_seconds, 400, 1);
         facts.now_usec += 1000000; /* and one of a second that of a second */
         facts.sample.merged = 0.40;
         for (int i = 0; i < 3; i++)
@@ -207,7 +207,7 @@ static void test_pays(void)
         pass(&pace, &facts, 0);
         CU_ASSERT_EQUAL(pace.speed, PACE_STOPPED);
         facts.sample.merged = 0.30;
-        facts.now_usec += 3 * UINT64_C(1000000);
+        facts.now_usec += 11 * UINT64_C(1000000);
         pace_step(&pace, &facts);
         CU_ASSERT_EQUAL(pace.speed, PACE_FAST);
 }
