@@ -55,7 +55,8 @@ static int check_rest(const char *smaps, struct failure *failure)
         if (r < 0)
                 return failure_errno(failure, r, "cannot look at its mappings");
         return n == 0 ? 0
-                      : failure_set(failure, -EIO, "%llu MiB are mergeable that are in none of its RAM blocks",
+                      : failure_set(failure, -EIO,
+                                    "%llu MiB are mergeable that are in none of its RAM blocks",
                                     (unsigned long long)(regions[0].size_bytes >> 20));
 }
 
@@ -209,7 +210,8 @@ static bool has_memory(const struct report *report, struct failure *failure)
 
         if (needed == REPORT_UNKNOWN) {
                 (void)failure_set(failure, -ENODATA,
-                                  "how much memory it takes to keep guests apart is not known, as their frames are not");
+                                  "how much memory it takes to keep guests apart is not known, as their "
+                                  "frames are not");
                 return false;
         }
         if (needed < available - available / 8)

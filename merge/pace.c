@@ -174,9 +174,9 @@ static void step_stopped(struct pace *pace, const struct pace_facts *facts)
         if (pace->residual < 0 || pace->gap < pace->residual)
                 pace->residual = pace->gap;
         surely = pace->gap - pace->gap_error;
-        if (pays(pace, facts) && (surely > pace->residual + PACE_GAP_OPENED ||
-                                  (surely > PACE_GAP_OPENED &&
-                                   facts->now_usec - pace->stopped_usec > pace->retry_usec)))
+        if (pays(pace, facts) &&
+            (surely > pace->residual + PACE_GAP_OPENED ||
+             (surely > PACE_GAP_OPENED && facts->now_usec - pace->stopped_usec > pace->retry_usec)))
                 pace_kick(pace, facts, 0);
 }
 

@@ -50,7 +50,8 @@ static unsigned int n_pipes;
 
 static int fill_pipes(unsigned long address, unsigned long bytes)
 {
-        for (; bytes > 0 && n_pipes < PIPES; address += PIPE_BYTES, bytes -= bytes < PIPE_BYTES ? bytes : PIPE_BYTES) {
+        for (; bytes > 0 && n_pipes < PIPES;
+             address += PIPE_BYTES, bytes -= bytes < PIPE_BYTES ? bytes : PIPE_BYTES) {
                 struct iovec piece = {(void *)address, bytes < PIPE_BYTES ? bytes : PIPE_BYTES};
                 int ends[2];
 
