@@ -46,18 +46,26 @@ class Arithmetic(unittest.TestCase):
         counters = [collections.Counter(a=200, b=1), collections.Counter(a=57, b=1, c=1)]
         self.assertEqual(merge_workload.ceiling_pages(counters), 257 - 2 + 1)
 
+    def test_watching(self):
+        """Only where ksmd stands still, and not the stretch with a scan."""
+        samples = [Sample(0, 0, 0, 0, 1, 0), Sample(2, 0, 0, 0, 3, 1)]
+        self.assertIsNone(merge_table.watching_share(types.SimpleNamespace(samples=samples)))
+        own = [1.1, 1.2, 2.2, 2.3, 2.4]
+        samples += [Sample(12 + 10 * n, 0, 0, 0, 3, at) for n, at in enumerate(own)] + [Sample(53, 0, 0, 0, 4, 9)]
+        self.assertAlmostEqual(merge_table.watching_share(types.SimpleNamespace(samples=samples)), 0.01)
+
     def test_verdicts(self):
         def figures(name, saved, ksmd, arrival):
             return {"title": name, "to_enough_after_arrival_seconds": arrival, "ksmd_cpu_seconds": ksmd, "saved_gib_seconds": saved,
-                    "own_cpu_seconds": 6, "seconds": 600, "guest_bytes": 2 << 30, "predicted_bytes": 110, "reached_bytes": 100}
+                    "own_cpu_seconds": 6, "seconds": 600, "guest_bytes": 2 << 30, "watching_share": 0.005, "predicted_bytes": 110, "reached_bytes": 100}
 
         runs = {"full": figures("full", 100, 100, 4.0), "kernel": figures("kernel", 50, 10, None), "advisor": figures("advisor", 80, 30, 20),
                 "samepage": figures("samepage", 90, 15, 6.0)}
-        self.assertEqual([g["verdict"] for g in merge_table.goals(runs, churning=True)], ["ok", "ok", "ok", "ok", "ok", "short"])
-        self.assertEqual([g["measured"] for g in merge_table.goals(runs, churning=True)], [1.5, 0.15, 0.5, 80 / 90, 10.0, 2.0])
-        self.assertEqual(merge_table.goals(runs, churning=False)[-2]["verdict"], "short")
-        runs["samepage"].update(to_enough_after_arrival_seconds=None, ksmd_cpu_seconds=16, saved_gib_seconds=79, predicted_bytes=None)
-        self.assertEqual([g["verdict"] for g in merge_table.goals(runs, churning=True)], ["short", "short", "short", "short", "", "short"])
+        self.assertEqual([g["verdict"] for g in merge_table.goals(runs, churning=True)], ["ok", "ok", "ok", "ok", "ok", "ok", ""])
+        self.assertEqual([g["measured"] for g in merge_table.goals(runs, churning=True)], [1.5, 0.15, 0.5, 80 / 90, 10.0, 0.5, 1.0])
+        self.assertEqual(merge_table.goals(runs, churning=False)[-3]["verdict"], "short")
+        runs["samepage"].update(to_enough_after_arrival_seconds=None, ksmd_cpu_seconds=16, saved_gib_seconds=79, predicted_bytes=None, watching_share=0.02)
+        self.assertEqual([g["verdict"] for g in merge_table.goals(runs, churning=True)], ["short", "short", "short", "short", "", "short", ""])
         del runs["samepage"]
         self.assertEqual(merge_table.goals(runs, churning=True), [])
 
