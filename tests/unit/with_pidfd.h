@@ -10,8 +10,6 @@
 #include <sys/pidfd.h>
 #include <unistd.h>
 
-#define EXIT_SKIPPED 77
-
 static inline bool pidfd_is_missing(void)
 {
         int fd = pidfd_open(getpid(), 0);

@@ -203,7 +203,7 @@ int main(void)
 {
         if (!can_see_frames()) {
                 (void)puts("skip: /proc/kpageflags and frame numbers cannot be seen: this needs root");
-                return 77;
+                return EXIT_SKIPPED;
         }
         return unit_run("recheck", tests, sizeof(tests) / sizeof(tests[0]));
 }

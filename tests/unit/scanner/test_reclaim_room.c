@@ -7,6 +7,7 @@
 #include "scanner/reclaim_room.h"
 #include "unit.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define MIB (1L << 20)
@@ -130,7 +132,7 @@ static void mount_limited(void)
 {
         if (unshare(CLONE_NEWNS) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
                 return;
-        is_mounted = mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+        is_mounted = mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 &&
                      mount("room", top, "tmpfs", 0, "size=64m") == 0;
 }
 
@@ -138,6 +140,9 @@ int main(void)
 {
         int r = EXIT_FAILURE;
 
+        /* valgrind of Debian 12 does not know it. */
+        if (syscall(SYS_openat2, -1, "", NULL, 0) < 0 && errno == ENOSYS)
+                return EXIT_SKIPPED;
         if (!mkdtemp(top))
                 return r;
         mount_limited();
