@@ -26,7 +26,7 @@
 #define Z95 1.96
 
 /* Between two looks for strangers while KSM stands still, in looks at the sample; while it runs it is each of them. */
-#define STRANGER_LOOKS 10
+#define STRANGER_LOOKS 6
 
 struct sampler {
         struct wire wire;

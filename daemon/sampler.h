@@ -21,7 +21,7 @@
 #define SAMPLER_STRANGER_EVENT "STRANGER"
 
 /* Between two looks while KSM stands still; while it runs, its end should not be missed. */
-#define SAMPLER_PERIOD_USEC     (UINT64_C(3) * 1000000)
+#define SAMPLER_PERIOD_USEC     (UINT64_C(5) * 1000000)
 #define SAMPLER_RUN_PERIOD_USEC (UINT64_C(1) * 1000000)
 /* Between two looks at contents, which take longer. */
 #define SAMPLER_READ_USEC (UINT64_C(15) * 1000000)
