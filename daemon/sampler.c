@@ -99,21 +99,13 @@ static int tell(struct sampler *sampler, const char *event, struct json_object *
         return r;
 }
 
-static bool ksm_runs(void)
-{
-        int64_t run = 0;
-        struct ksm ksm;
-
-        return ksm_read(KSM_DIR, &ksm) == 0 && ksm_get(&ksm, "run", &run) && run == 1;
-}
-
 static int tell_strangers(struct sampler *sampler)
 {
         const struct apart *apart = sampler->apart;
         struct failure failure = {0};
         struct json_object *data = NULL;
 
-        if (!apart || (!ksm_runs() && sampler->n_looks++ % STRANGER_LOOKS != 0) ||
+        if (!apart || (!ksm_is_running(KSM_DIR) && sampler->n_looks++ % STRANGER_LOOKS != 0) ||
             !apart_find_intruder(apart, &failure))
                 return 0;
         data = json_object_new_object();
@@ -149,7 +141,8 @@ static int look(struct sampler *sampler)
 static int serve(struct sampler *sampler)
 {
         for (;;) {
-                const uint64_t period_usec = ksm_runs() ? SAMPLER_RUN_PERIOD_USEC : SAMPLER_PERIOD_USEC;
+                const uint64_t period_usec =
+                        ksm_is_running(KSM_DIR) ? SAMPLER_RUN_PERIOD_USEC : SAMPLER_PERIOD_USEC;
                 struct json_object *line = NULL;
                 int r = wire_next_before(&sampler->wire, clock_now_usec() + period_usec, &line, NULL);
 

@@ -192,15 +192,13 @@ static void stop_for_now(struct service *service)
 {
         const struct apply_place place = place_of(service);
         struct apply_owner owner = {0};
-        int64_t run = 0;
-        struct ksm ksm;
 
         /* What a person has set is his. */
         if (service->config->merging.cross_group ||
             (apply_owner_read(&place, &owner) == 0 && !is_mine(&place)))
                 return;
         service->merge->pace.speed = PACE_STOPPED;
-        if (ksm_read(service->config->ksm_dir, &ksm) == 0 && ksm_get(&ksm, "run", &run) && run == 1)
+        if (ksm_is_running(service->config->ksm_dir))
                 set_speed(service, PACE_STOPPED);
 }
 

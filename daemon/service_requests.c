@@ -38,11 +38,6 @@ static void free_words(struct settings_list *list)
         free(list->words);
 }
 
-static unsigned long long gap_seconds(const struct service *service)
-{
-        return service->config->min_gap_usec / USEC_PER_SEC;
-}
-
 /* Few enough names for a sentence. */
 static void describe_skipped(struct service *service, const struct settings_list *skip)
 {
@@ -57,11 +52,11 @@ static void describe_skipped(struct service *service, const struct settings_list
         if (n == skip->n && n > 0)
                 (void)failure_set(&service->skipped, 0,
                                   "left out, as paused less than %llu s ago (min_gap): %s",
-                                  gap_seconds(service), names);
+                                  service_gap_seconds(service), names);
         else if (n < skip->n)
                 (void)failure_set(&service->skipped, 0,
                                   "%zu guests left out, as paused less than %llu s ago (min_gap)", skip->n,
-                                  gap_seconds(service));
+                                  service_gap_seconds(service));
 }
 
 /* Guests that were paused a moment ago are left out, unless nobody is going to be paused. */
@@ -98,7 +93,7 @@ int service_check_gap(const struct service *service, const struct request *reque
                                         failure, -EAGAIN,
                                         "guest %s was paused less than %llu s ago (min_gap): try later, or "
                                         "the mode live",
-                                        recent.words[i], gap_seconds(service));
+                                        recent.words[i], service_gap_seconds(service));
                 free(recent.words[i]);
         }
         free(recent.words);

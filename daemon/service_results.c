@@ -132,7 +132,7 @@ static bool skipped_all(struct service *service, const struct report *report, st
         service->is_refused = service->skipped.text[0] && report->n_guests == 0;
         if (service->is_refused)
                 (void)failure_set(failure, 0, "all guests were paused less than %llu s ago (min_gap)",
-                                  (unsigned long long)(service->config->min_gap_usec / USEC_PER_SEC));
+                                  service_gap_seconds(service));
         return service->is_refused;
 }
 

@@ -13,6 +13,7 @@
  */
 #pragma once
 
+#include "base/clock.h"
 #include "conf/config.h"
 #include "daemon/control.h"
 #include "daemon/domains.h"
@@ -73,6 +74,12 @@ void service_timers_count_paused(struct service *service);
  * @request: moved
  */
 void service_request(struct service *service, struct request *request);
+
+/* min_gap in whole seconds, as it is told. */
+static inline unsigned long long service_gap_seconds(const struct service *service)
+{
+        return service->config->min_gap_usec / USEC_PER_SEC;
+}
 
 /* Has what a dead scan left paused resumed, before anything else is done. */
 void service_resume_left_overs(struct service *service);

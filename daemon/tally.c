@@ -228,11 +228,11 @@ static int fill_reasons(struct report *report, const struct scanned *scanned, co
         return r;
 }
 
-static void find_users(struct frame_users *users)
+static void find_users(struct frame_users *users, int kpageflags_fd)
 {
         CLEANUP_CLOSE int proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-        frame_users_init(users, proc_fd);
+        frame_users_init(users, proc_fd, kpageflags_fd);
 }
 
 static int fill_gap(struct pool *pool, const struct settings *settings, const struct first_look *first,
@@ -246,7 +246,7 @@ static int fill_gap(struct pool *pool, const struct settings *settings, const st
                                 &facts.was_met_twice);
 
         facts.numa = learn_nodes(&report->ksm, &numa) ? &numa : NULL;
-        find_users(&users);
+        find_users(&users, first->kpageflags_fd);
         facts.count_users = count_users;
         facts.users_context = &users;
         if (r == 0)

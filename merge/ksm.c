@@ -77,6 +77,14 @@ bool ksm_get(const struct ksm *ksm, const char *name, int64_t *ret_value)
         return true;
 }
 
+bool ksm_is_running(const char *path)
+{
+        CLEANUP_CLOSE int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        int64_t run = 0;
+
+        return fd >= 0 && fileio_read_int64(fd, "run", &run) == 0 && run == 1;
+}
+
 int ksm_visited_pages(int proc_fd, uint64_t *ret_pages)
 {
         return fileio_read_field(proc_fd, "ksm_stat", "ksm_rmap_items ", ret_pages);

@@ -55,6 +55,9 @@ const struct ksm_file *ksm_find(const struct ksm *ksm, const char *name);
  */
 bool ksm_get(const struct ksm *ksm, const char *name, int64_t *ret_value);
 
+/* Whether ksmd is switched on (run = 1): one small file, for who asks often. False when it cannot be told. */
+bool ksm_is_running(const char *path);
+
 /**
  * ksm_visited_pages() - how many pages of a process KSM has looked at
  * @proc_fd: its open /proc/PID folder

@@ -30,6 +30,8 @@
 #include <assert.h>
 
 #define PASSES_LEAST 3
+/* A gap that counts: this share of the pages. */
+#define GAP_OPENED 0.02
 /* A pass that merged less than this share of its pages gained nothing. */
 #define GAIN_LEAST 0.002
 /* Content is another. */
@@ -175,8 +177,8 @@ static void step_stopped(struct pace *pace, const struct pace_facts *facts)
                 pace->residual = pace->gap;
         surely = pace->gap - pace->gap_error;
         if (pays(pace, facts) &&
-            (surely > pace->residual + PACE_GAP_OPENED ||
-             (surely > PACE_GAP_OPENED && facts->now_usec - pace->stopped_usec > pace->retry_usec)))
+            (surely > pace->residual + GAP_OPENED ||
+             (surely > GAP_OPENED && facts->now_usec - pace->stopped_usec > pace->retry_usec)))
                 pace_kick(pace, facts, 0);
 }
 

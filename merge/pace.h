@@ -5,9 +5,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A gap that counts: this share of the pages. */
-#define PACE_GAP_OPENED 0.02
-
 enum pace_speed {
         PACE_STOPPED, /* nothing to gain: what is merged stays so */
         PACE_FAST,    /* there is */

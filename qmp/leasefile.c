@@ -241,16 +241,8 @@ static bool is_same(const struct process *a, const struct process *b)
         return a->pid == b->pid && a->start_ticks == b->start_ticks;
 }
 
-bool leasefile_exists(int folder_fd, const struct leasefile *lease)
-{
-        CLEANUP(leasefile_deinit) struct leasefile found = {0};
-        char name[NAME_BYTES];
-
-        make_name(name, &lease->qemu);
-        return leasefile_read(folder_fd, name, &found) == 0 && is_same(&found.guard, &lease->guard);
-}
-
-bool leasefile_is_gone(int folder_fd, const struct leasefile *lease)
+/* Whether the lease file of that QEMU is of the same guard. Return: 0; a negative errno when it cannot be read. */
+static int compare_guards(int folder_fd, const struct leasefile *lease, bool *ret_is_same)
 {
         CLEANUP(leasefile_deinit) struct leasefile found = {0};
         char name[NAME_BYTES];
@@ -258,7 +250,23 @@ bool leasefile_is_gone(int folder_fd, const struct leasefile *lease)
 
         make_name(name, &lease->qemu);
         r = leasefile_read(folder_fd, name, &found);
-        return r == -ENOENT || (r == 0 && !is_same(&found.guard, &lease->guard));
+        *ret_is_same = r == 0 && is_same(&found.guard, &lease->guard);
+        return r;
+}
+
+bool leasefile_exists(int folder_fd, const struct leasefile *lease)
+{
+        bool is_ours = false;
+
+        return compare_guards(folder_fd, lease, &is_ours) == 0 && is_ours;
+}
+
+bool leasefile_is_gone(int folder_fd, const struct leasefile *lease)
+{
+        bool is_ours = false;
+        int r = compare_guards(folder_fd, lease, &is_ours);
+
+        return r == -ENOENT || (r == 0 && !is_ours);
 }
 
 int leasefile_remove(int folder_fd, const struct leasefile *lease)

@@ -121,15 +121,14 @@ int frames_read_range(const struct guest_ram *ram, struct guest_block *block,
         return 0;
 }
 
-void frame_users_init(struct frame_users *users, int proc_dir_fd)
+void frame_users_init(struct frame_users *users, int proc_dir_fd, int kpageflags_fd)
 {
-        users->kpageflags_fd = frames_open(proc_dir_fd);
+        users->kpageflags_fd = kpageflags_fd;
         users->kpagecount_fd = openat(proc_dir_fd, "kpagecount", O_RDONLY | O_CLOEXEC);
 }
 
 void frame_users_deinit(struct frame_users *users)
 {
-        close_fd(&users->kpageflags_fd);
         close_fd(&users->kpagecount_fd);
 }
 

@@ -38,15 +38,16 @@ int frames_read_range(const struct guest_ram *ram, struct guest_block *block,
 
 /**
  * struct frame_users - the kernel's tables that tell how often a frame is used
- * @kpageflags_fd, @kpagecount_fd: negative when they cannot be read
+ * @kpageflags_fd: from frames_open(), borrowed
+ * @kpagecount_fd: negative when it cannot be read
  */
 struct frame_users {
         int kpageflags_fd;
         int kpagecount_fd;
 };
 
-/* Opens them. @proc_dir_fd: open /proc folder, borrowed. */
-void frame_users_init(struct frame_users *users, int proc_dir_fd);
+/* @proc_dir_fd: open /proc folder, borrowed for the call. */
+void frame_users_init(struct frame_users *users, int proc_dir_fd, int kpageflags_fd);
 
 void frame_users_deinit(struct frame_users *users);
 

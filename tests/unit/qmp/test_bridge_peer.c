@@ -112,6 +112,14 @@ static void end(void)
         bridge_peer_deinit(&peer);
 }
 
+/* A stop, and its event. */
+static void stop(void)
+{
+        say("stop", "\"return\"");
+        bridge_peer_note_event(&peer, VIR_DOMAIN_EVENT_SUSPENDED);
+        expect("\"STOP\"");
+}
+
 static void test_before_negotiation(void)
 {
         begin();
@@ -156,9 +164,7 @@ static void test_late_events_of_others(void)
 {
         begin();
         say("qmp_capabilities", "\"return\"");
-        say("stop", "\"return\"");
-        bridge_peer_note_event(&peer, VIR_DOMAIN_EVENT_SUSPENDED);
-        expect("\"STOP\"");
+        stop();
         bridge_peer_note_event(&peer, VIR_DOMAIN_EVENT_RESUMED);
         CU_ASSERT_FALSE(has_line(QUIET_MSEC));
         say("cont", "\"return\"");
@@ -169,9 +175,7 @@ static void test_resumed_by_others(void)
 {
         begin();
         say("qmp_capabilities", "\"return\"");
-        say("stop", "\"return\"");
-        bridge_peer_note_event(&peer, VIR_DOMAIN_EVENT_SUSPENDED);
-        expect("\"STOP\"");
+        stop();
         act(virDomainResume);
         bridge_peer_note_event(&peer, VIR_DOMAIN_EVENT_RESUMED);
         expect("\"RESUME\"");
@@ -191,17 +195,13 @@ static void test_watched(void)
         begin();
         say("qmp_capabilities", "\"return\"");
         say("samepage-watch-domain", "\"return\"");
-        say("stop", "\"return\"");
-        bridge_peer_note_event(&peer, VIR_DOMAIN_EVENT_SUSPENDED);
-        expect("\"STOP\"");
+        stop();
         bridge_peer_note_event(&peer, VIR_DOMAIN_EVENT_RESUMED);
         expect("\"RESUME\"");
         say("cont", "\"return\"");
         /* The next pause is as any other. */
         bridge_peer_note_lost(&peer);
-        say("stop", "\"return\"");
-        bridge_peer_note_event(&peer, VIR_DOMAIN_EVENT_SUSPENDED);
-        expect("\"STOP\"");
+        stop();
         bridge_peer_note_event(&peer, VIR_DOMAIN_EVENT_RESUMED);
         CU_ASSERT_FALSE(has_line(QUIET_MSEC));
         say("cont", "\"return\"");
