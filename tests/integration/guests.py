@@ -96,8 +96,16 @@ def _cleanup():
         shutil.rmtree(path, ignore_errors=True)
 
 
+class Ended(KeyboardInterrupt):
+    """By a signal. unittest takes any other exception, SystemExit too, for the failure of one test, and goes on with the next."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.code = 128 + number
+
+
 def _on_signal(number, _frame):
-    sys.exit(128 + number)  # unwinds, so that finally blocks and atexit run
+    raise Ended(number)  # unwinds, so that finally blocks and atexit run
 
 
 for _s in (signal.SIGTERM, signal.SIGHUP):

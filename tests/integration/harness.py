@@ -194,7 +194,10 @@ def main():
     if words:
         suite = unittest.TestSuite(t for t in _cases(suite) if any(fnmatch.fnmatch(t.id(), f"*{w}*") for w in words))
     result = _Result()
-    suite.run(result)
+    try:
+        suite.run(result)
+    except guests.Ended as ended:
+        sys.exit(ended.code)
     skipped = len(result.skipped)
     print(f"# {name}: {result.passed} passed, {result.failed} failed, {skipped} skipped", flush=True)
     if result.failed:

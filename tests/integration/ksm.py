@@ -59,8 +59,9 @@ def borrowed():
         write("run", 0)
         yield
     finally:
-        _put_back(saved)
-        guests._undo.remove(entry)
+        if entry in guests._undo:  # else a process that was ended has put them back already
+            _put_back(saved)
+            guests._undo.remove(entry)
 
 
 def merge(full_scans=3, pages_to_scan=5000, sleep_millisecs=0, seconds=120):
