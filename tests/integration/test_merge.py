@@ -332,6 +332,23 @@ class Acting(unittest.TestCase):
         self.assertLess(share, 0.03)
 
 
+class Zeros(unittest.TestCase):
+    """Without other guests, whose pages of zeros would do what the service's own are for."""
+
+    def test_huge_pages_of_zeros(self):
+        with ksm.borrowed(), Guest("z1", mib=320, linux=False, content=guests.content_file(208, zero_mib=200, seed=11)).wait_ready() as z1:
+            z1.settle()
+            zeros = 200 * guests.MIB // PAGE
+            before, = frames((z1,))
+            d = Daemon([z1.socket], start=False)
+            self.addCleanup(d.kill)
+            d.sections["merge"] = {"policy": "act", "cross_group": "yes"}
+            d.configure()
+            d.start()
+            d.wait_for(lambda: len(frames((z1,))[0]) < len(before) - 0.95 * zeros)
+            d.stop()
+
+
 def cpu_seconds(pid):
     with open(f"/proc/{pid}/schedstat") as f:
         return int(f.read().split()[0]) / 1e9
