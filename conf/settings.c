@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define DEFAULT_MAX_PAUSE_MSEC 500
 #define DEFAULT_TIMEOUT_SEC    5
@@ -227,6 +228,20 @@ static int set_events(struct settings *settings, const char *argument, struct fa
         return 0;
 }
 
+/* The service is the parent of what it starts, so that nobody else can be named. */
+static int set_for_service(struct settings *settings, const char *argument, struct failure *failure)
+{
+        unsigned long pid = 0;
+        int r = parse_number(argument, 1, INT32_MAX, &pid, failure);
+
+        if (r < 0)
+                return r;
+        if ((pid_t)pid != getppid())
+                return failure_set(failure, -EINVAL, "process %lu did not start this one", pid);
+        settings->service_pid = (pid_t)pid;
+        return 0;
+}
+
 static int set_stale(struct settings *settings, const char *argument, struct failure *failure)
 {
         (void)argument;
@@ -441,6 +456,7 @@ const struct settings_option settings_options[] = {
          "print JSON", set_json},
         {"events", NULL, FOR_PRINTING,
          "print JSON lines for a program that waits: progress, then the result", set_events},
+        {"for-service", "PID", FOR_SCANNING, NULL, set_for_service},
         {"timeout", "SECONDS", FOR_REACHING,
          "how long QEMU may take to answer (default 5)", set_timeout},
         {"since", "WHEN", SETTINGS_FOR_HISTORY,

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define SETTINGS_MAX_GUESTS 1024
 /* An address made of it must fit where paths of sockets do. */
@@ -52,7 +53,8 @@ struct settings {
         bool careful; /* only readers that have no effect even on what changes meanwhile */
         bool together;
         bool json;
-        bool events; /* JSON lines; stronger than @json */
+        bool events;       /* JSON lines; stronger than @json */
+        pid_t service_pid; /* of the service that this works for; 0: for a person */
         bool stale;
         bool forecast; /* say what merging would save and cost */
         bool acts;     /* and do it */
@@ -86,7 +88,7 @@ struct settings {
  * @name: as typed after "--"
  * @argument: what stands for its argument in help texts; NULL for a switch
  * @commands: SETTINGS_FOR_…
- * @help: one line, without a full stop
+ * @help: one line, without a full stop; NULL: only the service gives this option, and no text tells of it
  * @set: takes the argument (NULL for a switch); negative errno with a sentence when it is not valid
  */
 struct settings_option {

@@ -161,7 +161,7 @@ static struct apply_owner owner_of(const struct settings *settings)
 {
         struct process service = {0};
 
-        if (!settings->events || process_identify(getppid(), &service) < 0)
+        if (settings->service_pid == 0 || process_identify(settings->service_pid, &service) < 0)
                 return (struct apply_owner){0};
         return (struct apply_owner){(int)service.pid, service.start_ticks};
 }

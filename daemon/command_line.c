@@ -134,7 +134,7 @@ void command_line_print_help(const struct command *commands, const struct comman
         (void)fprintf(out, "Usage: samepage %s [OPTION]...\n\nTo %s.\n\nOptions:\n", command->name,
                       command->summary);
         for (const struct settings_option *option = settings_options; option->name; option++)
-                if (option->commands & command->takes)
+                if (option->commands & command->takes && option->help)
                         print_option(option, out);
         (void)fprintf(out, "  %-20s %s\n", "--help", "this text");
 }

@@ -199,7 +199,7 @@ static void fill_figures(const struct forecasting *forecasting, struct report_me
         const struct plan_rate fast =
                 plan_rate_of_cpu(forecasting->settings->merging.cpu_percent, page_seconds);
         const struct plan_rate steady = plan_rate_for(figures->scanned);
-        const struct plan_rate *rate = forecasting->settings->events ? &fast : &steady;
+        const struct plan_rate *rate = forecasting->settings->service_pid > 0 ? &fast : &steady;
 
         merge->self_bytes = to_bytes(figures->self);
         merge->inter_bytes = to_bytes(figures->inter);

@@ -12,6 +12,7 @@
 #include <glob.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MAX_PAUSE_SECONDS   60.0
 #define MAX_RECHECK_SECONDS 3600.0
@@ -324,6 +325,7 @@ static void add_scan(struct strv *strv, const struct request *request, const str
                 if (!request->acts)
                         strv_add(strv, "--forecast");
                 add_merging(strv, config);
+                strv_add(strv, "--for-service=%d", (int)getpid());
         }
         /* Less than a second is one: 0 would be none. */
         if (request->recheck_usec > 0)

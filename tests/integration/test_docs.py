@@ -41,7 +41,8 @@ def table_rows():
     groups = {name: {name.lower()} for name in ("GUESTS", "SCAN", "RESUME", "HISTORY", "WATCH", "TUNE", "RECLAIM")}
     for name, members in re.findall(r"^#define FOR_([A-Z]+) +\((.+)\)$", source, re.M):
         groups[name] = set().union(*(groups[m] for m in re.findall(r"FOR_([A-Z]+)", members)))
-    rows = re.findall(r'^\s*\{"([a-z-]+)", (?:"([A-Z]+)"|NULL), (?:SETTINGS_)?FOR_([A-Z]+),', source, re.M)
+    # A row without a help text is for the service alone.
+    rows = re.findall(r'^\s*\{"([a-z-]+)", (?:"([A-Z]+)"|NULL), (?:SETTINGS_)?FOR_([A-Z]+),(?! NULL)', source, re.M)
     return {name: (argument or None, groups[group]) for name, argument, group in rows}
 
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 static int set(struct settings *settings, const char *name, const char *argument, struct failure *failure)
 {
@@ -19,8 +20,8 @@ static void test_every_row_is_complete(void)
         for (const struct settings_option *option = settings_options; option->name; option++) {
                 CU_ASSERT_NOT_EQUAL(option->commands, 0);
                 CU_ASSERT_PTR_NOT_NULL(option->set);
-                CU_ASSERT(option->help && strlen(option->help) > 3);
-                CU_ASSERT_NOT_EQUAL(option->help[strlen(option->help) - 1], '.');
+                CU_ASSERT(!option->help || strlen(option->help) > 3);
+                CU_ASSERT(!option->help || option->help[strlen(option->help) - 1] != '.');
                 for (const struct settings_option *other = settings_options; other < option; other++)
                         CU_ASSERT_STRING_NOT_EQUAL(other->name, option->name);
         }
@@ -85,6 +86,9 @@ static void test_bad_values(void)
                 {"libvirt", ""},
                 {"ksm-dir", ""},
                 {"threads", "99999999999999999999999"},
+                {"for-service", "0"},
+                {"for-service", "1x"},
+                {"for-service", "2147483647"}, /* lives, may be, but did not start this process */
         };
 
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -96,6 +100,21 @@ static void test_bad_values(void)
                 CU_ASSERT_NOT_EQUAL(failure.text[0], '\0');
                 settings_deinit(&settings);
         }
+}
+
+/* Only who has started this process can say that it works for a service. */
+static void test_for_service(void)
+{
+        struct settings settings;
+        char pid[16] = "";
+
+        CU_ASSERT_EQUAL_FATAL(settings_init(&settings), 0);
+        CU_ASSERT_EQUAL(set(&settings, "events", NULL, NULL), 0);
+        CU_ASSERT_EQUAL(settings.service_pid, 0);
+        (void)snprintf(pid, sizeof(pid), "%d", (int)getppid());
+        CU_ASSERT_EQUAL(set(&settings, "for-service", pid, NULL), 0);
+        CU_ASSERT_EQUAL(settings.service_pid, getppid());
+        settings_deinit(&settings);
 }
 
 static void test_guest_named_twice(void)
@@ -127,6 +146,7 @@ static const struct unit_test tests[] = {
         {"defaults", test_defaults},
         {"good values", test_good_values},
         {"bad values", test_bad_values},
+        {"for service", test_for_service},
         {"guest named twice", test_guest_named_twice},
         {"too many guests", test_too_many_guests},
 };

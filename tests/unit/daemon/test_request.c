@@ -114,6 +114,29 @@ static void test_options(void)
         config_free(config);
 }
 
+/* Who the service is, is said where KSM's settings are reckoned or written, and nowhere else. */
+static void test_for_service(void)
+{
+        struct config *config = make_config();
+        struct request request;
+        char wanted[32] = "";
+        char **words = NULL;
+
+        (void)snprintf(wanted, sizeof(wanted), "--for-service=%d", (int)getpid());
+        request_init(&request, REQUEST_SCAN, REQUEST_BY_SERVICE, config);
+        request.forecast = false;
+        words = arguments_of(&request, config, NULL);
+        CU_ASSERT_EQUAL(count(words, "--for-service"), 0);
+        strv_free(words);
+        request.forecast = true;
+        request.acts = true;
+        words = arguments_of(&request, config, NULL);
+        CU_ASSERT_STRING_EQUAL(words[1], "tune");
+        CU_ASSERT_TRUE(has(words, wanted));
+        strv_free(words);
+        config_free(config);
+}
+
 /* Names are words of their own, whatever is in them; one that is left out is no pattern. */
 static void test_names(void)
 {
@@ -219,8 +242,8 @@ static void test_read(void)
 }
 
 static const struct unit_test tests[] = {
-        {"defaults", test_defaults}, {"options", test_options}, {"names", test_names},
-        {"sockets", test_sockets},   {"read", test_read},
+        {"defaults", test_defaults},       {"options", test_options}, {"names", test_names},
+        {"for service", test_for_service}, {"sockets", test_sockets}, {"read", test_read},
 };
 
 UNIT_MAIN("request", tests)
