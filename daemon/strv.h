@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-/* Initialise with {0}. Once something failed, @words stays NULL, and strv_end() says so. */
+/* Initialise with {0}. After a failure nothing more is added; strv_end() frees what there is and returns the error. */
 struct strv {
         char **words;
         size_t n;

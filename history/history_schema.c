@@ -60,10 +60,11 @@ static const char create_sql[] =
         " scan INTEGER PRIMARY KEY,"
         " json TEXT NOT NULL"
         ") STRICT;"
+        /* clang-format off */
         "PRAGMA application_id = " TO_TEXT(APPLICATION_ID) ";"
-                                                           "PRAGMA user_version = " TO_TEXT(
-                                                                   SCHEMA_VERSION) ";"
-                                                                                   "COMMIT";
+        "PRAGMA user_version = " TO_TEXT(SCHEMA_VERSION) ";"
+        "COMMIT";
+/* clang-format on */
 
 struct identity {
         int version;

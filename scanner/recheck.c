@@ -197,13 +197,14 @@ static void work_on_batch(const struct rechecking *rechecking, struct batch *bat
                         batch->n, rechecking->kpageflags_fd, batch->frames) < 0)
                 return;
         mark_absent(batch);
-        for (size_t i = 0, n = 0; i<batch->n; i += n> 0 ? n : 1) {
-                n = measure_run(batch, i);
-                if (n == 0 || judge(rechecking, batch, buffer, i, n))
-                        continue;
-                /* One of them is poisoned, say: it loses only itself. */
-                for (size_t page = i; page < i + n; page++)
-                        (void)judge(rechecking, batch, buffer, page, 1);
+        for (size_t i = 0; i < batch->n;) {
+                const size_t n = measure_run(batch, i);
+
+                /* A page that cannot be read, a poisoned one say, loses only itself. */
+                if (n > 0 && !judge(rechecking, batch, buffer, i, n))
+                        for (size_t page = i; page < i + n; page++)
+                                (void)judge(rechecking, batch, buffer, page, 1);
+                i += n > 0 ? n : 1;
         }
 }
 
