@@ -14,10 +14,10 @@
 
 #include "base/cleanup.h"
 #include "base/fileio.h"
+#include "base/process.h"
 #include "daemon/ksmd.h"
 #include "merge/apply.h"
 #include "qmp/guest_merge.h"
-#include "qmp/process.h"
 #include "scanner/page.h"
 #include "scanner/region.h"
 

@@ -6,9 +6,9 @@
 #include "daemon/apart.h"
 
 #include "base/cleanup.h"
+#include "base/process.h"
 #include "daemon/ksmd.h"
 #include "merge/ksm.h"
-#include "qmp/process.h"
 #include "scanner/page.h"
 
 #include <errno.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/cleanup.h"
+#include "base/print.h"
 #include "daemon/command.h"
 #include "daemon/describe.h"
 #include "daemon/events.h"
 #include "daemon/inventory.h"
-#include "daemon/print.h"
 #include "daemon/remote.h"
 #include "report/report.h"
 #include "report/report_json.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/print.h"
 #include "daemon/command.h"
 #include "daemon/events.h"
-#include "daemon/print.h"
 #include "daemon/remote.h"
 #include "history/history.h"
 #include "history/history_text.h"

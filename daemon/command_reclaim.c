@@ -4,10 +4,10 @@
  * has to be left who says so. It ends with this process, whatever that dies of.
  */
 #include "base/clock.h"
+#include "base/print.h"
 #include "base/text.h"
 #include "daemon/command.h"
 #include "daemon/events.h"
-#include "daemon/print.h"
 #include "daemon/progress.h"
 #include "daemon/reclaim_job.h"
 #include "daemon/reclaim_print.h"

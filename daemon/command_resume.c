@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/json.h"
+#include "base/print.h"
+#include "base/process.h"
 #include "base/text.h"
 #include "daemon/command.h"
 #include "daemon/events.h"
-#include "daemon/print.h"
 #include "merge/apply.h"
-#include "qmp/process.h"
 #include "qmp/stale.h"
 
 #include <stdio.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/json.h"
+#include "base/print.h"
 #include "daemon/command.h"
 #include "daemon/events.h"
-#include "daemon/print.h"
 #include "daemon/scanning.h"
 #include "merge/apply.h"
 

@@ -4,7 +4,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
-#include "qmp/wire.h"
+#include "base/wire.h"
 
 #include <errno.h>
 #include <string.h>

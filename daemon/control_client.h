@@ -2,8 +2,8 @@
 /* One connection of the control socket; private to control.c and control_client.c. */
 #pragma once
 
+#include "base/wire.h"
 #include "daemon/control.h"
-#include "qmp/wire.h"
 
 #include <stdbool.h>
 

@@ -2,7 +2,7 @@
 #include "daemon/events.h"
 
 #include "base/json.h"
-#include "daemon/print.h"
+#include "base/print.h"
 
 #include <stdio.h>
 

@@ -2,11 +2,11 @@
 /* From a census to the forecast and the plan in the report. */
 #pragma once
 
+#include "base/pool.h"
 #include "conf/settings.h"
 #include "merge/actual.h"
 #include "merge/census.h"
 #include "report/report.h"
-#include "scanner/pool.h"
 
 #include <stddef.h>
 

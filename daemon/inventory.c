@@ -3,8 +3,8 @@
 
 #include "base/cleanup.h"
 #include "base/fileio.h"
+#include "base/pool.h"
 #include "base/text.h"
-#include "scanner/pool.h"
 
 #include <errno.h>
 #include <stdlib.h>

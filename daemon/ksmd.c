@@ -4,9 +4,9 @@
 #include "base/cleanup.h"
 #include "base/fileio.h"
 #include "base/numbered.h"
+#include "base/process.h"
 #include "base/text.h"
 #include "merge/plan.h"
-#include "qmp/process.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/program.h"
 
+#include "base/print.h"
 #include "conf/settings.h"
 #include "daemon/command.h"
 #include "daemon/command_line.h"
 #include "daemon/events.h"
-#include "daemon/print.h"
 #include "version.h"
 
 #include <signal.h>

@@ -3,8 +3,8 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/strv.h"
 #include "daemon/events.h"
-#include "daemon/strv.h"
 #include "daemon/worker.h"
 
 #include <errno.h>

@@ -3,8 +3,8 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/strv.h"
 #include "daemon/remote.h"
-#include "daemon/strv.h"
 #include "daemon/virt_uri.h"
 
 #include <assert.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "daemon/scanning.h"
 
+#include "base/print.h"
 #include "daemon/events.h"
 #include "daemon/job.h"
-#include "daemon/print.h"
 #include "daemon/progress.h"
 #include "daemon/remote.h"
 #include "report/report_json.h"

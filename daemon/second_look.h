@@ -2,11 +2,11 @@
 /* The second look of a scan at what KSM could have merged and has not. */
 #pragma once
 
+#include "base/pool.h"
 #include "conf/settings.h"
 #include "merge/census.h"
 #include "merge/ksm.h"
 #include "scanner/fingerprint.h"
-#include "scanner/pool.h"
 
 #include <signal.h>
 #include <stdbool.h>

@@ -4,9 +4,9 @@
  * of its own, which reads the file; the loop, and whoever scrapes metrics, need not wait.
  */
 #include "base/cleanup.h"
+#include "base/strv.h"
 #include "daemon/events.h"
 #include "daemon/service_state.h"
-#include "daemon/strv.h"
 #include "daemon/worker.h"
 
 #include <errno.h>

@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/process.h"
 #include "daemon/ksmd.h"
 #include "daemon/log.h"
 #include "daemon/sampler.h"
@@ -25,7 +26,6 @@
 #include "daemon/worker.h"
 #include "merge/pace.h"
 #include "merge/plan.h"
-#include "qmp/process.h"
 #include "scanner/page.h"
 
 #include <errno.h>

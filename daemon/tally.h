@@ -2,11 +2,11 @@
 /* From the pages of the scanned guests to the figures of the report. */
 #pragma once
 
+#include "base/pool.h"
 #include "conf/settings.h"
 #include "daemon/inventory.h"
 #include "daemon/second_look.h"
 #include "report/report.h"
-#include "scanner/pool.h"
 
 /**
  * tally() - compute the figures of all guests that the report marks as scanned

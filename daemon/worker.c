@@ -14,9 +14,9 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/wire.h"
 #include "daemon/events.h"
 #include "daemon/second_look.h"
-#include "qmp/wire.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,8 +2,8 @@
 /* The ideal: how much memory a set of guests could share. Words and formulas: docs/sharing-model.md. */
 #pragma once
 
+#include "base/pool.h"
 #include "scanner/guest_ram.h"
-#include "scanner/pool.h"
 
 #include <stdbool.h>
 #include <stddef.h>

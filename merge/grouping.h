@@ -2,8 +2,8 @@
 /* Brings pages of equal content together, on all CPUs. */
 #pragma once
 
+#include "base/pool.h"
 #include "scanner/guest_ram.h"
-#include "scanner/pool.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -16,9 +16,9 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/passing.h"
+#include "base/survive.h"
 #include "qmp/bridge_proto.h"
-#include "qmp/passing.h"
-#include "qmp/survive.h"
 #include "qmp/virt_load.h"
 
 #include <errno.h>

@@ -5,11 +5,11 @@
  * are closed.
  */
 #include "base/cleanup.h"
+#include "base/passing.h"
 #include "qmp/bridge.h"
 #include "qmp/bridge_link.h"
 #include "qmp/bridge_peer.h"
 #include "qmp/bridge_proto.h"
-#include "qmp/passing.h"
 #include "qmp/virt_load.h"
 
 #include <errno.h>

@@ -2,9 +2,9 @@
 /* One connection to the bridge, which speaks for one domain or for the host. */
 #pragma once
 
+#include "base/wire.h"
 #include "qmp/bridge_link.h"
 #include "qmp/bridge_proto.h"
-#include "qmp/wire.h"
 
 #include <pthread.h>
 #include <stdbool.h>

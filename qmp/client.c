@@ -15,8 +15,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/wire.h"
 #include "qmp/bridge_proto.h"
-#include "qmp/wire.h"
 
 #include <errno.h>
 #include <fcntl.h>

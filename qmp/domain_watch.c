@@ -12,8 +12,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/wire.h"
 #include "qmp/domain_metadata.h"
-#include "qmp/wire.h"
 
 #include <errno.h>
 #include <libvirt/libvirt.h>

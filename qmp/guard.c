@@ -16,9 +16,9 @@
 #include "qmp/guard.h"
 
 #include "base/cleanup.h"
+#include "base/survive.h"
 #include "qmp/guard_proto.h"
 #include "qmp/leasefile.h"
-#include "qmp/survive.h"
 
 #include <errno.h>
 #include <poll.h>

@@ -34,9 +34,9 @@
 #include "qmp/guard_proto.h"
 
 #include "base/cleanup.h"
+#include "base/passing.h"
 #include "qmp/lease.h"
 #include "qmp/leasefile.h"
-#include "qmp/passing.h"
 #include "qmp/pause.h"
 #include "qmp/stale.h"
 

@@ -7,8 +7,8 @@
 
 #include "base/clock.h"
 #include "base/failure.h"
+#include "base/process.h"
 #include "qmp/lease.h"
-#include "qmp/process.h"
 
 #include <limits.h>
 #include <stdbool.h>

@@ -14,8 +14,8 @@
 #include "base/cleanup.h"
 #include "base/fileio.h"
 #include "base/json.h"
+#include "base/process.h"
 #include "qmp/guest_private.h"
-#include "qmp/process.h"
 #include "qmp/runstate.h"
 
 #include <errno.h>

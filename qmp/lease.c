@@ -34,9 +34,9 @@
 #include "qmp/lease.h"
 
 #include "base/cleanup.h"
+#include "base/passing.h"
 #include "qmp/guard_proto.h"
 #include "qmp/leasefile.h"
-#include "qmp/passing.h"
 #include "qmp/pause.h"
 
 #include <assert.h>

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/failure.h"
-#include "qmp/process.h"
+#include "base/process.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/failure.h"
-#include "qmp/wire.h"
+#include "base/wire.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,9 +2,9 @@
 /* A second look at some pages, while the guests run. */
 #pragma once
 
+#include "base/pool.h"
 #include "scanner/fingerprint.h"
 #include "scanner/guest_ram.h"
-#include "scanner/pool.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -5,9 +5,9 @@
  */
 #pragma once
 
+#include "base/pool.h"
 #include "scanner/fingerprint.h"
 #include "scanner/guest_ram.h"
-#include "scanner/pool.h"
 
 #include <stdbool.h>
 #include <stddef.h>

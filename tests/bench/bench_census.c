@@ -11,9 +11,9 @@
  * guest, one to another one of the next guest, and one is zero.
  */
 #include "base/clock.h"
+#include "base/pool.h"
 #include "merge/census.h"
 #include "scanner/page.h"
-#include "scanner/pool.h"
 
 #include <stdio.h>
 #include <stdlib.h>

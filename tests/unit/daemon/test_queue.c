@@ -2,10 +2,10 @@
 /* With this very program as the process that does a task: the worker starts /proc/self/exe. */
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/strv.h"
 #include "daemon/events.h"
 #include "daemon/queue.h"
 #include "daemon/second_look.h"
-#include "daemon/strv.h"
 #include "with_pidfd.h"
 
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/strv.h"
 #include "daemon/request.h"
-#include "daemon/strv.h"
 #include "unit.h"
 
 #include <errno.h>

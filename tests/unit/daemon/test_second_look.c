@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* When there is a second look, how long it is waited for, and what KSM has done meanwhile. The guests cannot be read. */
 #include "base/clock.h"
+#include "base/process.h"
 #include "daemon/job.h"
 #include "daemon/second_look.h"
 #include "merge/made_guests.h"
-#include "qmp/process.h"
 #include "scanner/made_tree.h"
 #include "scanner/recheck.h"
 #include "unit.h"

@@ -2,9 +2,9 @@
 /* Guests made up for a test: each page is given by the number of its content and of its frame. */
 #pragma once
 
+#include "base/pool.h"
 #include "scanner/guest_ram.h"
 #include "scanner/page.h"
-#include "scanner/pool.h"
 
 #include <assert.h>
 #include <stdint.h>

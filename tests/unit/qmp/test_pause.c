@@ -3,8 +3,8 @@
  * played. */
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/wire.h"
 #include "qmp/pause.h"
-#include "qmp/wire.h"
 #include "unit.h"
 
 #include <errno.h>

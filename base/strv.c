@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "daemon/strv.h"
+#include "base/strv.h"
 
 #include <errno.h>
 #include <stdarg.h>

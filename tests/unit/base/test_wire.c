@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "qmp/wire.h"
+#include "base/wire.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -303,4 +303,4 @@ static const struct unit_test tests[] = {
         {"no line is torn when the reader is slow", test_no_torn_line},
         {"what waits to be sent is bounded", test_output_limit},
 };
-UNIT_MAIN("qmp/wire", tests)
+UNIT_MAIN("base/wire", tests)

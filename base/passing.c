@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "qmp/passing.h"
+#include "base/passing.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "scanner/pool.h"
+#include "base/pool.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"

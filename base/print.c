@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "daemon/print.h"
+#include "base/print.h"
 
 #include <errno.h>
 #include <stdio.h>

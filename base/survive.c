@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "qmp/survive.h"
+#include "base/survive.h"
 
 #include "base/cleanup.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/cleanup.h"
-#include "qmp/process.h"
+#include "base/process.h"
 #include "unit.h"
 #include "with_pidfd.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "qmp/process.h"
+#include "base/process.h"
 
 #include "base/cleanup.h"
 #include "base/fileio.h"

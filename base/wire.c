@@ -9,7 +9,7 @@
  * What is sent goes through a buffer that holds whole lines. When the other side takes only a part, the rest
  * stays in front of whatever is sent next; so a line is never torn, except by the death of this process.
  */
-#include "qmp/wire.h"
+#include "base/wire.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
