@@ -17,8 +17,8 @@
 #include "base/process.h"
 #include "daemon/ksmd.h"
 #include "merge/apply.h"
+#include "pages/page.h"
 #include "qmp/guest_merge.h"
-#include "scanner/page.h"
 #include "scanner/region.h"
 
 #include <errno.h>

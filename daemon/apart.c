@@ -9,7 +9,7 @@
 #include "base/process.h"
 #include "daemon/ksmd.h"
 #include "merge/ksm.h"
-#include "scanner/page.h"
+#include "pages/page.h"
 
 #include <errno.h>
 #include <stdint.h>

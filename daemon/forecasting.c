@@ -9,7 +9,7 @@
 #include "daemon/ksmd.h"
 #include "merge/forecast.h"
 #include "merge/plan.h"
-#include "scanner/page.h"
+#include "pages/page.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -2,8 +2,8 @@
 #include "daemon/reclaim_job.h"
 
 #include "base/clock.h"
+#include "pages/page.h"
 #include "qmp/bridge.h"
-#include "scanner/page.h"
 
 #include <errno.h>
 #include <stdio.h>

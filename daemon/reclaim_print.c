@@ -5,8 +5,8 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/text.h"
+#include "pages/page.h"
 #include "report/table.h"
-#include "scanner/page.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -6,7 +6,7 @@
 #include "conf/settings.h"
 #include "merge/census.h"
 #include "merge/ksm.h"
-#include "scanner/fingerprint.h"
+#include "pages/fingerprint.h"
 
 #include <signal.h>
 #include <stdbool.h>

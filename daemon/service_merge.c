@@ -26,7 +26,7 @@
 #include "daemon/worker.h"
 #include "merge/pace.h"
 #include "merge/plan.h"
-#include "scanner/page.h"
+#include "pages/page.h"
 
 #include <errno.h>
 #include <glob.h>

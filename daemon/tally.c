@@ -10,9 +10,9 @@
 #include "merge/gap.h"
 #include "merge/ksm.h"
 #include "merge/ksm_clock.h"
+#include "pages/page.h"
 #include "scanner/frames.h"
 #include "scanner/numa.h"
-#include "scanner/page.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -11,7 +11,7 @@
 #include "merge/actual.h"
 
 #include "base/cleanup.h"
-#include "scanner/page.h"
+#include "pages/page.h"
 
 #include <errno.h>
 #include <stdlib.h>

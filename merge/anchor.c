@@ -9,7 +9,7 @@
  */
 #include "merge/anchor.h"
 
-#include "scanner/page.h"
+#include "pages/page.h"
 
 #include <errno.h>
 #include <string.h>

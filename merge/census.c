@@ -16,7 +16,7 @@
 
 #include "base/cleanup.h"
 #include "merge/grouping.h"
-#include "scanner/page.h"
+#include "pages/page.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -29,7 +29,7 @@ struct census_figures {
 
 /**
  * struct census_copy - one present, non-zero page
- * @frame: its frame word (scanner/page.h)
+ * @frame: its frame word (pages/page.h)
  * @page: its index in the block
  * @guest: index of its guest in the census
  * @block: index of its block in the guest

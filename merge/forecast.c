@@ -15,7 +15,7 @@
 
 #include "base/cleanup.h"
 #include "merge/ksm.h"
-#include "scanner/page.h"
+#include "pages/page.h"
 
 #include <errno.h>
 #include <stdatomic.h>

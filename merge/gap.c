@@ -32,7 +32,7 @@
 #include "base/cleanup.h"
 
 #include "merge/ksm.h"
-#include "scanner/page.h"
+#include "pages/page.h"
 #include "scanner/recheck.h"
 
 #include <assert.h>

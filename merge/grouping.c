@@ -20,7 +20,7 @@
 #include "merge/grouping.h"
 
 #include "base/cleanup.h"
-#include "scanner/page.h"
+#include "pages/page.h"
 
 #include <emmintrin.h>
 #include <errno.h>

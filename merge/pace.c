@@ -25,7 +25,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "scanner/page.h"
+#include "pages/page.h"
 
 #include <assert.h>
 

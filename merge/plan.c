@@ -10,7 +10,7 @@
 #include "merge/plan.h"
 
 #include "base/cleanup.h"
-#include "scanner/page.h"
+#include "pages/page.h"
 
 #include <assert.h>
 #include <errno.h>

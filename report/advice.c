@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "report/advice.h"
 
-#include "scanner/page.h"
+#include "pages/page.h"
 
 #include <assert.h>
 #include <inttypes.h>

@@ -3,8 +3,8 @@
 #include "report/report_json.h"
 
 #include "base/json.h"
+#include "pages/page.h"
 #include "report/advice.h"
-#include "scanner/page.h"
 
 static void add_bytes(struct json_object *object, const char *key, int64_t bytes)
 {

@@ -16,8 +16,8 @@
 #include "scanner/copy.h"
 
 #include "base/fileio.h"
+#include "pages/page.h"
 #include "scanner/frames.h"
-#include "scanner/page.h"
 #include "scanner/pagemap.h"
 #include "scanner/reader.h"
 

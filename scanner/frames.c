@@ -11,7 +11,7 @@
 
 #include "base/cleanup.h"
 #include "base/fileio.h"
-#include "scanner/page.h"
+#include "pages/page.h"
 #include "scanner/pagemap.h"
 #include "scanner/present.h"
 

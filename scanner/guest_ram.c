@@ -2,8 +2,8 @@
 #include "scanner/guest_ram.h"
 
 #include "base/cleanup.h"
+#include "pages/page.h"
 #include "scanner/map_file.h"
-#include "scanner/page.h"
 #include "scanner/present.h"
 #include "scanner/reader.h"
 

@@ -37,7 +37,7 @@ struct guest_region {
  * struct guest_block - one RAM block
  * @id: QEMU's name of it, owned
  * @n_pages: its size in pages of PAGE_BYTES
- * @fingerprints, @frames: one word a page (scanner/page.h)
+ * @fingerprints, @frames: one word a page (pages/page.h)
  * @marks: of the second look, one byte a page (scanner/recheck.h); NULL without one
  */
 struct guest_block {

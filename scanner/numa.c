@@ -8,7 +8,7 @@
 
 #include "base/cleanup.h"
 #include "base/fileio.h"
-#include "scanner/page.h"
+#include "pages/page.h"
 
 #include <dirent.h>
 #include <errno.h>

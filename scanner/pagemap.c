@@ -2,7 +2,7 @@
 #include "scanner/pagemap.h"
 
 #include "base/fileio.h"
-#include "scanner/page.h"
+#include "pages/page.h"
 
 #include <errno.h>
 

@@ -23,8 +23,8 @@
 #include "base/cleanup.h"
 #include "base/fileio.h"
 #include "base/numbered.h"
+#include "pages/page.h"
 #include "scanner/descriptor.h"
-#include "scanner/page.h"
 
 #include <errno.h>
 #include <stdlib.h>

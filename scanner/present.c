@@ -12,7 +12,7 @@
  */
 #include "scanner/present.h"
 
-#include "scanner/page.h"
+#include "pages/page.h"
 #include "scanner/pagemap.h"
 
 #include <errno.h>

@@ -17,7 +17,7 @@
 #include "scanner/reader.h"
 
 #include "base/fileio.h"
-#include "scanner/page.h"
+#include "pages/page.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/pool.h"
-#include "scanner/fingerprint.h"
+#include "pages/fingerprint.h"
 #include "scanner/guest_ram.h"
 
 #include <stddef.h>

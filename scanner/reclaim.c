@@ -35,8 +35,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fileio.h"
+#include "pages/page.h"
 #include "scanner/map_file.h"
-#include "scanner/page.h"
 #include "scanner/present.h"
 #include "scanner/reader.h"
 

@@ -7,7 +7,7 @@
 #include "scanner/region.h"
 
 #include "base/cleanup.h"
-#include "scanner/page.h"
+#include "pages/page.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -14,9 +14,9 @@
 
 #include "base/cleanup.h"
 #include "base/fileio.h"
+#include "pages/page.h"
 #include "scanner/frames.h"
 #include "scanner/guest_ram.h"
-#include "scanner/page.h"
 #include "scanner/pagemap.h"
 
 #include <errno.h>

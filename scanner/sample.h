@@ -2,7 +2,7 @@
 /* A small sample of the memory that KSM may merge: how much of it is merged, and how much changes. */
 #pragma once
 
-#include "scanner/fingerprint.h"
+#include "pages/fingerprint.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -17,9 +17,9 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "pages/page.h"
 #include "scanner/copy.h"
 #include "scanner/frames.h"
-#include "scanner/page.h"
 #include "scanner/pagemap.h"
 #include "scanner/present.h"
 #include "scanner/reader.h"

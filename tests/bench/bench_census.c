@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "base/pool.h"
 #include "merge/census.h"
-#include "scanner/page.h"
+#include "pages/page.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -15,7 +15,7 @@
  */
 #include "base/clock.h"
 #include "base/fileio.h"
-#include "scanner/page.h"
+#include "pages/page.h"
 #include "scanner/present.h"
 #include "scanner/scan.h"
 #include "scanner/sigbus.h"

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "base/pool.h"
+#include "pages/page.h"
 #include "scanner/guest_ram.h"
-#include "scanner/page.h"
 
 #include <assert.h>
 #include <stdint.h>

@@ -5,8 +5,8 @@
 
 #include "base/cleanup.h"
 #include "base/fileio.h"
+#include "pages/page.h"
 #include "scanner/guest_ram.h"
-#include "scanner/page.h"
 
 #include <CUnit/Basic.h>
 #include <fcntl.h>

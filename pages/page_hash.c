@@ -12,8 +12,8 @@
 #define XXH_PREFETCH_DIST 2048
 #include <xxhash.h>
 
-#include "scanner/page.h"
-#include "scanner/page_hash.h"
+#include "pages/page.h"
+#include "pages/page_hash.h"
 
 uint64_t PAGE_HASH_FUNCTION(const void *page, const unsigned char *secret);
 

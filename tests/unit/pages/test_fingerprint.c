@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "scanner/fingerprint.h"
-#include "scanner/page.h"
+#include "pages/fingerprint.h"
+#include "pages/page.h"
 #include "unit.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "scanner/page_hash.h"
+#include "pages/page_hash.h"
 
 #include <stddef.h>
 

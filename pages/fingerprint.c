@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The hash has to be as fast as memory (scanner/page_hash.c).
+ * The hash has to be as fast as memory (pages/page_hash.c).
  *
  * A zero page is recognised by its hash first, and by its bytes only then: other pages pay nothing for the
  * question.
  */
-#include "scanner/fingerprint.h"
+#include "pages/fingerprint.h"
 
-#include "scanner/page.h"
+#include "pages/page.h"
 
 #include <errno.h>
 #include <string.h>

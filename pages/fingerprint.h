@@ -2,7 +2,7 @@
 /* Keyed fingerprints of pages. */
 #pragma once
 
-#include "scanner/page_hash.h"
+#include "pages/page_hash.h"
 
 #include <stddef.h>
 #include <stdint.h>
