@@ -5,7 +5,7 @@
 #include "base/text.h"
 #include "daemon/command.h"
 #include "daemon/events.h"
-#include "merge/apply.h"
+#include "merge/ksm/apply.h"
 #include "qmp/stale.h"
 
 #include <stdio.h>

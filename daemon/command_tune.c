@@ -4,7 +4,7 @@
 #include "daemon/command.h"
 #include "daemon/events.h"
 #include "daemon/scanning.h"
-#include "merge/apply.h"
+#include "merge/ksm/apply.h"
 
 #include <json-c/json.h>
 #include <stdio.h>

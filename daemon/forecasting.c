@@ -6,8 +6,8 @@
 #include "daemon/forecasting.h"
 
 #include "base/cleanup.h"
-#include "daemon/ksmd.h"
 #include "merge/forecast.h"
+#include "merge/ksm/ksmd.h"
 #include "merge/plan.h"
 #include "pages/page.h"
 

@@ -21,7 +21,7 @@
 #include "daemon/reading.h"
 #include "daemon/second_look.h"
 #include "daemon/tally.h"
-#include "merge/ksm_clock.h"
+#include "merge/ksm/ksm_clock.h"
 #include "qmp/guard.h"
 #include "scanner/frames.h"
 #include "scanner/sigbus.h"

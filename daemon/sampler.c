@@ -6,10 +6,10 @@
 #include "base/json.h"
 #include "base/process.h"
 #include "base/wire.h"
-#include "daemon/apart.h"
 #include "daemon/events.h"
-#include "merge/anchor.h"
-#include "merge/ksm.h"
+#include "merge/ksm/anchor.h"
+#include "merge/ksm/apart.h"
+#include "merge/ksm/ksm.h"
 #include "scanner/frames.h"
 #include "scanner/sample.h"
 

@@ -17,8 +17,8 @@
 
 #include "base/clock.h"
 #include "daemon/job.h"
-#include "daemon/ksmd.h"
 #include "merge/gap.h"
+#include "merge/ksm/ksmd.h"
 #include "scanner/recheck.h"
 
 #include <time.h>

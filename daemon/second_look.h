@@ -5,7 +5,7 @@
 #include "base/pool.h"
 #include "conf/settings.h"
 #include "merge/census.h"
-#include "merge/ksm.h"
+#include "merge/ksm/ksm.h"
 #include "pages/fingerprint.h"
 
 #include <signal.h>

@@ -4,7 +4,7 @@
 #include "daemon/log.h"
 #include "daemon/schedule.h"
 #include "daemon/service_state.h"
-#include "merge/ksm_clock.h"
+#include "merge/ksm/ksm_clock.h"
 #include "qmp/leasefile.h"
 
 #include <stdlib.h>

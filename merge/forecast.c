@@ -14,7 +14,7 @@
 #include "merge/forecast.h"
 
 #include "base/cleanup.h"
-#include "merge/ksm.h"
+#include "merge/ksm/ksm.h"
 #include "pages/page.h"
 
 #include <errno.h>

@@ -20,7 +20,7 @@
  *
  * Only what is proved is said; the rest is "unexplained":
  *
- *   not-scanned-yet   KSM has completed fewer than two passes since boot or since QEMU started (merge/ksm_clock.c), or
+ *   not-scanned-yet   KSM has completed fewer than two passes since boot or since QEMU started (merge/ksm/ksm_clock.c), or
  *                     has met no page of this QEMU; or it merged the page between two looks (scanner/recheck.c). Not
  *                     when it met the page twice between the two looks and left it as it was
  *   volatile          the page had another content at the second look
@@ -31,7 +31,7 @@
 #include "merge/gap.h"
 #include "base/cleanup.h"
 
-#include "merge/ksm.h"
+#include "merge/ksm/ksm.h"
 #include "pages/page.h"
 #include "scanner/recheck.h"
 

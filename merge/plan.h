@@ -3,9 +3,9 @@
 #pragma once
 
 #include "base/failure.h"
-#include "merge/apply.h"
 #include "merge/forecast.h"
-#include "merge/ksm.h"
+#include "merge/ksm/apply.h"
+#include "merge/ksm/ksm.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -110,9 +110,6 @@ struct plan_cost {
  * @page_seconds: CPU time of ksmd for a page
  */
 struct plan_cost plan_cost(uint64_t pages, const struct plan_rate *rate, double page_seconds);
-
-/* CPU time of ksmd for a page where nothing better is known. */
-#define PLAN_PAGE_SECONDS 2.4e-6
 
 /* A rate at which KSM looks at @pages in about PLAN_PASS_SECONDS, never below the kernel's default. */
 struct plan_rate plan_rate_for(uint64_t pages);

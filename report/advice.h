@@ -3,7 +3,7 @@
 #pragma once
 
 #include "merge/gap.h"
-#include "merge/ksm.h"
+#include "merge/ksm/ksm.h"
 
 #include <stddef.h>
 

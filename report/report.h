@@ -8,7 +8,7 @@
 #include "base/failure.h"
 #include "conf/settings.h"
 #include "merge/gap.h"
-#include "merge/ksm.h"
+#include "merge/ksm/ksm.h"
 #include "qmp/guest.h"
 #include "report/report_merge.h"
 

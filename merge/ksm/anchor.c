@@ -7,7 +7,7 @@
  *
  * Nothing is shared by it that would not be: zeros are what they are merged with in any case.
  */
-#include "merge/anchor.h"
+#include "merge/ksm/anchor.h"
 
 #include "pages/page.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "merge/ksm_clock.h"
+#include "merge/ksm/ksm_clock.h"
 #include "unit.h"
 
 #include <fcntl.h>

@@ -3,12 +3,12 @@
  * Marks are looked at exactly when a plan is carried out (acting.c). Until the next one it has to be cheap: the flags of a
  * large guest's mappings take long to read, how many pages of it KSM has met does not.
  */
-#include "daemon/apart.h"
+#include "merge/ksm/apart.h"
 
 #include "base/cleanup.h"
 #include "base/process.h"
-#include "daemon/ksmd.h"
-#include "merge/ksm.h"
+#include "merge/ksm/ksm.h"
+#include "merge/ksm/ksmd.h"
 #include "pages/page.h"
 
 #include <errno.h>

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "daemon/ksmd.h"
+#include "merge/ksm/ksmd.h"
 
 #include "base/cleanup.h"
 #include "base/fileio.h"
 #include "base/numbered.h"
 #include "base/process.h"
 #include "base/text.h"
-#include "merge/plan.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -97,7 +96,7 @@ double ksmd_page_seconds(const struct ksm *ksm)
         int64_t pages = 0;
 
         if (seconds <= 0 || !ksm_get(ksm, "pages_scanned", &pages) || pages < PAGES_LEAST)
-                return PLAN_PAGE_SECONDS;
+                return KSMD_PAGE_SECONDS;
         return seconds / (double)pages;
 }
 
@@ -168,7 +167,7 @@ static bool says_mergeable(const char *smaps)
         return false;
 }
 
-/* Of samepaged: its sampler keeps a page of zeros in KSM (merge/anchor.h), which is everybody's. */
+/* Of samepaged: its sampler keeps a page of zeros in KSM (merge/ksm/anchor.h), which is everybody's. */
 static bool is_ours(int proc_fd)
 {
         struct stat self = {0};

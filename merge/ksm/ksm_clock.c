@@ -21,7 +21,7 @@
  *
  * The file is replaced as a whole. Two that do so at once lose a sample, which makes the bound larger and never wrong.
  */
-#include "merge/ksm_clock.h"
+#include "merge/ksm/ksm_clock.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/failure.h"
-#include "merge/ksm.h"
+#include "merge/ksm/ksm.h"
 
 #include <stdbool.h>
 #include <stddef.h>

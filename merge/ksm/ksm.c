@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "merge/ksm.h"
+#include "merge/ksm/ksm.h"
 
 #include "base/cleanup.h"
 #include "base/fileio.h"

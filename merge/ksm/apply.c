@@ -14,7 +14,7 @@
  * Order matters in the kernel: pages_to_scan cannot be written while an advisor sets it, and an advisor that is switched
  * on sets it anew. So the advisor goes first where it is switched off, and last where it is put back.
  */
-#include "merge/apply.h"
+#include "merge/ksm/apply.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"

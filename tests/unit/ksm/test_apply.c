@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/cleanup.h"
-#include "merge/apply.h"
+#include "merge/ksm/apply.h"
 #include "unit.h"
 
 #include <errno.h>

@@ -3,12 +3,15 @@
 #pragma once
 
 #include "base/failure.h"
-#include "merge/apply.h"
-#include "merge/ksm.h"
+#include "merge/ksm/apply.h"
+#include "merge/ksm/ksm.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
+
+/* CPU time of ksmd for a page where nothing better is known. */
+#define KSMD_PAGE_SECONDS 2.4e-6
 
 /* CPU seconds that ksmd has taken since boot; negative when they are not known. */
 double ksmd_cpu_seconds(void);
@@ -16,7 +19,7 @@ double ksmd_cpu_seconds(void);
 /**
  * ksmd_page_seconds() - what ksmd takes for a page on this host, in CPU seconds
  *
- * By what it has scanned since boot, if that is enough to tell; else PLAN_PAGE_SECONDS.
+ * By what it has scanned since boot, if that is enough to tell; else KSMD_PAGE_SECONDS.
  */
 double ksmd_page_seconds(const struct ksm *ksm);
 
