@@ -6,7 +6,7 @@
 #include "daemon/command.h"
 #include "daemon/events.h"
 #include "merge/ksm/apply.h"
-#include "qmp/stale.h"
+#include "qmp/pause/stale.h"
 
 #include <stdio.h>
 

@@ -7,7 +7,7 @@
 #include "daemon/log.h"
 #include "daemon/virt_uri.h"
 #include "daemon/worker.h"
-#include "qmp/domain_watch.h"
+#include "qmp/virt/domain_watch.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The domains of libvirt, as the daemon sees them: a process watches (qmp/domain_watch.h), and is replaced when it ends. */
+/* The domains of libvirt, as the daemon sees them: a process watches (qmp/virt/domain_watch.h), and is replaced when it ends. */
 #pragma once
 
 #include <json-c/json.h>

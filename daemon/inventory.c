@@ -5,6 +5,7 @@
 #include "base/fileio.h"
 #include "base/pool.h"
 #include "base/text.h"
+#include "qmp/virt/domain_guest.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -67,8 +68,8 @@ static int connect_guest(const struct opening *opening, struct inventory_guest *
 
         if (!guest->domain_uuid)
                 return qmp_guest_open(guest->name, settings->timeout_usec, &guest->qmp, &guest->failure);
-        return qmp_guest_open_domain(opening->bridge, guest->domain_uuid, settings->libvirt_monitor,
-                                     settings->timeout_usec, &guest->qmp, &guest->failure);
+        return domain_guest_open(opening->bridge, guest->domain_uuid, settings->libvirt_monitor,
+                                 settings->timeout_usec, &guest->qmp, &guest->failure);
 }
 
 static bool open_guest(void *context, unsigned int worker, size_t item)

@@ -4,8 +4,8 @@
 
 #include "base/failure.h"
 #include "conf/settings.h"
-#include "qmp/bridge.h"
 #include "qmp/guest.h"
+#include "qmp/virt/bridge.h"
 #include "scanner/guest_ram.h"
 
 #include <stdbool.h>

@@ -22,7 +22,7 @@
 #include "daemon/second_look.h"
 #include "daemon/tally.h"
 #include "merge/ksm/ksm_clock.h"
-#include "qmp/guard.h"
+#include "qmp/pause/guard.h"
 #include "scanner/frames.h"
 #include "scanner/sigbus.h"
 

@@ -2,7 +2,7 @@
 /* What those who pause guests again and again have in common. */
 #pragma once
 
-#include "qmp/lease.h"
+#include "qmp/pause/lease.h"
 
 #include <stdint.h>
 #include <unistd.h>

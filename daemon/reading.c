@@ -18,7 +18,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "daemon/pausing.h"
-#include "qmp/lease.h"
+#include "qmp/pause/lease.h"
 #include "scanner/scan.h"
 
 #include <errno.h>

@@ -4,7 +4,7 @@
 
 #include "daemon/inventory.h"
 #include "daemon/job.h"
-#include "qmp/guard.h"
+#include "qmp/pause/guard.h"
 #include "scanner/scan.h"
 
 /**

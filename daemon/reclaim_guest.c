@@ -39,7 +39,8 @@
 #include "base/fileio.h"
 #include "daemon/pausing.h"
 #include "qmp/backing.h"
-#include "qmp/lease.h"
+#include "qmp/pause/lease.h"
+#include "qmp/virt/domain_guest.h"
 #include "qmp/writers.h"
 #include "scanner/reclaim_facts.h"
 #include "scanner/reclaim_judge.h"
@@ -485,7 +486,7 @@ static int pause_and_punch(struct reclaim_guest *guest, uint64_t max_pause_usec,
         struct lease *leases[] = {lease};
 
         *lease = (struct lease){.guest = qmp_of(guest)};
-        if (guest->source->by_libvirt && qmp_guest_watch_domain(qmp_of(guest), &guest->error) < 0)
+        if (guest->source->by_libvirt && domain_guest_watch(qmp_of(guest), &guest->error) < 0)
                 return -EIO;
         (void)lease_pause_deadly(guard, leases, 1, max_pause_usec);
         if (lease->state == LEASE_STATE_PAUSED) {

@@ -5,7 +5,7 @@
 #include "base/failure.h"
 #include "conf/settings.h"
 #include "daemon/inventory.h"
-#include "qmp/guard.h"
+#include "qmp/pause/guard.h"
 #include "scanner/reclaim.h"
 
 #include <stdbool.h>

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "pages/page.h"
-#include "qmp/bridge.h"
+#include "qmp/virt/bridge.h"
 
 #include <errno.h>
 #include <stdio.h>

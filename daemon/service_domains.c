@@ -8,7 +8,7 @@
 #include "base/json.h"
 #include "daemon/log.h"
 #include "daemon/service_state.h"
-#include "qmp/domain_watch.h"
+#include "qmp/virt/domain_watch.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -5,7 +5,7 @@
 #include "daemon/schedule.h"
 #include "daemon/service_state.h"
 #include "merge/ksm/ksm_clock.h"
-#include "qmp/leasefile.h"
+#include "qmp/pause/leasefile.h"
 
 #include <stdlib.h>
 #include <sys/random.h>

@@ -16,7 +16,6 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/wire.h"
-#include "qmp/bridge_proto.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -216,7 +215,7 @@ static int take_reply(struct json_object *object, const char *command, struct js
                                    command);
         class = json_get_text(value, "class");
         description = json_get_text(value, "desc");
-        if (class && description && strcmp(class, BRIDGE_ERROR_CLASS) == 0)
+        if (class && description && strcmp(class, QMP_CLIENT_SENTENCE_CLASS) == 0)
                 return failure_set(failure, -EREMOTEIO, "%s", description);
         return failure_set(failure, -EREMOTEIO, "QEMU refused %s: %s (%s)", command,
                            description ? description : "no reason given", class ? class : "no class given");

@@ -11,6 +11,9 @@
 /* How long QEMU may take for each step: its main loop is held for seconds by some block jobs. */
 #define QMP_CLIENT_TIMEOUT_USEC UINT64_C(5000000)
 
+/* The class of errors whose description is a whole sentence: what answers is no QEMU, but stands before one. */
+#define QMP_CLIENT_SENTENCE_CLASS "LibvirtError"
+
 /* What was told by events since qmp_client_take_events(). */
 struct qmp_events {
         bool stop;

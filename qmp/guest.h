@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One guest over its QMP socket, or over libvirt. */
+/* One guest over its QMP socket; qmp/virt/domain_guest.h opens one over libvirt. */
 #pragma once
 
 #include "base/failure.h"
@@ -43,29 +43,6 @@ struct qmp_guest {
  */
 int qmp_guest_open(const char *socket_path, uint64_t timeout_usec, struct qmp_guest **ret_guest,
                    struct failure *failure);
-
-struct bridge;
-
-/**
- * qmp_guest_watch_domain() - see to it that somebody else's resume of a domain is told at once
- * @guest: one of qmp_guest_open_domain()
- *
- * For the pause that comes next; needed by who changes its memory under it.
- *
- * Return: 0, or a negative errno with @failure, as when libvirt sends no events.
- */
-int qmp_guest_watch_domain(struct qmp_guest *guest, struct failure *failure);
-
-/**
- * qmp_guest_open_domain() - the same for a domain of libvirt
- * @bridge: borrowed for the call
- * @use_monitor: ask QEMU for the RAM blocks, over the monitor; else they are found by the domain's XML and the
- * memory map of its process
- *
- * Return: as qmp_guest_open(); -ENOENT and -ENOTUNIQ when the blocks cannot be found without the monitor.
- */
-int qmp_guest_open_domain(const struct bridge *bridge, const char *uuid, bool use_monitor,
-                          uint64_t timeout_usec, struct qmp_guest **ret_guest, struct failure *failure);
 
 /**
  * qmp_guest_disconnect() - leave its QMP socket to others

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What guests over QMP and guests over libvirt have in common. Private to guest.c and guest_libvirt.c. */
+/* What guests over QMP and guests over libvirt have in common. Private to guest.c and virt/domain_guest.c. */
 #pragma once
 
 #include "qmp/guest.h"

@@ -3,7 +3,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "daemon/reading.h"
-#include "qmp/lease.h"
+#include "qmp/pause/lease.h"
 #include "unit.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fake_qemu.h"
+#include "qmp/fake_qemu.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/cleanup.h"
-#include "fake_qemu.h"
+#include "qmp/fake_qemu.h"
 #include "qmp/guest.h"
 #include "unit.h"
 #include "with_pidfd.h"
