@@ -16,6 +16,8 @@
 #define SETTINGS_MAX_GUESTS 1024
 /* An address made of it must fit where paths of sockets do. */
 #define SETTINGS_MAX_URI_BYTES 2048
+/* As a control socket: a service is not asked. */
+#define SETTINGS_CONTROL_NONE "none"
 
 enum scan_mode {
         SCAN_MODE_SNAPSHOT, /* one pause; goes on sliced when the longest pause runs out */

@@ -12,7 +12,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "version.h"
+#include "base/version.h"
 
 #include <errno.h>
 #include <stdlib.h>

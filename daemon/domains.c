@@ -3,11 +3,11 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "daemon/events.h"
 #include "daemon/log.h"
 #include "daemon/virt_uri.h"
 #include "daemon/worker.h"
 #include "qmp/virt/domain_watch.h"
+#include "report/events.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -4,8 +4,8 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/strv.h"
-#include "daemon/events.h"
 #include "daemon/worker.h"
+#include "report/events.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -4,7 +4,6 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/strv.h"
-#include "daemon/remote.h"
 #include "daemon/virt_uri.h"
 
 #include <assert.h>
@@ -344,7 +343,7 @@ int request_arguments(const struct request *request, const struct config *config
         strv_add(&strv, "%s", request->acts ? "tune" : request_kind_to_string(request->kind));
         strv_add(&strv, "--events");
         if (request->kind != REQUEST_RESUME)
-                strv_add(&strv, "--control=" REMOTE_NOBODY); /* which would be the service itself */
+                strv_add(&strv, "--control=" SETTINGS_CONTROL_NONE); /* which would be the service itself */
         strv_add(&strv, "--runtime-dir=%s", config->runtime_dir);
         if (request->kind == REQUEST_RESUME) {
                 strv_add(&strv, "--stale");

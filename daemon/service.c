@@ -10,9 +10,9 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/version.h"
 #include "daemon/log.h"
 #include "daemon/service_state.h"
-#include "version.h"
 
 #include <errno.h>
 #include <signal.h>

@@ -5,9 +5,9 @@
  */
 #include "base/cleanup.h"
 #include "base/strv.h"
-#include "daemon/events.h"
 #include "daemon/service_state.h"
 #include "daemon/worker.h"
+#include "report/events.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -20,13 +20,13 @@
 #include "base/json.h"
 #include "base/process.h"
 #include "daemon/log.h"
-#include "daemon/sampler.h"
 #include "daemon/service_state.h"
 #include "daemon/worker.h"
 #include "merge/ksm/ksmd.h"
 #include "merge/pace.h"
 #include "merge/plan.h"
 #include "pages/page.h"
+#include "report/sampler_lines.h"
 
 #include <errno.h>
 #include <glob.h>

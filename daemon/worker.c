@@ -15,8 +15,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/wire.h"
-#include "daemon/events.h"
-#include "daemon/second_look.h"
+#include "report/events.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -256,7 +255,7 @@ int worker_start(sd_event *event, char *const arguments[], const struct worker_o
 
 void worker_hurry(struct worker *worker)
 {
-        send_signal(worker, SECOND_LOOK_HURRY);
+        send_signal(worker, EVENTS_HURRY_SIGNAL);
 }
 
 void worker_cancel(struct worker *worker)

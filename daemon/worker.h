@@ -11,7 +11,7 @@ struct worker;
 
 /**
  * struct worker_observer - who waits for it
- * @event: called for each event that it prints (see daemon/events.h); @data is borrowed
+ * @event: called for each event that it prints (see report/events.h); @data is borrowed
  * @end: called once, when the process is gone; @failure is empty if it ended with a report. May free the worker.
  */
 struct worker_observer {

@@ -132,7 +132,7 @@ class InStep(unittest.TestCase):
 
     def test_manual_has_every_exit_status(self):
         found = re.findall(r"^\.It (\d)$", self.section("EXIT STATUS"), re.M)
-        self.assertEqual(found, re.findall(r"EXIT_CODE_\w+ = (\d)", read("daemon", "command.h")))
+        self.assertEqual(found, re.findall(r"EXIT_CODE_\w+ = (\d)", read("daemon", "command", "command.h")))
 
     def test_manual_and_news_know_the_version(self):
         version = subprocess.run([harness.BINARY, "--version"], capture_output=True, text=True, timeout=20).stdout.split()[1]

@@ -3,9 +3,9 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/strv.h"
-#include "daemon/events.h"
+#include "daemon/job/second_look.h"
 #include "daemon/queue.h"
-#include "daemon/second_look.h"
+#include "report/events.h"
 #include "with_pidfd.h"
 
 #include <errno.h>
@@ -138,8 +138,8 @@ static int be_worker(const char *what)
                 second_look_prepare();
                 events_print_wait(1, 1, LONG_SECONDS);
                 (void)sigemptyset(&signals);
-                (void)sigaddset(&signals, SECOND_LOOK_HURRY);
-                hurried = sigtimedwait(&signals, NULL, &length) == SECOND_LOOK_HURRY;
+                (void)sigaddset(&signals, EVENTS_HURRY_SIGNAL);
+                hurried = sigtimedwait(&signals, NULL, &length) == EVENTS_HURRY_SIGNAL;
         }
         json_add_int(report, "hurried", hurried);
         return events_print(EVENT_REPORT, report) ? 0 : 1;

@@ -2,7 +2,7 @@
 /* Reports with figures that are made up and keep the identities of the sharing model. */
 #pragma once
 
-#include "daemon/describe.h"
+#include "daemon/job/describe.h"
 #include "report/report.h"
 
 #include <stdio.h>

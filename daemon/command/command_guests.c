@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/cleanup.h"
+#include "base/print.h"
+#include "daemon/command/command.h"
+#include "daemon/command/remote.h"
+#include "daemon/job/describe.h"
+#include "daemon/job/inventory.h"
+#include "report/events.h"
+#include "report/report.h"
+#include "report/report_json.h"
+#include "report/report_text.h"
+
+#include <string.h>
+
+static enum exit_code judge(const struct report *report)
+{
+        size_t n_failed = 0;
+
+        for (size_t i = 0; i < report->n_guests; i++)
+                n_failed += report->guests[i].error.text[0] != '\0';
+        if (n_failed == 0)
+                return EXIT_CODE_DONE;
+        return n_failed == report->n_guests ? EXIT_CODE_FAILED : EXIT_CODE_PARTLY;
+}
+
+static int make_report(const struct settings *settings, struct report **ret)
+{
+        struct inventory *inventory = NULL;
+        struct failure failure = {0};
+        struct bridge *bridge = inventory_start_bridge(settings, &failure);
+        int r = inventory_new(settings, bridge, &failure, &inventory);
+
+        if (r == 0)
+                r = describe_inventory(settings, inventory, ret);
+        if (r == 0)
+                (void)ksm_read(settings->ksm_dir, &(*ret)->ksm);
+        inventory_free(inventory);
+        bridge_free(bridge);
+        return r;
+}
+
+static bool print_guests(const struct settings *settings, const struct report *report)
+{
+        if (settings->events)
+                return events_print(EVENT_REPORT, report_guests_to_json(report));
+        report_print_complaints(report, stderr);
+        if (report->n_guests == 0)
+                (void)fputs("samepage: there are no guests\n", stderr);
+        if (settings->json)
+                return print_json(report_guests_to_json(report));
+        report_print_guests(report, stdout);
+        return print_finish();
+}
+
+enum exit_code command_guests(const struct settings *settings)
+{
+        struct report *report = NULL;
+        struct failure failure = {0};
+        enum exit_code code = EXIT_CODE_DONE;
+        int r = 0;
+
+        if (remote_is_wanted(settings))
+                r = remote_guests(settings, &report, &failure);
+        else if ((r = make_report(settings, &report)) < 0)
+                (void)failure_errno(&failure, r, "cannot list the guests");
+        if (r < 0 || !report) {
+                events_complain(settings, failure.text);
+                return EXIT_CODE_FAILED;
+        }
+        code = print_guests(settings, report) ? judge(report) : EXIT_CODE_FAILED;
+        report_free(report);
+        return code;
+}

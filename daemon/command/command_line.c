@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/command/command_line.h"
+
+#include "base/cleanup.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <string.h>
+
+#define MAX_OPTIONS 64
+
+/* Values of getopt_long() for options that are not in the table; those are their index. */
+enum { OPTION_HELP = 1000, OPTION_VERSION };
+
+static size_t fill_long_options(unsigned int takes, struct option *options)
+{
+        size_t n = 0;
+
+        options[n++] = (struct option){"help", no_argument, NULL, OPTION_HELP};
+        options[n++] = (struct option){"version", no_argument, NULL, OPTION_VERSION};
+        for (int i = 0; settings_options[i].name; i++)
+                if (settings_options[i].commands & takes && n + 1 < MAX_OPTIONS)
+                        options[n++] = (struct option){
+                                settings_options[i].name,
+                                settings_options[i].argument ? required_argument : no_argument,
+                                NULL,
+                                i,
+                        };
+        options[n] = (struct option){0};
+        return n;
+}
+
+static int apply_option(int index, struct settings *settings, struct failure *failure)
+{
+        const struct settings_option *option = &settings_options[index];
+        struct failure reason = {0};
+        int r = option->set(settings, optarg, &reason);
+
+        return r < 0 ? failure_set(failure, -EINVAL, "--%s: %s", option->name, reason.text) : 0;
+}
+
+/* Parses the options behind a command (or before one, where only --help and --version are known). */
+static int parse_options(int argc, char **argv, unsigned int takes, struct settings *settings,
+                         struct failure *failure)
+{
+        struct option options[MAX_OPTIONS];
+        int result = COMMAND_LINE_RUN;
+        int option = 0;
+
+        fill_long_options(takes, options);
+        opterr = 0;
+        optind = 1;
+        while ((option = getopt_long(argc, argv, "+:h", options, NULL)) != -1) {
+                const char *word = argv[optind - 1];
+
+                if (option == ':')
+                        return failure_set(failure, -EINVAL, "%s needs an argument", word);
+                if (option == '?')
+                        return failure_set(failure, -EINVAL, "unknown option %s", word);
+                if (option == OPTION_VERSION)
+                        result = COMMAND_LINE_VERSION;
+                else if (option == OPTION_HELP || option == 'h')
+                        result = COMMAND_LINE_HELP;
+                else if (apply_option(option, settings, failure) < 0)
+                        return -EINVAL;
+        }
+        return result;
+}
+
+static const struct command *find_command(const struct command *commands, const char *name)
+{
+        for (; commands->name; commands++)
+                if (strcmp(commands->name, name) == 0)
+                        return commands;
+        return NULL;
+}
+
+int command_line_parse(int argc, char **argv, const struct command *commands, struct settings *settings,
+                       const struct command **ret_command, struct failure *failure)
+{
+        const struct command *command = NULL;
+        int first = 0;
+        int r = parse_options(argc, argv, 0, settings, failure);
+
+        *ret_command = NULL;
+        if (r != COMMAND_LINE_RUN)
+                return r;
+        if (optind == argc)
+                return failure_set(failure, -EINVAL, "no command given; \"samepage --help\" lists them");
+        command = find_command(commands, argv[optind]);
+        if (!command)
+                return failure_set(failure, -EINVAL, "unknown command \"%s\"; \"samepage --help\" lists them",
+                                   argv[optind]);
+        *ret_command = command;
+        first = optind;
+        r = parse_options(argc - first, argv + first, command->takes, settings, failure);
+        if (r == COMMAND_LINE_RUN && first + optind < argc)
+                return failure_set(failure, -EINVAL, "unexpected argument \"%s\"", argv[first + optind]);
+        return r;
+}
+
+static void print_option(const struct settings_option *option, FILE *out)
+{
+        char name[64] = "";
+
+        (void)snprintf(name, sizeof(name), "--%s%s%s", option->name, option->argument ? " " : "",
+                       option->argument ? option->argument : "");
+        (void)fprintf(out, "  %-20s %s\n", name, option->help);
+}
+
+static void print_program_help(const struct command *commands, FILE *out)
+{
+        (void)fputs("Usage: samepage COMMAND [OPTION]...\n\n"
+                    "How much memory the guests of this host could share, how much KSM merged, and why\n"
+                    "the two differ.\n\n"
+                    "Commands:\n",
+                    out);
+        for (; commands->name; commands++)
+                (void)fprintf(out, "  %-10s %s\n", commands->name, commands->summary);
+        (void)fputs("\nOptions:\n"
+                    "  --help     this text, or that of a command: samepage COMMAND --help\n"
+                    "  --version  the version\n\n"
+                    "Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, but some guest could not be\n"
+                    "scanned. Manual: samepage(1).\n",
+                    out);
+}
+
+void command_line_print_help(const struct command *commands, const struct command *command, FILE *out)
+{
+        if (!command) {
+                print_program_help(commands, out);
+                return;
+        }
+        (void)fprintf(out, "Usage: samepage %s [OPTION]...\n\nTo %s.\n\nOptions:\n", command->name,
+                      command->summary);
+        for (const struct settings_option *option = settings_options; option->name; option++)
+                if (option->commands & command->takes && option->help)
+                        print_option(option, out);
+        (void)fprintf(out, "  %-20s %s\n", "--help", "this text");
+}

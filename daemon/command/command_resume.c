@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/json.h"
+#include "base/print.h"
+#include "base/process.h"
+#include "base/text.h"
+#include "daemon/command/command.h"
+#include "merge/ksm/apply.h"
+#include "qmp/pause/stale.h"
+#include "report/events.h"
+
+#include <stdio.h>
+
+/* What came of it all: guests, and how many of KSM's settings were put back. */
+struct outcome {
+        struct stale_results guests;
+        size_t n_settings;
+};
+
+static struct json_object *outcome_to_json(const struct outcome *outcome)
+{
+        struct json_object *root = json_object_new_object();
+        struct json_object *guests = json_object_new_array();
+
+        for (size_t i = 0; i < outcome->guests.count; i++) {
+                const struct stale_result *result = &outcome->guests.results[i];
+                struct json_object *guest = json_object_new_object();
+
+                json_add_text(guest, "name", result->guest);
+                json_add_int(guest, "pid", result->qemu_pid);
+                json_add_text(guest, "outcome", stale_outcome_to_string(result->outcome));
+                json_add_text(guest, "sentence", result->sentence.text);
+                (void)json_object_array_add(guests, guest);
+        }
+        json_add_text(root, "schema", "samepage.resume.v1");
+        json_add(root, "guests", guests);
+        json_add_int(root, "ksm_settings", (int64_t)outcome->n_settings);
+        return root;
+}
+
+static void print_texts(const struct outcome *outcome)
+{
+        for (size_t i = 0; i < outcome->guests.count; i++)
+                (void)printf("guest %s: %s\n", outcome->guests.results[i].guest,
+                             outcome->guests.results[i].sentence.text);
+        if (outcome->n_settings > 0)
+                (void)printf("%zu of KSM's settings put back to what the service had found\n",
+                             outcome->n_settings);
+}
+
+static bool show(const struct settings *settings, const struct outcome *outcome)
+{
+        if (settings->events)
+                return events_print(EVENT_REPORT, outcome_to_json(outcome));
+        if (settings->json)
+                return print_json(outcome_to_json(outcome));
+        print_texts(outcome);
+        return print_finish();
+}
+
+/* Failed when a guest may still be paused. */
+static enum exit_code judge(const struct stale_results *results)
+{
+        size_t n_failed = 0;
+
+        for (size_t i = 0; i < results->count; i++)
+                n_failed += results->results[i].outcome == STALE_OUTCOME_FAILED;
+        if (n_failed == 0)
+                return EXIT_CODE_DONE;
+        return n_failed == results->count ? EXIT_CODE_FAILED : EXIT_CODE_PARTLY;
+}
+
+/* A service that died while it acted on KSM; what a person has changed by samepage(1) is nobody's to put back. */
+static int put_settings_back(const struct settings *settings, struct outcome *outcome,
+                             struct failure *failure)
+{
+        const struct apply_place place = {settings->ksm_dir, settings->runtime_dir};
+        struct apply_owner owner = {0};
+        struct process service = {0};
+
+        if (apply_owner_read(&place, &owner) < 0 || owner.pid == 0)
+                return 0;
+        service = (struct process){.pid = owner.pid, .start_ticks = owner.start_ticks};
+        if (process_is_alive(&service))
+                return 0;
+        return apply_restore(&place, &outcome->n_settings, failure);
+}
+
+static int work(const struct settings *settings, struct outcome *outcome, struct failure *failure)
+{
+        /* Guests first: they stand still. */
+        const int r = stale_resume(settings->runtime_dir, !settings->stale, &outcome->guests, failure);
+        struct failure other = {0};
+        const int other_r = put_settings_back(settings, outcome, r < 0 ? &other : failure);
+
+        return r < 0 ? r : other_r;
+}
+
+enum exit_code command_resume(const struct settings *settings)
+{
+        struct outcome outcome = {0};
+        struct failure failure = {0};
+        enum exit_code code = EXIT_CODE_DONE;
+
+        if (work(settings, &outcome, &failure) < 0) {
+                events_complain(settings, failure.text);
+                stale_results_deinit(&outcome.guests);
+                return EXIT_CODE_FAILED;
+        }
+        for (size_t i = 0; i < outcome.guests.count; i++)
+                text_make_printable(outcome.guests.results[i].guest);
+        code = show(settings, &outcome) ? judge(&outcome.guests) : EXIT_CODE_FAILED;
+        stale_results_deinit(&outcome.guests);
+        return code;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/command/command.h"
+#include "daemon/command/scanning.h"
+#include "report/events.h"
+
+#include <stdio.h>
+
+static enum exit_code judge(const struct report *report)
+{
+        if (report_n_scanned(report) == 0)
+                return EXIT_CODE_FAILED;
+        return report->complete ? EXIT_CODE_DONE : EXIT_CODE_PARTLY;
+}
+
+enum exit_code command_scan(const struct settings *settings)
+{
+        struct report *report = NULL;
+        struct failure failure = {0};
+        enum exit_code code = EXIT_CODE_DONE;
+
+        if (scanning_run(settings, &report, &failure) < 0) {
+                events_complain(settings, failure.text);
+                return EXIT_CODE_FAILED;
+        }
+        code = scanning_print(settings, report) ? judge(report) : EXIT_CODE_FAILED;
+        report_free(report);
+        return code;
+}

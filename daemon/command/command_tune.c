@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "base/json.h"
+#include "base/print.h"
+#include "daemon/command/command.h"
+#include "daemon/command/scanning.h"
+#include "merge/ksm/apply.h"
+#include "report/events.h"
+
+#include <json-c/json.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool print_undone(const struct settings *settings, size_t n)
+{
+        struct json_object *object = NULL;
+
+        if (!settings->json && !settings->events) {
+                if (n == 0)
+                        (void)puts("KSM's settings are as they were found");
+                else
+                        (void)printf("%zu of KSM's settings put back\n", n);
+                return print_finish();
+        }
+        object = json_object_new_object();
+        json_add_text(object, "schema", "samepage.undo.v1");
+        json_add_int(object, "settings", (int64_t)n);
+        return settings->events ? events_print(EVENT_REPORT, object) : print_json(object);
+}
+
+static enum exit_code undo(const struct settings *settings)
+{
+        const struct apply_place place = {settings->ksm_dir, settings->runtime_dir};
+        struct failure failure = {0};
+        size_t n = 0;
+
+        if (apply_restore(&place, &n, &failure) < 0) {
+                events_complain(settings, failure.text);
+                return EXIT_CODE_FAILED;
+        }
+        return print_undone(settings, n) ? EXIT_CODE_DONE : EXIT_CODE_FAILED;
+}
+
+/* Whether everything that the plan says has been done. */
+static bool is_carried_out(const struct report_merge *merge)
+{
+        bool all = merge->is_done;
+
+        for (size_t i = 0; i < merge->n_guests; i++)
+                all = all && (merge->guests[i].change == PLAN_CHANGE_NONE || merge->guests[i].is_done);
+        return all;
+}
+
+static enum exit_code judge(const struct settings *settings, const struct report *report)
+{
+        const struct report_merge *merge = report->merge;
+
+        if (merge && merge->refusal.text[0])
+                (void)fprintf(stderr, "samepage: %s\n", merge->refusal.text);
+        if (report_n_scanned(report) == 0 || !merge || (!merge->merges && merge->refusal.text[0]))
+                return EXIT_CODE_FAILED;
+        if (settings->acts && merge->merges && !is_carried_out(merge))
+                return merge->is_done ? EXIT_CODE_PARTLY : EXIT_CODE_FAILED;
+        return report->complete ? EXIT_CODE_DONE : EXIT_CODE_PARTLY;
+}
+
+enum exit_code command_tune(const struct settings *settings)
+{
+        struct settings tuning = *settings;
+        struct failure failure = {0};
+        struct report *report = NULL;
+        enum exit_code code = EXIT_CODE_FAILED;
+
+        if (settings->undo && settings->dry_run) {
+                events_complain(settings, "--undo and --dry-run exclude each other");
+                return EXIT_CODE_USAGE;
+        }
+        if (settings->undo)
+                return undo(settings);
+        tuning.forecast = true;
+        tuning.acts = !settings->dry_run;
+        if (scanning_run(&tuning, &report, &failure) < 0) {
+                events_complain(settings, failure.text);
+                return EXIT_CODE_FAILED;
+        }
+        if (scanning_print(&tuning, report))
+                code = judge(&tuning, report);
+        report_free(report);
+        return code;
+}

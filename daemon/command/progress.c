@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/command/progress.h"
+
+#include "base/clock.h"
+#include "report/events.h"
+#include "report/table.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BAR_COLUMNS 40
+
+void progress_init(struct progress *progress)
+{
+        const char *terminal = getenv("TERM");
+
+        *progress = (struct progress){
+                .begun_usec = clock_now_usec(),
+                .enabled = isatty(STDERR_FILENO) && terminal && strcmp(terminal, "dumb") != 0,
+        };
+}
+
+/* Whether there is somebody to see a line, and time enough has gone by for one. */
+static bool begin_line(struct progress *progress)
+{
+        if (!progress->enabled || clock_now_usec() < progress->begun_usec + USEC_PER_SEC)
+                return false;
+        progress->shown = true;
+        return true;
+}
+
+void progress_update(struct progress *progress, uint64_t done_bytes, uint64_t total_bytes)
+{
+        char bar[BAR_COLUMNS + 1] = "";
+        char done[TABLE_SIZE_BYTES] = "";
+        char total[TABLE_SIZE_BYTES] = "";
+        size_t filled = 0;
+
+        if (total_bytes == 0 || !begin_line(progress))
+                return;
+        filled = (size_t)((double)done_bytes / (double)total_bytes * BAR_COLUMNS);
+        filled = filled > BAR_COLUMNS ? BAR_COLUMNS : filled;
+        memset(bar, '#', filled);
+        memset(bar + filled, '.', BAR_COLUMNS - filled);
+        (void)fprintf(stderr, "\r[%s] %s of %s of RAM \033[K", bar,
+                      table_format_bytes((long long)done_bytes, done),
+                      table_format_bytes((long long)total_bytes, total));
+        (void)fflush(stderr);
+}
+
+void progress_deinit(struct progress *progress)
+{
+        if (progress->shown)
+                (void)fputs("\r\033[K", stderr);
+        progress->shown = false;
+}
+
+void progress_show(void *context, uint64_t done_bytes, uint64_t total_bytes)
+{
+        progress_update(context, done_bytes, total_bytes);
+}
+
+void progress_tell(void *context, uint64_t done_bytes, uint64_t total_bytes)
+{
+        struct progress *progress = context;
+
+        progress->done_bytes = done_bytes;
+        progress->total_bytes = total_bytes;
+        events_print_progress(done_bytes, total_bytes);
+}
+
+/* A second that has begun is told as a whole one. */
+static uint64_t to_seconds(uint64_t usec)
+{
+        return (usec + USEC_PER_SEC - 1) / USEC_PER_SEC;
+}
+
+void progress_show_wait(void *context, uint64_t left_usec)
+{
+        if (!begin_line(context))
+                return;
+        (void)fprintf(stderr, "\rlooking again in %" PRIu64 " s \033[K", to_seconds(left_usec));
+        (void)fflush(stderr);
+}
+
+void progress_tell_wait(void *context, uint64_t left_usec)
+{
+        const struct progress *progress = context;
+
+        events_print_wait(progress->done_bytes, progress->total_bytes, to_seconds(left_usec));
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Commands that a running samepaged carries out for samepage(1). */
+#pragma once
+
+#include "base/failure.h"
+#include "conf/settings.h"
+#include "daemon/command/control_call.h"
+#include "daemon/job/job.h"
+#include "report/report.h"
+
+#include <json-c/json.h>
+#include <stdbool.h>
+
+/* Whether a command is about the guests of the service: none is named by a socket. */
+bool remote_is_wanted(const struct settings *settings);
+
+/**
+ * remote_scan() - have the service scan
+ * @observer: as job_run() would call it; may be NULL
+ *
+ * Return: 0; -ENOENT or -ECONNREFUSED when no service runs; -EREMOTEIO when it refuses; -EINVAL for options that only
+ * the service's configuration has; another negative errno; all with a sentence.
+ */
+int remote_scan(const struct settings *settings, const struct job_observer *observer, struct report **ret,
+                struct failure *failure);
+
+/* The same for the list of guests. */
+int remote_guests(const struct settings *settings, struct report **ret, struct failure *failure);
+
+/**
+ * remote_history() - the history, or the report that settings->scan_id names
+ * @ret: the caller owns it
+ */
+int remote_history(const struct settings *settings, struct json_object **ret, struct failure *failure);

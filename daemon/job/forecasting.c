@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Groups by name become numbers. A guest without a group trusts nobody: it is a group of its own. Where guests of
+ * different groups may share, all are one group, and the names say nothing.
+ */
+#include "daemon/job/forecasting.h"
+
+#include "base/cleanup.h"
+#include "merge/forecast.h"
+#include "merge/ksm/ksmd.h"
+#include "merge/plan.h"
+#include "pages/page.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A group that no guest is in. */
+#define NOBODY INT64_MAX
+
+struct forecasting {
+        const struct settings *settings;
+        const struct census *census;
+        const struct actual *actual;
+        const size_t *indexes;
+        struct report *report;
+        uint32_t *groups; /* by scanned guest */
+        size_t n_groups;
+        bool *left_out;
+        struct plan_guest *guests;
+        struct forecast *forecast;
+        struct plan *plan;
+        int64_t reached_bytes;
+};
+
+static const char *group_of(const struct forecasting *forecasting, size_t guest)
+{
+        const struct report_guest *report = &forecasting->report->guests[forecasting->indexes[guest]];
+        const char *group = groups_find(&forecasting->settings->groups, report->name);
+
+        return group ? group : report->group;
+}
+
+static void number_groups(struct forecasting *forecasting)
+{
+        const size_t n_guests = forecasting->census->n_guests;
+
+        if (forecasting->settings->merging.cross_group) {
+                forecasting->n_groups = 1;
+                return;
+        }
+        for (size_t g = 0; g < n_guests; g++) {
+                const char *group = group_of(forecasting, g);
+                size_t same = 0;
+
+                while (group && same < g &&
+                       (!group_of(forecasting, same) || strcmp(group_of(forecasting, same), group) != 0))
+                        same++;
+                forecasting->groups[g] =
+                        group && same < g ? forecasting->groups[same] : (uint32_t)forecasting->n_groups++;
+        }
+}
+
+static void observe_region(const struct region *region, struct plan_guest *guest)
+{
+        if (region->shared || region->hugetlb)
+                return;
+        guest->can_merge = true;
+        guest->is_mergeable = guest->is_mergeable || region->mergeable;
+        guest->is_whole = guest->is_whole && region->mergeable;
+}
+
+static void observe_guest(const struct forecasting *forecasting, size_t g, struct plan_guest *guest)
+{
+        const struct guest_ram *ram = forecasting->census->rams[g];
+
+        *guest = (struct plan_guest){
+                .group = forecasting->groups[g], .is_whole = true, .left_out = forecasting->left_out[g]};
+        for (size_t b = 0; b < ram->n_blocks; b++)
+                for (size_t r = 0; r < ram->blocks[b].n_regions; r++)
+                        observe_region(&ram->blocks[b].regions[r].region, guest);
+}
+
+static enum plan_switch to_switch(enum merging_switch value)
+{
+        return value == MERGING_SWITCH_KEEP ? PLAN_SWITCH_KEEP
+               : value == MERGING_SWITCH_NO ? PLAN_SWITCH_OFF
+                                            : PLAN_SWITCH_ON;
+}
+
+/* The number of the group that is wanted; negative: any. */
+static int64_t pinned_group(const struct forecasting *forecasting)
+{
+        const struct merging *merging = &forecasting->settings->merging;
+
+        if (!merging->group || merging->cross_group)
+                return -1;
+        for (size_t g = 0; g < forecasting->census->n_guests; g++) {
+                const char *group = group_of(forecasting, g);
+
+                if (group && strcmp(group, merging->group) == 0)
+                        return forecasting->groups[g];
+        }
+        return NOBODY;
+}
+
+static struct plan_rules rules_of(const struct forecasting *forecasting)
+{
+        const struct merging *merging = &forecasting->settings->merging;
+
+        return (struct plan_rules){
+                .cross_group = merging->cross_group,
+                .pinned = pinned_group(forecasting),
+                .use_zero_pages = to_switch(merging->use_zero_pages),
+                .smart_scan = to_switch(merging->smart_scan),
+        };
+}
+
+static int reckon(struct forecasting *forecasting, struct pool *pool)
+{
+        const struct ksm *ksm = &forecasting->report->ksm;
+        int64_t max_page_sharing = 0;
+        int64_t use_zero_pages = 0;
+        struct forecast_request request = {.groups = forecasting->groups, .n_groups = forecasting->n_groups};
+
+        (void)ksm_get(ksm, "max_page_sharing", &max_page_sharing);
+        (void)ksm_get(ksm, "use_zero_pages", &use_zero_pages);
+        request.max_page_sharing = max_page_sharing > 0 ? (uint64_t)max_page_sharing : 0;
+        request.use_zero_pages =
+                forecasting->settings->merging.use_zero_pages == MERGING_SWITCH_KEEP
+                        ? use_zero_pages == 1
+                        : forecasting->settings->merging.use_zero_pages == MERGING_SWITCH_YES;
+        return forecast_leave_out_losses(forecasting->census, pool, &request, forecasting->left_out,
+                                         &forecasting->forecast);
+}
+
+static int decide(struct forecasting *forecasting)
+{
+        const struct plan_rules rules = rules_of(forecasting);
+
+        for (size_t g = 0; g < forecasting->census->n_guests; g++)
+                observe_guest(forecasting, g, &forecasting->guests[g]);
+        return plan_new(&rules, forecasting->forecast, forecasting->guests, forecasting->census->n_guests,
+                        &forecasting->plan);
+}
+
+static int64_t to_bytes(uint64_t pages)
+{
+        return (int64_t)(pages * PAGE_BYTES);
+}
+
+static bool is_chosen(const struct forecasting *forecasting, size_t g)
+{
+        const struct plan_guest *guest = &forecasting->guests[g];
+
+        return forecasting->plan->merges && guest->group == forecasting->plan->group && guest->can_merge &&
+               !guest->left_out;
+}
+
+/* Pages of the chosen guests, less the frames behind them; copies are sorted by frame. */
+static void count_saved(void *context, uint64_t *scratch, uint64_t *sums, const struct census_copy *copies,
+                        size_t n_copies)
+{
+        const struct forecasting *forecasting = context;
+        uint64_t last = FRAME_OWN;
+
+        (void)scratch;
+        for (size_t i = 0; i < n_copies; i++) {
+                if (!is_chosen(forecasting, copies[i].guest))
+                        continue;
+                sums[0] += copies[i].frame != FRAME_OWN && copies[i].frame == last;
+                last = copies[i].frame;
+        }
+}
+
+/* What the chosen guests save now, each with itself and with the others. */
+static int count_reached(struct forecasting *forecasting, struct pool *pool)
+{
+        const struct actual *actual = forecasting->actual;
+        uint64_t pages = 0;
+        int r = 0;
+
+        forecasting->reached_bytes = REPORT_UNKNOWN;
+        if (!actual->known)
+                return 0;
+        r = census_count_duplicates(forecasting->census, pool, count_saved, forecasting, 0, 1, &pages);
+        for (size_t g = 0; g < forecasting->census->n_guests; g++)
+                if (is_chosen(forecasting, g))
+                        pages += actual->guests[g].zero;
+        forecasting->reached_bytes = to_bytes(pages);
+        return r;
+}
+
+static void fill_figures(const struct forecasting *forecasting, struct report_merge *merge)
+{
+        const struct forecast_figures *figures = &forecasting->plan->figures;
+        const struct plan_rules rules = rules_of(forecasting);
+        const double page_seconds = ksmd_page_seconds(&forecasting->report->ksm);
+        const struct plan_rate fast =
+                plan_rate_of_cpu(forecasting->settings->merging.cpu_percent, page_seconds);
+        const struct plan_rate steady = plan_rate_for(figures->scanned);
+        const struct plan_rate *rate = forecasting->settings->service_pid > 0 ? &fast : &steady;
+
+        merge->self_bytes = to_bytes(figures->self);
+        merge->inter_bytes = to_bytes(figures->inter);
+        merge->zero_bytes = to_bytes(figures->zero);
+        merge->scanned_bytes = to_bytes(figures->scanned);
+        merge->mergeable_bytes = to_bytes(figures->scanned + figures->zero_now);
+        merge->sharable_bytes = to_bytes(figures->sharable + figures->zero);
+        merge->bookkeeping_bytes = (int64_t)(figures->scanned * KSM_ITEM_BYTES);
+        merge->net_bytes = forecast_net_bytes(figures);
+        merge->isolation_bytes = forecasting->plan->isolation_bytes;
+        merge->huge_pages = (int64_t)forecasting->plan->huge_pages;
+        merge->reached_bytes = forecasting->reached_bytes;
+        merge->cost = plan_cost(figures->scanned, rate, page_seconds);
+        merge->settings = plan_settings(&rules, &forecasting->report->ksm, rate);
+}
+
+static void fill_guest(const struct forecasting *forecasting, size_t g, struct report_merge_guest *guest)
+{
+        const struct forecast_figures *figures = &forecasting->forecast->guests[g];
+
+        guest->is_known = true;
+        guest->is_chosen = is_chosen(forecasting, g);
+        guest->left_out = forecasting->left_out[g];
+        guest->saved_bytes = forecast_saved_bytes(figures);
+        guest->net_bytes = forecast_net_bytes(figures);
+        guest->change = forecasting->plan->changes[g];
+}
+
+static int fill(const struct forecasting *forecasting)
+{
+        struct report_merge *merge = report_merge_new(forecasting->report->n_guests);
+
+        if (!merge)
+                return -ENOMEM;
+        forecasting->report->merge = merge;
+        merge->merges = forecasting->plan->merges;
+        merge->cross_group = forecasting->settings->merging.cross_group;
+        for (size_t g = 0; g < forecasting->census->n_guests; g++) {
+                const char *group = group_of(forecasting, g);
+
+                fill_guest(forecasting, g, &merge->guests[forecasting->indexes[g]]);
+                if (!is_chosen(forecasting, g) || merge->cross_group || merge->group || !group)
+                        continue;
+                merge->group = strdup(group);
+                if (!merge->group)
+                        return -ENOMEM;
+        }
+        if (merge->merges)
+                fill_figures(forecasting, merge);
+        if (rules_of(forecasting).pinned == NOBODY)
+                (void)failure_set(&merge->refusal, 0, "no guest is in the group \"%s\"",
+                                  forecasting->settings->merging.group);
+        return 0;
+}
+
+int forecasting_run(struct pool *pool, const struct settings *settings, const struct census *census,
+                    const struct actual *actual, const size_t *indexes, struct report *report)
+{
+        CLEANUP_FREE uint32_t *groups = calloc(census->n_guests + 1, sizeof(*groups));
+        CLEANUP_FREE bool *left_out = calloc(census->n_guests + 1, sizeof(*left_out));
+        CLEANUP_FREE struct plan_guest *guests = calloc(census->n_guests + 1, sizeof(*guests));
+        struct forecasting forecasting = {
+                .settings = settings,
+                .census = census,
+                .actual = actual,
+                .indexes = indexes,
+                .report = report,
+                .groups = groups,
+                .left_out = left_out,
+                .guests = guests,
+        };
+        int r = groups && left_out && guests ? 0 : -ENOMEM;
+
+        if (r == 0) {
+                number_groups(&forecasting);
+                r = reckon(&forecasting, pool);
+        }
+        if (r == 0)
+                r = decide(&forecasting);
+        if (r == 0)
+                r = count_reached(&forecasting, pool);
+        if (r == 0)
+                r = fill(&forecasting);
+        forecast_free(forecasting.forecast);
+        plan_free(forecasting.plan);
+        return r;
+}

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One scan:
+ *
+ *      guard, bridge    forked first, while the process is small and has one thread
+ *      inventory        guests reached, their RAM found; nothing read
+ *      reading          (daemon/job/reading.c) the only part in which guests stand still
+ *      frames           all guests in one go, so that they belong together
+ *      census           pure computation
+ *      second look      (daemon/job/second_look.c) if it is wanted: nothing of the guests is held any more, and they run
+ *      gap              pure computation
+ *      acting           (daemon/job/acting.c) only where it was asked for
+ *      report
+ */
+#include "daemon/job/job.h"
+#include "daemon/job/describe.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "daemon/job/acting.h"
+#include "daemon/job/reading.h"
+#include "daemon/job/second_look.h"
+#include "daemon/job/tally.h"
+#include "merge/ksm/ksm_clock.h"
+#include "qmp/pause/guard.h"
+#include "scanner/frames.h"
+#include "scanner/sigbus.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* What a scan owns; every member may be missing. */
+struct job {
+        struct guard *guard;
+        struct bridge *bridge;
+        struct pool *pool;
+        struct inventory *inventory;
+        struct report *report;
+        struct fingerprint_key key;
+        int kpageflags_fd;
+        uint64_t frames_usec;    /* when the frames had been read */
+        struct guest_ram **rams; /* of the guests that were reached, in the order of the inventory */
+        size_t *indexes;         /* their places in the inventory */
+        size_t n_rams;
+};
+
+static void job_deinit(struct job *job)
+{
+        free(job->rams);
+        free(job->indexes);
+        report_free(job->report);
+        pool_free(job->pool);
+        guard_free(job->guard);
+        inventory_free(job->inventory);
+        bridge_free(job->bridge);
+        fingerprint_key_deinit(&job->key);
+        close_fd(&job->kpageflags_fd);
+}
+
+/* Keeps this thread, and with it the threads that it starts, on the CPUs that were chosen. */
+static int confine(const struct settings *settings, struct failure *failure)
+{
+        if (settings->cpus_chosen && sched_setaffinity(0, sizeof(settings->cpus), &settings->cpus) < 0)
+                return failure_errno(failure, -errno, "cannot work on the CPUs of --cpus");
+        return 0;
+}
+
+static unsigned int n_threads(const struct settings *settings)
+{
+        cpu_set_t cpus;
+
+        if (settings->threads > 0)
+                return settings->threads;
+        /* Fails where CPUs have numbers beyond its size. */
+        if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0) {
+                const long n_online = sysconf(_SC_NPROCESSORS_ONLN);
+
+                return n_online < 1                  ? 1
+                       : n_online > POOL_MAX_THREADS ? POOL_MAX_THREADS
+                                                     : (unsigned int)n_online;
+        }
+        return (unsigned int)CPU_COUNT(&cpus);
+}
+
+static int start_workers(struct job *job, const struct settings *settings)
+{
+        int r = pool_new(n_threads(settings), &job->pool);
+
+        /* Nobody waits for a scan that pauses nobody. */
+        if (r == 0 && settings->mode == SCAN_MODE_LIVE)
+                pool_be_idle(job->pool);
+        return r;
+}
+
+static int list_rams(struct job *job)
+{
+        job->rams = calloc(job->inventory->n_guests + 1, sizeof(struct guest_ram *));
+        job->indexes = calloc(job->inventory->n_guests + 1, sizeof(*job->indexes));
+        if (!job->rams || !job->indexes)
+                return -ENOMEM;
+        for (size_t i = 0; i < job->inventory->n_guests; i++) {
+                if (!job->inventory->guests[i].ram)
+                        continue;
+                job->indexes[job->n_rams] = i;
+                job->rams[job->n_rams++] = job->inventory->guests[i].ram;
+        }
+        return 0;
+}
+
+/* Only a scan that may pause needs a guard. Its failure is told by the guests that cannot be paused without
+ * one. */
+static struct guard *start_guard(const struct settings *settings, struct failure *ret_failure)
+{
+        struct guard *guard = NULL;
+
+        if (settings->mode != SCAN_MODE_LIVE)
+                (void)guard_start(settings->runtime_dir, &guard, ret_failure);
+        return guard;
+}
+
+/* A guest that ended after it was read has no frames any more: only it is left out of the figures. */
+static void lose_ended_guests(struct job *job)
+{
+        for (size_t i = 0; i < job->n_rams; i++) {
+                struct report_guest *guest = &job->report->guests[job->indexes[i]];
+
+                if (!guest->scanned || atomic_load(&job->rams[i]->error) == 0)
+                        continue;
+                guest->scanned = false;
+                guest->error = job->rams[i]->failure;
+        }
+}
+
+static int read_memory(struct job *job, const struct settings *settings, const struct job_observer *observer,
+                       const struct failure *guard_failure)
+{
+        struct scan *scan = NULL;
+        CLEANUP_CLOSE int proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        int r = fingerprint_key_init(&job->key);
+
+        if (r < 0)
+                return r;
+        job->kpageflags_fd = frames_open(proc_fd);
+        r = scan_new(job->pool, &job->key, job->rams, job->n_rams, job->kpageflags_fd, &scan);
+        if (r == 0)
+                r = reading_run(&(struct reading_context){
+                        .settings = settings,
+                        .observer = observer,
+                        .inventory = job->inventory,
+                        .report = job->report,
+                        .scan = scan,
+                        .guard = job->guard,
+                        .guard_failure = guard_failure,
+                        .rams = job->rams,
+                        .indexes = job->indexes,
+                        .n_guests = job->n_rams,
+                });
+        if (r == 0) {
+                scan_read_frames(scan);
+                job->frames_usec = clock_now_usec();
+                lose_ended_guests(job);
+        }
+        scan_free(scan);
+        return r;
+}
+
+/*
+ * Whoever wants to talk to a guest need not wait for the second look: its memory is read without QEMU's help. Only private
+ * memory is: a guest that ends meanwhile gives its shared memory back. And nobody waits for the result so much that he
+ * would give a guest's CPU for it.
+ */
+static void let_go(struct job *job)
+{
+        guard_free(job->guard);
+        job->guard = NULL;
+        pool_be_idle(job->pool);
+        for (size_t i = 0; i < job->n_rams; i++)
+                guest_ram_let_go(job->rams[i]);
+        for (size_t i = 0; i < job->inventory->n_guests; i++)
+                if (job->inventory->guests[i].qmp)
+                        qmp_guest_disconnect(job->inventory->guests[i].qmp);
+}
+
+static int count(struct job *job, const struct settings *settings, const struct job_observer *observer)
+{
+        if (settings->recheck_usec > 0)
+                let_go(job);
+        return tally(job->pool, settings,
+                     &(struct first_look){&job->key, job->kpageflags_fd, job->frames_usec, observer},
+                     job->inventory, job->report);
+}
+
+static int run(struct job *job, const struct settings *settings, const struct job_observer *observer,
+               struct failure *failure)
+{
+        const uint64_t started = clock_now_usec();
+        struct failure guard_failure = {0};
+        struct failure bridge_failure = {0};
+        int r = sigbus_install();
+
+        second_look_prepare();
+        (void)ksm_clock_tick(settings->runtime_dir, settings->ksm_dir, NULL);
+        job->guard = start_guard(settings, &guard_failure);
+        job->bridge = inventory_start_bridge(settings, &bridge_failure);
+        if (confine(settings, failure) < 0)
+                return -EINVAL;
+        if (r == 0)
+                r = inventory_new(settings, job->bridge, &bridge_failure, &job->inventory);
+        if (r == 0)
+                r = describe_inventory(settings, job->inventory, &job->report);
+        if (r == 0)
+                r = start_workers(job, settings);
+        if (r == 0)
+                r = list_rams(job);
+        if (r == 0)
+                r = read_memory(job, settings, observer, &guard_failure);
+        if (r == 0)
+                r = count(job, settings, observer);
+        if (r == 0 && settings->acts)
+                acting_run(settings, job->inventory, job->report);
+        (void)ksm_clock_tick(settings->runtime_dir, settings->ksm_dir, NULL);
+        if (r < 0)
+                return failure_errno(failure, r, "the scan failed");
+        assert(job->report);
+        job->report->duration_seconds = (double)(clock_now_usec() - started) / USEC_PER_SEC;
+        job->report->complete = report_n_scanned(job->report) == job->report->n_guests;
+        return 0;
+}
+
+int job_run(const struct settings *settings, const struct job_observer *observer, struct report **ret,
+            struct failure *failure)
+{
+        struct job job = {.kpageflags_fd = -1};
+        int r = run(&job, settings, observer, failure);
+
+        if (r == 0)
+                *ret = TAKE_PTR(job.report);
+        job_deinit(&job);
+        return r;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Reading the guests' memory: which guests stand still when, and which readings count. */
+#pragma once
+
+#include "daemon/job/inventory.h"
+#include "daemon/job/job.h"
+#include "qmp/pause/guard.h"
+#include "scanner/scan.h"
+
+/**
+ * struct reading_context - all that the reading works with; everything is borrowed
+ * @guard: NULL when it could not be started, @guard_failure then says why
+ * @rams, @indexes: the @n_guests guests of @scan, and their places in @inventory and @report
+ */
+struct reading_context {
+        const struct settings *settings;
+        const struct job_observer *observer;
+        const struct inventory *inventory;
+        struct report *report;
+        struct scan *scan;
+        struct guard *guard;
+        const struct failure *guard_failure;
+        struct guest_ram *const *rams;
+        const size_t *indexes;
+        size_t n_guests;
+};
+
+/**
+ * reading_run() - read all guests
+ *
+ * Marks each guest of the report as scanned, with its consistency and pauses, or gives its error. No guest is
+ * paused when it returns.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int reading_run(const struct reading_context *context);

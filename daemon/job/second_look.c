@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Nothing is looked at twice while KSM is off: its gap has one reason then. When it runs, or stands still because samepaged
+ * sees nothing to merge, the pages of the gap that it may merge are chosen, and looked at again so many seconds after their
+ * frames were read (scanner/recheck.c).
+ *
+ * KSM meets every page once a pass, and merges it when it meets it for the second time with the same content. The pass that was under
+ * way at the first look may have been past the page, and the one under way at the second may not have reached it. So it
+ * has met the page twice for certain when two whole passes lie in between, which takes the counter three steps. (With
+ * smart_scan it passes over pages that it often met in vain. Then this only takes "not-scanned-yet" away from a page,
+ * and nothing else is said of it.)
+ *
+ * While it waits, so does whatever the service has to do next. A look that is sooner than it was wanted tells less, and
+ * nothing wrong: so who waits for us sends EVENTS_HURRY_SIGNAL, a signal that does nothing where nobody has blocked it.
+ */
+#include "daemon/job/second_look.h"
+
+#include "base/clock.h"
+#include "daemon/job/job.h"
+#include "merge/gap.h"
+#include "merge/ksm/ksmd.h"
+#include "report/events.h"
+#include "scanner/recheck.h"
+
+#include <time.h>
+
+/* So often it is told that we still wait: who hears nothing for long takes us for hung. */
+#define SLICE_USEC USEC_PER_SEC
+
+static void fill_signals(sigset_t *ret)
+{
+        (void)sigemptyset(ret);
+        (void)sigaddset(ret, EVENTS_HURRY_SIGNAL);
+}
+
+void second_look_prepare(void)
+{
+        sigset_t signals;
+
+        fill_signals(&signals);
+        (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
+}
+
+/* Returns whether somebody is in a hurry: also if he was before. */
+static bool sleep_for(uint64_t usec)
+{
+        const struct timespec length = {
+                .tv_sec = (time_t)(usec / USEC_PER_SEC),
+                .tv_nsec = (long)(usec % USEC_PER_SEC * 1000),
+        };
+        sigset_t signals;
+
+        fill_signals(&signals);
+        return sigtimedwait(&signals, NULL, &length) == EVENTS_HURRY_SIGNAL;
+}
+
+static void wait_until(uint64_t usec, const struct job_observer *observer)
+{
+        for (uint64_t now = clock_now_usec(); now < usec; now = clock_now_usec()) {
+                if (observer && observer->waiting)
+                        observer->waiting(observer->context, usec - now);
+                if (sleep_for(usec - now < SLICE_USEC ? usec - now : SLICE_USEC))
+                        return;
+        }
+}
+
+static bool can_tell(const struct settings *settings, const struct first_look *first, const struct ksm *ksm)
+{
+        const struct apply_place place = {settings->ksm_dir, settings->runtime_dir};
+
+        return settings->recheck_usec > 0 && first->kpageflags_fd >= 0 && ksmd_is_at_work(ksm, &place);
+}
+
+static bool has_met_twice(const struct settings *settings, const struct ksm *ksm)
+{
+        struct ksm now = {0};
+        int64_t before = 0;
+        int64_t after = 0;
+
+        return ksm_get(ksm, "full_scans", &before) && ksm_read(settings->ksm_dir, &now) == 0 &&
+               ksm_get(&now, "full_scans", &after) && after - before > GAP_PASSES_NEEDED;
+}
+
+int second_look_run(const struct settings *settings, const struct first_look *first,
+                    const struct census *census, struct pool *pool, const struct ksm *ksm,
+                    double *ret_seconds, bool *ret_met_twice)
+{
+        int r = 0;
+
+        *ret_seconds = 0;
+        *ret_met_twice = false;
+        if (!can_tell(settings, first, ksm))
+                return 0;
+        r = recheck_reserve(census->rams, census->n_guests);
+        if (r == 0)
+                r = gap_mark_candidates(census, pool);
+        if (r < 0 || recheck_count(census->rams, census->n_guests) == 0)
+                return r;
+        wait_until(first->ended_usec + settings->recheck_usec, first->observer);
+        /* Passes that end while we look do not count. */
+        *ret_met_twice = has_met_twice(settings, ksm);
+        *ret_seconds = (double)(clock_now_usec() - first->ended_usec) / USEC_PER_SEC;
+        return recheck_run(pool, first->key, census->rams, census->n_guests, first->kpageflags_fd);
+}

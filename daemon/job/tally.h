@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* From the pages of the scanned guests to the figures of the report. */
+#pragma once
+
+#include "base/pool.h"
+#include "conf/settings.h"
+#include "daemon/job/inventory.h"
+#include "daemon/job/second_look.h"
+#include "report/report.h"
+
+/**
+ * tally() - compute the figures of all guests that the report marks as scanned
+ * @pool: borrowed for the call
+ * @first: what the figures are made from
+ *
+ * Looks at some pages a second time, if the settings want it; the guests run meanwhile.
+ *
+ * Return: 0, or a negative errno.
+ */
+int tally(struct pool *pool, const struct settings *settings, const struct first_look *first,
+          const struct inventory *inventory, struct report *report);

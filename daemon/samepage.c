@@ -1,8 +1,0 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
-/* samepage(1): what people type. */
-#include "daemon/program.h"
-
-int main(int argc, char **argv)
-{
-        return program_run(argc, argv);
-}

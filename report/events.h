@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a command tells a program that waits for it: JSON lines in the shape of QMP's events. */
+#pragma once
+
+#include "conf/settings.h"
+
+#include <json-c/json.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Memory is read: {"done_bytes", "total_bytes"}; with "recheck_in_seconds" it has been, and will be looked at again. */
+#define EVENT_PROGRESS "PROGRESS"
+/* The end, with the report as --json would print it. */
+#define EVENT_REPORT "REPORT"
+/* The end without a report: {"desc"}. */
+#define EVENT_FAILED "FAILED"
+
+/* Has the second look that is waited for take place at once; blocked until then, it waits until there is somebody to hurry. */
+#define EVENTS_HURRY_SIGNAL SIGURG
+
+/**
+ * events_print() - print one event as a line on standard output
+ * @data: taken, also on failure
+ *
+ * Return: whether all of it could be written.
+ */
+bool events_print(const char *event, struct json_object *data);
+
+/* Prints EVENT_PROGRESS. */
+void events_print_progress(uint64_t done_bytes, uint64_t total_bytes);
+
+/* Prints EVENT_PROGRESS of a scan that waits for its second look. */
+void events_print_wait(uint64_t done_bytes, uint64_t total_bytes, uint64_t left_seconds);
+
+/* Prints EVENT_FAILED with a sentence. */
+void events_print_failure(const char *sentence);
+
+/* Says on the standard error output why the program failed, and with --events as EVENT_FAILED too. */
+void events_complain(const struct settings *settings, const char *sentence);
