@@ -38,6 +38,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "history/history_connect.h"
 #include "history/history_db.h"
 #include "history/history_file.h"
 #include "history/history_internal.h"
@@ -116,7 +117,7 @@ static int work_once(struct history *history, int (*work)(struct history *, void
         if (history->db && history_db_is_replaced(history))
                 history_db_close(history);
         if (!history->db)
-                r = history_db_open(history, failure);
+                r = history_connect(history, failure);
         if (r == 0 && work)
                 r = work(history, argument, failure);
         history_db_settle(history);

@@ -1,16 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The connection to the history's file: opening, closing, and SQLite's results as errors and sentences. */
+/* The connection to the history's file: what SQLite answers as errors and sentences, and closing. */
 #pragma once
 
 #include "base/cleanup.h"
 #include "history/history_internal.h"
 
-/**
- * history_db_open() - open the file, making or preparing it where @history may
- *
- * On failure there is no connection.
- */
-int history_db_open(struct history *history, struct failure *failure);
+/* Writers hold their lock for milliseconds; who holds it longer is stuck. */
+#define HISTORY_DB_BUSY_MSEC 2000
 
 /* Closes the connection, if there is one. */
 void history_db_close(struct history *history);
