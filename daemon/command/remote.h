@@ -5,7 +5,7 @@
 #include "base/failure.h"
 #include "conf/settings.h"
 #include "daemon/command/control_call.h"
-#include "daemon/job/job.h"
+#include "daemon/job/job_observer.h"
 #include "report/report.h"
 
 #include <json-c/json.h>

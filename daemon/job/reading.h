@@ -3,8 +3,9 @@
 #pragma once
 
 #include "daemon/job/inventory.h"
-#include "daemon/job/job.h"
+#include "daemon/job/job_observer.h"
 #include "qmp/pause/guard.h"
+#include "report/report.h"
 #include "scanner/scan.h"
 
 /**

@@ -16,7 +16,6 @@
 #include "daemon/job/second_look.h"
 
 #include "base/clock.h"
-#include "daemon/job/job.h"
 #include "merge/gap.h"
 #include "merge/ksm/ksmd.h"
 #include "report/events.h"

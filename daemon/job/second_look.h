@@ -4,6 +4,7 @@
 
 #include "base/pool.h"
 #include "conf/settings.h"
+#include "daemon/job/job_observer.h"
 #include "merge/census.h"
 #include "merge/ksm/ksm.h"
 #include "pages/fingerprint.h"
@@ -12,14 +13,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct job_observer;
-
 /**
  * struct first_look - what the second one follows
  * @key: of its fingerprints, borrowed
  * @kpageflags_fd: from frames_open(), borrowed
  * @ended_usec: when the frames had been read
- * @observer: who is told how long the second one is waited for (daemon/job/job.h); NULL: nobody; borrowed
+ * @observer: who is told how long the second one is waited for; NULL: nobody; borrowed
  */
 struct first_look {
         const struct fingerprint_key *key;

@@ -5,7 +5,7 @@
 #include "base/failure.h"
 #include "conf/settings.h"
 #include "daemon/job/inventory.h"
-#include "daemon/job/job.h"
+#include "daemon/job/job_observer.h"
 #include "daemon/reclaim/reclaim_guest.h"
 
 #include <stddef.h>
