@@ -37,4 +37,6 @@ static inline bool page_is_present(uint64_t fingerprint)
 #define FRAME_KSM  (UINT64_C(1) << 63) /* merged by KSM */
 #define FRAME_ZERO (UINT64_C(1) << 62) /* the kernel's shared zero page */
 #define FRAME_HUGE (UINT64_C(1) << 61) /* part of a transparent huge page */
-#define FRAME_PFN  ((UINT64_C(1) << 55) - 1)
+/* Of KSM with a single user, or not of KSM: the kernel does not tell (scanner/kpageflags.c). Counts as not merged. */
+#define FRAME_MAYBE_KSM (UINT64_C(1) << 60)
+#define FRAME_PFN       ((UINT64_C(1) << 55) - 1)

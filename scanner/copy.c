@@ -10,6 +10,11 @@
  *   all others      process_vm_readv. Pages that QEMU has mapped by a huge page, and mappings that KSM may not merge,
  *                   cannot be merged and are not looked up.
  *
+ * Where the kernel does not tell its anonymous pages from KSM's with a single user (scanner/kpageflags.c), all of them
+ * are taken for merged here, though in no figure. To pin a page for reading the kernel un-shares it unless it is marked
+ * PageAnonExclusive (gup_must_unshare()), and KSM's pages never are, however few use them: process_vm_readv would
+ * un-merge those as well. The price is the longer way for all mergeable memory without huge pages.
+ *
  * Between the look and the reading ksmd may merge a page, which is then un-merged at once: it is as it was before the
  * scan, and ksmd finds it again. Where that is too much there is READER_PROC_MEM (samepage scan --careful).
  */
@@ -28,6 +33,9 @@
 #include <sys/mman.h>
 
 #define BUFFER_BYTES (PRESENT_RANGE_PAGES * PAGE_BYTES)
+
+/* Pages that are not for process_vm_readv. */
+#define SPARED (FRAME_KSM | FRAME_MAYBE_KSM)
 
 /* What one call of copy_range() is about. */
 struct range {
@@ -98,7 +106,7 @@ static int read_runs(const struct range *range, const struct present_run *runs, 
 
 /*
  * Looks at the frames of pages that KSM may have merged. Returns false when that is not known. Afterwards the frame
- * word of a page has FRAME_KSM, or is without meaning and the page is not merged.
+ * word of a page has one of SPARED, or is without meaning and the page is not merged.
  */
 static bool find_merged(const struct range *range, const struct present_run *runs, size_t n_runs,
                         int kpageflags_fd)
@@ -127,7 +135,7 @@ static size_t list_run(const struct range *range, const struct present_run *run,
         bool joined = false;
 
         for (size_t i = first; i < first + run->n_pages; i++) {
-                if (copy->frames[i] & FRAME_KSM) {
+                if (copy->frames[i] & SPARED) {
                         joined = false;
                         continue;
                 }
@@ -181,7 +189,7 @@ static int read_each_frame_once(const struct range *range, size_t n_pages, bool 
         for (size_t i = 0; i < n_pages && r == 0; i++) {
                 uint16_t *last = &last_read[copy->frames[i] % LAST_READ];
 
-                if (!(copy->frames[i] & FRAME_KSM))
+                if (!(copy->frames[i] & SPARED))
                         continue;
                 if (*last != UINT16_MAX && copy->frames[*last] == copy->frames[i]) {
                         copy->readers[i] = *last;
@@ -205,7 +213,7 @@ static bool still_has_its_frames(const struct range *range, size_t n_pages)
                          entries, n_pages) < 0)
                 return false;
         for (size_t i = 0; i < n_pages; i++)
-                if (frames[i] & FRAME_KSM && (frames[i] & FRAME_PFN) != (entries[i] & PAGEMAP_PFN))
+                if (frames[i] & SPARED && (frames[i] & FRAME_PFN) != (entries[i] & PAGEMAP_PFN))
                         return false;
         return true;
 }
@@ -219,7 +227,7 @@ static int read_merged(const struct range *range, size_t n_pages)
         if (r < 0 || !shared || still_has_its_frames(range, n_pages))
                 return r;
         for (size_t i = 0; i < n_pages && r == 0; i++)
-                if (copy->frames[i] & FRAME_KSM && copy->readers[i] != i)
+                if (copy->frames[i] & SPARED && copy->readers[i] != i)
                         r = read_merged_page(range, i);
         return r;
 }

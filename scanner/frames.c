@@ -12,15 +12,12 @@
 #include "base/cleanup.h"
 #include "base/fileio.h"
 #include "pages/page.h"
+#include "scanner/kpageflags.h"
 #include "scanner/pagemap.h"
 #include "scanner/present.h"
 
 #include <errno.h>
 #include <fcntl.h>
-
-#define KPF_KSM       21
-#define KPF_THP       22
-#define KPF_ZERO_PAGE 24
 
 /* A call costs about as much as this many entries. */
 #define FLAGS_GAP 32
@@ -30,13 +27,10 @@ int frames_open(int proc_dir_fd)
 {
         int fd = openat(proc_dir_fd, "kpageflags", O_RDONLY | O_CLOEXEC);
 
-        return fd < 0 ? -errno : fd;
-}
-
-static uint64_t frame_of_flags(uint64_t pfn, uint64_t flags)
-{
-        return pfn | (flags >> KPF_KSM & 1 ? FRAME_KSM : 0) | (flags >> KPF_ZERO_PAGE & 1 ? FRAME_ZERO : 0) |
-               (flags >> KPF_THP & 1 ? FRAME_HUGE : 0);
+        if (fd < 0)
+                return -errno;
+        kpageflags_probe(proc_dir_fd, fd);
+        return fd;
 }
 
 /* The longest run of @pfns from the start on that one read of kpageflags can cover; 0 entries are passed
@@ -58,8 +52,8 @@ static size_t measure_run(const uint64_t *pfns, size_t n, uint64_t *ret_first, s
         return i;
 }
 
-/* Turns frame numbers into frame words, in place; 0 stays 0. */
-static int add_flags(int kpageflags_fd, uint64_t *words, size_t n)
+/* Turns pagemap entries of pages with the frames @pfns into frame words, in place; of no frame, FRAME_OWN. */
+static int add_flags(int kpageflags_fd, const uint64_t *pfns, uint64_t *words, size_t n)
 {
         uint64_t flags[FLAGS_RUN];
 
@@ -69,16 +63,17 @@ static int add_flags(int kpageflags_fd, uint64_t *words, size_t n)
                 size_t length = 0;
                 int r = 0;
 
-                if (words[i] == 0) {
-                        i++;
+                if (pfns[i] == 0) {
+                        words[i++] = FRAME_OWN;
                         continue;
                 }
-                length = measure_run(words + i, n - i, &first, &n_flags);
+                length = measure_run(pfns + i, n - i, &first, &n_flags);
                 r = fileio_pread_full(kpageflags_fd, flags, n_flags * sizeof(*flags), first * sizeof(*flags));
                 if (r < 0)
                         return r;
                 for (size_t end = i + length; i < end; i++)
-                        words[i] = words[i] ? frame_of_flags(words[i], flags[words[i] - first]) : FRAME_OWN;
+                        words[i] =
+                                pfns[i] ? kpageflags_frame_word(words[i], flags[pfns[i] - first]) : FRAME_OWN;
         }
         return 0;
 }
@@ -86,18 +81,17 @@ static int add_flags(int kpageflags_fd, uint64_t *words, size_t n)
 int frames_find(const struct guest_ram *ram, const struct guest_region *region, uint64_t page, size_t n_pages,
                 int kpageflags_fd, uint64_t *ret_frames)
 {
+        uint64_t pfns[PRESENT_RANGE_PAGES];
         int r = pagemap_read(ram->pagemap_fd, region->region.hva + page * PAGE_BYTES, ret_frames, n_pages);
 
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n_pages; i++) {
-                const bool present = ret_frames[i] & PAGEMAP_PRESENT;
-
-                if (present && (ret_frames[i] & PAGEMAP_PFN) == 0)
+                pfns[i] = ret_frames[i] & PAGEMAP_PRESENT ? ret_frames[i] & PAGEMAP_PFN : 0;
+                if (ret_frames[i] & PAGEMAP_PRESENT && pfns[i] == 0)
                         return -EPERM;
-                ret_frames[i] = present ? ret_frames[i] & PAGEMAP_PFN : FRAME_OWN;
         }
-        return add_flags(kpageflags_fd, ret_frames, n_pages);
+        return add_flags(kpageflags_fd, pfns, ret_frames, n_pages);
 }
 
 int frames_read_range(const struct guest_ram *ram, struct guest_block *block,
@@ -142,5 +136,5 @@ uint64_t frame_users_of_ksm_page(const struct frame_users *users, uint64_t pfn)
         /* Asked afterwards: the frame may have gone to somebody else since it was found. */
         if (fileio_pread_full(users->kpageflags_fd, &flags, sizeof(flags), pfn * sizeof(flags)) < 0)
                 return 0;
-        return flags >> KPF_KSM & 1 ? count : 0;
+        return kpageflags_is_ksm(flags, count == 1) ? count : 0;
 }

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 /**
- * frames_open() - open the kernel's table of frame flags
+ * frames_open() - open the kernel's table of frame flags, and see how far it is to be believed
  * @proc_dir_fd: open /proc folder, borrowed
  *
  * Return: a descriptor, or a negative errno: without it frames are not known.

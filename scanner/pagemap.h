@@ -12,6 +12,8 @@
 
 #define PAGEMAP_PRESENT (UINT64_C(1) << 63)
 #define PAGEMAP_SWAPPED (UINT64_C(1) << 62)
+/* The page is mapped here and nowhere else. */
+#define PAGEMAP_EXCLUSIVE (UINT64_C(1) << 56)
 /* Reads as 0 without CAP_SYS_ADMIN. */
 #define PAGEMAP_PFN ((UINT64_C(1) << 55) - 1)
 

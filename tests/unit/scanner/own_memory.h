@@ -7,13 +7,16 @@
 #include "base/fileio.h"
 #include "pages/page.h"
 #include "scanner/guest_ram.h"
+#include "scanner/pagemap.h"
 
 #include <CUnit/Basic.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* A memfd of @n_pages pages, all holes, mapped shared or private. */
@@ -75,6 +78,55 @@ static inline struct guest_ram *own_memory_of_process(const struct own_memory *m
                                                   memory->n_pages * PAGE_BYTES, &failure),
                               0);
         return ram;
+}
+
+/* A child that has all memory mapped that this process has, until the pipe closes: each page then is mapped twice. */
+static inline pid_t own_memory_share_with_child(int *ret_pipe_fd)
+{
+        int ends[2] = {-1, -1};
+        pid_t pid = -1;
+
+        CU_ASSERT_EQUAL_FATAL(pipe2(ends, O_CLOEXEC), 0);
+        pid = fork();
+        CU_ASSERT_FATAL(pid >= 0);
+        if (pid == 0) {
+                (void)close(ends[1]);
+                (void)!read(ends[0], ends, 1);
+                _exit(0);
+        }
+        (void)close(ends[0]);
+        *ret_pipe_fd = ends[1];
+        return pid;
+}
+
+static inline void own_memory_end_child(pid_t pid, int *pipe_fd)
+{
+        close_fd(pipe_fd);
+        CU_ASSERT_EQUAL(waitpid(pid, NULL, 0), pid);
+}
+
+/* An open kpageflags that calls the frames of those pages KSM's that @is_ksm names; NULL: all. */
+static inline int own_memory_kpageflags(const struct own_memory *memory, int pagemap_fd,
+                                        bool (*is_ksm)(size_t page))
+{
+        static const uint64_t flags = UINT64_C(1) << 21;
+        int fd = memfd_create("kpageflags", MFD_CLOEXEC);
+        uint64_t last = 0;
+
+        CU_ASSERT_FATAL(fd >= 0);
+        for (size_t i = 0; i < memory->n_pages; i++) {
+                const uint64_t address = (uintptr_t)memory->pages + i * PAGE_BYTES;
+                uint64_t frame = 0;
+
+                CU_ASSERT_EQUAL(pagemap_read(pagemap_fd, address, &frame, 1), 0);
+                frame &= PAGEMAP_PFN;
+                last = frame > last ? frame : last;
+                if (frame != 0 && (!is_ksm || is_ksm(i)))
+                        CU_ASSERT_EQUAL(pwrite(fd, &flags, sizeof(flags), (off_t)(frame * sizeof(flags))),
+                                        sizeof(flags));
+        }
+        CU_ASSERT_EQUAL(ftruncate(fd, (off_t)((last + 1) * sizeof(flags))), 0);
+        return fd;
 }
 
 static inline struct guest_ram *own_memory_as_guest(const struct own_memory *memory)

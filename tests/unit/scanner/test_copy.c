@@ -7,6 +7,7 @@
 #include "own_memory.h"
 #include "scanner/copy.h"
 #include "scanner/frames.h"
+#include "scanner/kpageflags.h"
 #include "scanner/pagemap.h"
 #include "scanner/reader.h"
 #include "unit.h"
@@ -19,6 +20,7 @@
 
 #define N_PAGES     64
 #define KPF_KSM_BIT (UINT64_C(1) << 21)
+#define KPF_THP_BIT (UINT64_C(1) << 22)
 
 static struct own_memory memory;
 static struct guest_ram *ram;
@@ -48,6 +50,7 @@ static void write_word(int fd, uint64_t index, uint64_t word)
         CU_ASSERT_EQUAL(pwrite(fd, &word, sizeof(word), (off_t)(index * sizeof(word))), sizeof(word));
 }
 
+/* @pfn: with PAGEMAP_EXCLUSIVE or without */
 static void set_frame(size_t page, uint64_t pfn)
 {
         write_word(ram->pagemap_fd, ((uintptr_t)memory.pages >> PAGE_SHIFT) + page, PAGEMAP_PRESENT | pfn);
@@ -158,6 +161,32 @@ static void test_merged(void)
         end();
 }
 
+/*
+ * A kernel that calls all anonymous memory KSM's: what may be KSM's with a single user is spared too, each page by itself. Parts
+ * of huge pages are not, which KSM would have split.
+ */
+static void test_kernel_that_calls_all_merged(void)
+{
+        begin();
+        (void)kpageflags_doubt_ksm(true);
+        for (size_t i = 0; i < N_PAGES; i++) {
+                set_frame(i, (1000 + i) | PAGEMAP_EXCLUSIVE);
+                write_word(kpageflags_fd, 1000 + i, KPF_KSM_BIT | (i < 40 ? KPF_THP_BIT : 0));
+        }
+        own_memory_fill(&memory, 50, 99);
+        own_memory_fill(&memory, 51, 99);
+        set_frame(50, 2000);
+        set_frame(51, 2000);
+        write_word(kpageflags_fd, 2000, KPF_KSM_BIT);
+        CU_ASSERT_EQUAL(copy_all(), 0);
+        check_all();
+        CU_ASSERT_EQUAL(n_bytes, 40 * PAGE_BYTES);
+        CU_ASSERT_EQUAL(copy.slots[50], copy.slots[51]);
+        CU_ASSERT_EQUAL(copy.n_slots, N_PAGES - 1);
+        (void)kpageflags_doubt_ksm(false);
+        end();
+}
+
 /* What a huge page maps cannot be merged, whatever the flags say of its frames. */
 static void test_huge_pages_are_not_looked_up(void)
 {
@@ -237,6 +266,7 @@ static const struct unit_test tests[] = {
         {"nothing merged", test_nothing_merged},
         {"runs with holes", test_runs_with_holes},
         {"merged", test_merged},
+        {"kernel that calls all merged", test_kernel_that_calls_all_merged},
         {"huge pages are not looked up", test_huge_pages_are_not_looked_up},
         {"frames that move", test_frames_that_move},
         {"without frames", test_without_frames},

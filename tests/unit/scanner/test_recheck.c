@@ -2,6 +2,8 @@
 /* The second look, on this process's own memory. */
 #include "base/clock.h"
 #include "own_memory.h"
+#include "scanner/frames.h"
+#include "scanner/kpageflags.h"
 #include "scanner/pagemap.h"
 #include "scanner/recheck.h"
 #include "scanner/scan.h"
@@ -22,10 +24,11 @@ struct looks {
 /* The first look. */
 static void looks_init(struct looks *looks)
 {
+        CLEANUP_CLOSE int proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
         static const size_t first_guest[] = {0};
         struct scan *scan = NULL;
 
-        *looks = (struct looks){.kpageflags_fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC)};
+        *looks = (struct looks){.kpageflags_fd = frames_open(proc_fd)};
         CU_ASSERT_EQUAL_FATAL(pool_new(2, &looks->pool), 0);
         CU_ASSERT_EQUAL_FATAL(fingerprint_key_init(&looks->key), 0);
         looks->memory = own_memory_map(N_PAGES, MAP_PRIVATE, 0);
@@ -109,39 +112,16 @@ static void test_cannot_be_read(void)
         looks_deinit(&looks);
 }
 
-static uint64_t frame_of(const struct looks *looks, size_t page)
+static bool is_even(size_t page)
 {
-        const uint64_t address = (uintptr_t)looks->memory.pages + page * PAGE_BYTES;
-        uint64_t entry = 0;
-
-        CU_ASSERT_EQUAL(pagemap_read(looks->ram->pagemap_fd, address, &entry, 1), 0);
-        return entry & PAGEMAP_PFN;
-}
-
-/* A kpageflags in which the frames of every other page of ours are KSM's. */
-static int make_kpageflags(const struct looks *looks)
-{
-        static const uint64_t ksm = UINT64_C(1) << 21;
-        int fd = memfd_create("kpageflags", MFD_CLOEXEC);
-        uint64_t last = 0;
-
-        CU_ASSERT_FATAL(fd >= 0);
-        for (size_t i = 0; i < N_PAGES; i++) {
-                const uint64_t frame = frame_of(looks, i);
-
-                last = frame > last ? frame : last;
-                if (i % 2 == 0)
-                        CU_ASSERT_EQUAL(pwrite(fd, &ksm, sizeof(ksm), (off_t)(frame * sizeof(ksm))),
-                                        sizeof(ksm));
-        }
-        CU_ASSERT_EQUAL(ftruncate(fd, (off_t)((last + 1) * sizeof(ksm))), 0);
-        return fd;
+        return page % 2 == 0;
 }
 
 static void test_merged(void)
 {
         struct looks looks;
         size_t n_wrong = 0;
+        bool doubt = false;
 
         looks_init(&looks);
         close_fd(&looks.kpageflags_fd);
@@ -149,13 +129,44 @@ static void test_merged(void)
         /* Another content first: it may be merged with something else by now. */
         for (size_t i = 0; i < N_PAGES; i += 5)
                 looks.memory.pages[i * PAGE_BYTES] ^= 1;
-        looks.kpageflags_fd = make_kpageflags(&looks);
+        looks.kpageflags_fd = own_memory_kpageflags(&looks.memory, looks.ram->pagemap_fd, is_even);
+        doubt = kpageflags_doubt_ksm(false);
         look_again(&looks);
+        (void)kpageflags_doubt_ksm(doubt);
         for (size_t i = 0; i < N_PAGES; i++)
                 n_wrong += marks_of(&looks)[i] != (RECHECK_WANTED | (i % 5 == 0   ? RECHECK_CHANGED
                                                                      : i % 2 == 0 ? RECHECK_MERGED
                                                                                   : RECHECK_KEPT));
         CU_ASSERT_EQUAL(n_wrong, 0);
+        looks_deinit(&looks);
+}
+
+/* A kernel that calls all anonymous memory KSM's: only what is mapped more than once has been merged. */
+static void test_kernel_that_calls_all_merged(void)
+{
+        struct looks looks;
+        pid_t child = -1;
+        int pipe_fd = -1;
+        bool doubt = false;
+        size_t n_wrong = 0;
+
+        looks_init(&looks);
+        child = own_memory_share_with_child(&pipe_fd);
+        /* Each second page gets a frame of its own again. */
+        for (size_t i = 1; i < N_PAGES; i += 2)
+                *(volatile unsigned char *)(looks.memory.pages + i * PAGE_BYTES) =
+                        (unsigned char)(i % 100 + 1);
+        close_fd(&looks.kpageflags_fd);
+        looks.kpageflags_fd = own_memory_kpageflags(&looks.memory, looks.ram->pagemap_fd, NULL);
+        memset(marks_of(&looks), RECHECK_WANTED, N_PAGES);
+        doubt = kpageflags_doubt_ksm(true);
+        look_again(&looks);
+        (void)kpageflags_doubt_ksm(doubt);
+        for (size_t i = 0; i < N_PAGES; i++)
+                n_wrong += marks_of(&looks)[i] !=
+                           (RECHECK_WANTED | (is_even(i) ? RECHECK_MERGED : RECHECK_KEPT));
+        CU_ASSERT_EQUAL(n_wrong, 0);
+        own_memory_end_child(child, &pipe_fd);
         looks_deinit(&looks);
 }
 
@@ -196,6 +207,7 @@ static const struct unit_test tests[] = {
         {"changed and kept", test_changed_and_kept},
         {"cannot be read", test_cannot_be_read},
         {"merged", test_merged},
+        {"kernel that calls all merged", test_kernel_that_calls_all_merged},
         {"neighbours of what cannot be read", test_neighbours_of_what_cannot_be_read},
 };
 

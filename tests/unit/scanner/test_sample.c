@@ -2,6 +2,7 @@
 /* Samples of this process's own memory, which is marked for KSM. */
 #include "base/cleanup.h"
 #include "own_memory.h"
+#include "scanner/kpageflags.h"
 #include "scanner/sample.h"
 #include "unit.h"
 
@@ -104,6 +105,34 @@ static void test_empty_memory(void)
         looks_deinit(&looks);
 }
 
+/* A kernel that calls all anonymous memory KSM's: only what is mapped more than once has been merged. */
+static void test_kernel_that_calls_all_merged(void)
+{
+        CLEANUP_CLOSE int pagemap_fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+        CLEANUP_CLOSE int kpageflags_fd = -1;
+        struct sample_figures figures;
+        struct looks looks;
+        pid_t child = -1;
+        int pipe_fd = -1;
+
+        looks_init(&looks, 50);
+        kpageflags_fd = own_memory_kpageflags(&looks.memory, pagemap_fd, NULL);
+        CU_ASSERT_EQUAL_FATAL(dup2(kpageflags_fd, looks.kpageflags_fd), looks.kpageflags_fd);
+        (void)kpageflags_doubt_ksm(false);
+        figures = look(&looks);
+        CU_ASSERT_TRUE(figures.present > 0);
+        CU_ASSERT_EQUAL(figures.merged, figures.present);
+        (void)kpageflags_doubt_ksm(true);
+        CU_ASSERT_EQUAL(look(&looks).merged, 0);
+        child = own_memory_share_with_child(&pipe_fd);
+        figures = look(&looks);
+        CU_ASSERT_TRUE(figures.present > 0);
+        CU_ASSERT_EQUAL(figures.merged, figures.present);
+        own_memory_end_child(child, &pipe_fd);
+        (void)kpageflags_doubt_ksm(false);
+        looks_deinit(&looks);
+}
+
 static void test_nothing_mergeable(void)
 {
         CLEANUP_CLOSE int proc_fd = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -123,6 +152,7 @@ static const struct unit_test tests[] = {
         {"changes", test_changes},
         {"sparse memory", test_sparse_memory},
         {"empty memory", test_empty_memory},
+        {"kernel that calls all merged", test_kernel_that_calls_all_merged},
         {"nothing mergeable", test_nothing_mergeable},
 };
 
