@@ -8,7 +8,9 @@ by BLAKE2b-160. Slow and simple on purpose: lists of pages, sets and Counters.
 A page is (content, frame, merged): content is None for zeros; frame is None for the kernel's shared zero page, else a frame number, or
 for a page of a RAM file that QEMU has not mapped a name of its own; merged says that the frame is one of KSM's.
 """
+import ctypes
 import hashlib
+import mmap
 import os
 from array import array
 
@@ -19,6 +21,7 @@ PM_SWAP = 1 << 62
 PM_PRESENT = 1 << 63
 PM_PFN = (1 << 55) - 1
 
+KPF_COMPOUND = 1 << 15 | 1 << 16
 KPF_HUGE = 1 << 17
 KPF_KSM = 1 << 21
 KPF_THP = 1 << 22
@@ -135,15 +138,33 @@ def _data_pages(fd, begin, end):
 class Frames:
     def __init__(self):
         self.fd = os.open("/proc/kpageflags", os.O_RDONLY)
+        self.count_fd = os.open("/proc/kpagecount", os.O_RDONLY)
         self.known = {}
+        self.all_ksm = self._calls_ours_ksm()
+
+    def _calls_ours_ksm(self):
+        """Linux 6.10 to 7.2-rc2 set KPF_KSM for all anonymous memory: so for a page that nobody marked."""
+        with mmap.mmap(-1, PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as page:
+            page[0] = 1
+            address = ctypes.addressof(ctypes.c_char.from_buffer(page))
+            pfn = pagemap("self", address, address + PAGE)[0] & PM_PFN
+        return pfn != 0 and bool(self._word(self.fd, pfn) & KPF_KSM)
+
+    @staticmethod
+    def _word(fd, pfn):
+        return int.from_bytes(os.pread(fd, 8, pfn * 8), "little")
 
     def flags(self, pfn):
         if pfn not in self.known:
-            self.known[pfn] = int.from_bytes(os.pread(self.fd, 8, pfn * 8), "little")
+            flags = self._word(self.fd, pfn)
+            if self.all_ksm and flags & KPF_KSM and (flags & (KPF_THP | KPF_COMPOUND) or self._word(self.count_fd, pfn) < 2):
+                flags &= ~KPF_KSM
+            self.known[pfn] = flags
         return self.known[pfn]
 
     def close(self):
         os.close(self.fd)
+        os.close(self.count_fd)
 
 
 def _content(fd, offset):
