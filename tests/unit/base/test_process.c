@@ -136,4 +136,4 @@ static const struct unit_test tests[] = {
         {"nobody is dead for want of descriptors", test_no_descriptors},
         {"who holds the other end", test_peers},
 };
-UNIT_MAIN_WITH_PIDFD("qmp/process", tests)
+UNIT_MAIN_WITH_PIDFD("base/process", tests)
