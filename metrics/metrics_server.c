@@ -14,7 +14,6 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "metrics/metrics_accept.h"
 #include "metrics/metrics_listen.h"
 
 #include <assert.h>
@@ -113,7 +112,7 @@ static enum MHD_Result send_metrics(const struct metrics_server *server, struct 
 {
         static char failed[] = "There is not enough memory for the metrics.\n";
         const char *accept = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_ACCEPT);
-        const enum metrics_format format = metrics_accept_choose(accept);
+        const enum metrics_format format = metrics_text_choose(accept);
         struct answer answer = {MHD_HTTP_OK, metrics_text_content_type(format), NULL, 0,
                                 MHD_RESPMEM_MUST_FREE};
 

@@ -27,6 +27,13 @@ const char *metrics_text_content_type(enum metrics_format format)
         return types[format];
 }
 
+enum metrics_format metrics_text_choose(const char *accept)
+{
+        return accept && strstr(accept, "application/openmetrics-text") && strstr(accept, "version=1.0.0")
+                       ? METRICS_FORMAT_OPENMETRICS
+                       : METRICS_FORMAT_TEXT;
+}
+
 int metrics_text_init(struct metrics_text *text, enum metrics_format format)
 {
         *text = (struct metrics_text){.format = format};

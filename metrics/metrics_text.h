@@ -51,6 +51,14 @@ struct metrics_text {
 const char *metrics_text_content_type(enum metrics_format format);
 
 /**
+ * metrics_text_choose() - the format for a scraper
+ * @accept: its Accept header; NULL without one
+ *
+ * A scraper that can read OpenMetrics 1.0.0 names it, and wants it most; so it is not asked how much.
+ */
+enum metrics_format metrics_text_choose(const char *accept);
+
+/**
  * metrics_text_init() - begin
  *
  * Return: 0 or -ENOMEM.

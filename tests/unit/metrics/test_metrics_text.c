@@ -169,11 +169,41 @@ static void test_histogram_of_means(void)
         CU_ASSERT_EQUAL(histogram.sum_usec, 61);
 }
 
+static void test_choose(void)
+{
+#define OM "application/openmetrics-text"
+        static const struct {
+                const char *accept;
+                enum metrics_format format;
+        } cases[] = {
+                {NULL, METRICS_FORMAT_TEXT},
+                {"", METRICS_FORMAT_TEXT},
+                {"*/*", METRICS_FORMAT_TEXT},
+                {"text/plain;version=0.0.4;q=1,*/*;q=0.1", METRICS_FORMAT_TEXT},
+                {"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", METRICS_FORMAT_TEXT},
+                {OM ";version=1.0.0," OM ";version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                 METRICS_FORMAT_OPENMETRICS},
+                {OM "; version=1.0.0; charset=utf-8; q=0.6, text/plain; q=0.5", METRICS_FORMAT_OPENMETRICS},
+                {OM ";version=0.0.1", METRICS_FORMAT_TEXT},
+                {OM ";version=2.0.0,text/plain;q=0.1", METRICS_FORMAT_TEXT},
+                {"application/openmetrics", METRICS_FORMAT_TEXT},
+        };
+
+        for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+                CU_ASSERT_EQUAL(metrics_text_choose(cases[i].accept), cases[i].format);
+#undef OM
+}
+
 static const struct unit_test tests[] = {
-        {"the text format", test_text_format},     {"OpenMetrics", test_openmetrics},
-        {"nothing written", test_nothing_written}, {"given up half-way", test_given_up},
-        {"escaping in labels", test_escaping},     {"seconds", test_seconds},
-        {"a histogram", test_histogram},           {"a histogram of means", test_histogram_of_means},
+        {"what scrapers accept", test_choose},
+        {"the text format", test_text_format},
+        {"OpenMetrics", test_openmetrics},
+        {"nothing written", test_nothing_written},
+        {"given up half-way", test_given_up},
+        {"escaping in labels", test_escaping},
+        {"seconds", test_seconds},
+        {"a histogram", test_histogram},
+        {"a histogram of means", test_histogram_of_means},
 };
 
 UNIT_MAIN("metrics_text", tests)
