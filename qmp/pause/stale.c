@@ -16,13 +16,11 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "qmp/client.h"
-#include "qmp/pause/pause.h"
 #include "qmp/virt/bridge.h"
 #include "qmp/virt/domain_process.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,40 +110,20 @@ static bool take_outcome(const struct pause *pause, struct stale_result *result)
         return false;
 }
 
-/* Ends the pause over the client's connection. Returns whether the note is done with. */
-static bool end_pause(const struct qmp_client *client, struct stale_result *result)
-{
-        struct pause pause = {.wire = {.fd = -1}};
-        struct pause *pauses[] = {&pause};
-        int fd = fcntl(qmp_client_get_fd(client), F_DUPFD_CLOEXEC, 3);
-        int r = fd < 0 ? -errno : pause_adopt(&pause, fd, &result->sentence);
-        bool is_done = false;
-
-        if (r < 0) {
-                (void)failure_errno(&result->sentence, r, "it may still be paused: cannot use the socket");
-                return false;
-        }
-        pause_finish_all(pauses, 1, clock_now_usec() + QMP_CLIENT_TIMEOUT_USEC);
-        is_done = take_outcome(&pause, result);
-        pause_deinit(&pause);
-        return is_done;
-}
-
-static int connect_socket(const struct leasefile *note, struct qmp_client **ret_client,
+static int connect_socket(const struct leasefile *note, uint64_t timeout_usec, struct qmp_client **ret_client,
                           struct failure *failure)
 {
-        int r = qmp_client_connect(note->socket_path, QMP_CLIENT_TIMEOUT_USEC, ret_client, failure);
+        int r = qmp_client_connect(note->socket_path, timeout_usec, ret_client, failure);
 
         return r < 0 ? r : check_peer(qmp_client_get_fd(*ret_client), &note->qemu, failure);
 }
 
 /* The same for a domain of libvirt. The note's process lives, so it is that domain's as it runs now. */
-static int connect_domain(const struct leasefile *note, struct qmp_client **ret_client,
-                          struct failure *failure)
+static int connect_domain(const struct leasefile *note, uint64_t timeout_usec, struct bridge **bridge,
+                          struct qmp_client **ret_client, struct failure *failure)
 {
         CLEANUP_FREE char *uuid = NULL;
-        int r = bridge_connect_address(note->socket_path, QMP_CLIENT_TIMEOUT_USEC, &uuid, ret_client,
-                                       failure);
+        int r = bridge_connect_address(note->socket_path, timeout_usec, bridge, &uuid, ret_client, failure);
 
         if (r < 0 || domain_process_has_uuid(note->qemu.pid, uuid))
                 return r;
@@ -153,20 +131,42 @@ static int connect_domain(const struct leasefile *note, struct qmp_client **ret_
                            (int)note->qemu.pid, uuid);
 }
 
-/* Returns whether the note is done with. */
-static bool resume_guest(const struct leasefile *note, struct stale_result *result)
+void stale_reach(const struct leasefile *note, uint64_t timeout_usec, struct bridge **bridge,
+                 struct pause *ret_pause)
 {
         struct qmp_client *client = NULL;
         struct failure failure = {0};
-        bool is_done = false;
-        int r = bridge_is_address(note->socket_path) ? connect_domain(note, &client, &failure)
-                                                     : connect_socket(note, &client, &failure);
+        int fd = -1;
+        int r = bridge_is_address(note->socket_path)
+                        ? connect_domain(note, timeout_usec, bridge, &client, &failure)
+                        : connect_socket(note, timeout_usec, &client, &failure);
 
-        if (r == 0)
-                is_done = end_pause(client, result);
-        else
-                (void)failure_set(&result->sentence, 0, "it may still be paused: %s", failure.text);
+        if (r == 0) {
+                fd = fcntl(qmp_client_get_fd(client), F_DUPFD_CLOEXEC, 3);
+                r = fd < 0 ? failure_errno(&failure, -errno, "cannot use the socket")
+                           : pause_adopt(ret_pause, fd, &failure);
+        }
+        if (r < 0)
+                *ret_pause = (struct pause){.wire = {.fd = -1},
+                                            .phase = PAUSE_PHASE_DONE,
+                                            .outcome = PAUSE_OUTCOME_FAILED,
+                                            .failure = failure};
         qmp_client_free(client);
+}
+
+/* Returns whether the note is done with. */
+static bool resume_guest(const struct leasefile *note, struct stale_result *result)
+{
+        struct bridge *bridge = NULL;
+        struct pause pause;
+        struct pause *pauses[] = {&pause};
+        bool is_done = false;
+
+        stale_reach(note, QMP_CLIENT_TIMEOUT_USEC, &bridge, &pause);
+        pause_finish_all(pauses, 1, clock_now_usec() + QMP_CLIENT_TIMEOUT_USEC);
+        is_done = take_outcome(&pause, result);
+        pause_deinit(&pause);
+        bridge_free(bridge);
         return is_done;
 }
 

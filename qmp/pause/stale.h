@@ -4,9 +4,11 @@
 
 #include "base/failure.h"
 #include "qmp/pause/leasefile.h"
+#include "qmp/pause/pause.h"
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 enum stale_outcome {
@@ -55,3 +57,18 @@ int stale_resume(const char *runtime_dir, bool end_living, struct stale_results 
  * sentence of @result only.
  */
 void stale_resume_note(int folder_fd, const struct leasefile *note, struct stale_result *result);
+
+struct bridge;
+
+/**
+ * stale_reach() - begin to end the pause of a lease file over a new connection
+ * @note: its QEMU lives
+ * @timeout_usec: for each step of connecting
+ * @bridge: as for bridge_connect_address(); to be freed after the machine's end
+ * @ret_pause: to be ended by pause_finish_all(); FAILED already where the QEMU of the note was not reached;
+ * pause_deinit() it
+ *
+ * Part of stale_resume_note(), for who has several guests to resume at once.
+ */
+void stale_reach(const struct leasefile *note, uint64_t timeout_usec, struct bridge **bridge,
+                 struct pause *ret_pause);

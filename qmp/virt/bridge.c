@@ -246,12 +246,11 @@ bool bridge_is_address(const char *text)
         return strncmp(text, ADDRESS_PREFIX, strlen(ADDRESS_PREFIX)) == 0 && strchr(text, '#');
 }
 
-int bridge_connect_address(const char *address, uint64_t timeout_usec, char **ret_uuid,
-                           struct qmp_client **ret_client, struct failure *failure)
+int bridge_connect_address(const char *address, uint64_t timeout_usec, struct bridge **bridge,
+                           char **ret_uuid, struct qmp_client **ret_client, struct failure *failure)
 {
         CLEANUP_FREE char *uri = NULL;
         CLEANUP_FREE char *uuid = NULL;
-        struct bridge *bridge = NULL;
         int r = 0;
 
         if (!bridge_is_address(address))
@@ -261,14 +260,14 @@ int bridge_connect_address(const char *address, uint64_t timeout_usec, char **re
         if (!uri || !uuid)
                 return failure_errno(failure, -ENOMEM, "cannot connect");
         *strrchr(uri, '#') = '\0';
-        r = bridge_start(uri, false, &bridge, failure);
-        if (r < 0 || !bridge)
-                return r;
-        r = bridge_connect(bridge, uuid, timeout_usec, ret_client, failure);
-        /* It lives on with the connection, and is nobody's to wait for. */
+        if (*bridge && strcmp((*bridge)->uri, uri) != 0) {
+                bridge_free(*bridge);
+                *bridge = NULL;
+        }
+        if (!*bridge)
+                r = bridge_start(uri, false, bridge, failure);
         if (r == 0)
-                close_fd(&bridge->pidfd);
-        bridge_free(bridge);
+                r = bridge_connect(*bridge, uuid, timeout_usec, ret_client, failure);
         if (r == 0)
                 *ret_uuid = TAKE_PTR(uuid);
         return r;

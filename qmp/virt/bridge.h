@@ -74,11 +74,14 @@ char *bridge_format_address(const struct bridge *bridge, const char *uuid);
 bool bridge_is_address(const char *text);
 
 /**
- * bridge_connect_address() - connect to a domain by its address, through a bridge for this alone
+ * bridge_connect_address() - connect to a domain by its address
+ * @bridge: of an earlier call, or NULL: started where there is none to this libvirt; to be freed when the
+ * connections are closed
  *
- * For a process with one thread.
+ * For a process with one thread; with several in an emergency only, as it relies on a C library in which
+ * malloc() and dlopen() work after a fork of such a process. In glibc they do.
  *
  * Return: as bridge_start() and bridge_connect(); -EINVAL when it is no address.
  */
-int bridge_connect_address(const char *address, uint64_t timeout_usec, char **ret_uuid,
-                           struct qmp_client **ret_client, struct failure *failure);
+int bridge_connect_address(const char *address, uint64_t timeout_usec, struct bridge **bridge,
+                           char **ret_uuid, struct qmp_client **ret_client, struct failure *failure);
