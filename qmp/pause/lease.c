@@ -25,7 +25,10 @@
  * be expected to. Taking over: the guard is killed (so that the two never speak on one connection at once),
  * then every guest that has a lease file of this guard gets a pause machine of this process's own, which asks
  * what a pause machine always asks before cont. A guest without a file was not paused by the guard, or is not
- * any more.
+ * any more. Where the connection is broken too and the QEMU lives (the bridge to libvirt died with the guard),
+ * the machine goes on over a new one, as `samepage resume --stale` does. Such a pause counts for nothing:
+ * without a connection nobody tells that somebody else resumed the guest. A guest that is not reached keeps its
+ * file, and its sentence says that it may be paused and what resumes it.
  *
  * Known gaps: events that the dead guard had read and not acted upon are lost to the one who takes over; if
  * somebody resumed the guest and paused it again just then, that pause is taken for ours. See pause.c for
@@ -38,6 +41,8 @@
 #include "qmp/pause/guard_proto.h"
 #include "qmp/pause/leasefile.h"
 #include "qmp/pause/pause.h"
+#include "qmp/pause/stale.h"
+#include "qmp/virt/bridge.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -55,6 +60,9 @@
 #define PING_USEC (GUARD_ANSWER_USEC / 4)
 /* What a killed guard gets to disappear. */
 #define KILL_USEC (1 * USEC_PER_SEC)
+/* For so long new connections are made, and so long each step of one may take. */
+#define REACH_USEC      (10 * USEC_PER_SEC)
+#define REACH_STEP_USEC (2 * USEC_PER_SEC)
 
 static const char *const state_names[] = {
         [LEASE_STATE_IDLE] = "idle",
@@ -141,11 +149,36 @@ static void end_unpaused(const struct guard *guard, struct lease *lease)
         }
 }
 
+/* A guest that the guard left paused, perhaps, and that this process did not get to resume. */
+static void leave_paused(struct lease *lease, const char *why)
+{
+        lease->state = LEASE_STATE_FAILED;
+        (void)failure_set(
+                &lease->failure, 0,
+                "it may be paused, and samepage resume --stale resumes it: its guard process is gone, and "
+                "this one could not resume it: %s",
+                why);
+}
+
+/* A guest that runs: whether the pause counts depends on what is known of it. */
+static void end_running(const struct guard *guard, struct lease *lease, const struct pause *pause)
+{
+        const bool was_paused = lease->state == LEASE_STATE_PAUSED;
+
+        lease->resumed_by_other = pause->outcome == PAUSE_OUTCOME_RESUMED_BY_OTHER;
+        lease->state = was_paused && !lease->was_cut_off ? LEASE_STATE_RESUMED : LEASE_STATE_FAILED;
+        if (!was_paused)
+                lease->failure = guard->lost_failure;
+        else if (lease->was_cut_off)
+                (void)failure_set(
+                        &lease->failure, 0,
+                        "its guard process is gone and the connection to its QEMU broke while it was paused; "
+                        "it runs again, reached over a new connection");
+}
+
 /* Puts what our own machine achieved into the lease. Returns whether the note is done with. */
 static bool take_outcome(const struct guard *guard, struct lease *lease, const struct pause *pause)
 {
-        bool was_paused = lease->state == LEASE_STATE_PAUSED;
-
         lease->cont_sent_usec = pause->cont_sent_usec;
         lease->resumed_usec = pause->resumed_usec;
         memcpy(lease->run_state, pause->run_state, sizeof(lease->run_state));
@@ -153,10 +186,7 @@ static bool take_outcome(const struct guard *guard, struct lease *lease, const s
         switch (pause->outcome) {
         case PAUSE_OUTCOME_RESUMED:
         case PAUSE_OUTCOME_RESUMED_BY_OTHER:
-                lease->state = was_paused ? LEASE_STATE_RESUMED : LEASE_STATE_FAILED;
-                lease->resumed_by_other = pause->outcome == PAUSE_OUTCOME_RESUMED_BY_OTHER;
-                if (!was_paused)
-                        lease->failure = guard->lost_failure;
+                end_running(guard, lease, pause);
                 return true;
         case PAUSE_OUTCOME_NOT_RESUMED:
                 lease->state = LEASE_STATE_NOT_RESUMED;
@@ -165,8 +195,6 @@ static bool take_outcome(const struct guard *guard, struct lease *lease, const s
                 lease->state = LEASE_STATE_NOT_RESUMED;
                 return false;
         case PAUSE_OUTCOME_NONE:
-                (void)failure_set(&lease->failure, 0, "its QEMU does not answer");
-                break;
         case PAUSE_OUTCOME_NOT_RUNNING:
         case PAUSE_OUTCOME_MIGRATING:
         case PAUSE_OUTCOME_NOT_STOPPED:
@@ -176,7 +204,11 @@ static bool take_outcome(const struct guard *guard, struct lease *lease, const s
                 break;
         }
         lease->state = LEASE_STATE_FAILED;
-        return !qmp_guest_is_alive(lease->guest);
+        if (!qmp_guest_is_alive(lease->guest))
+                return true;
+        leave_paused(lease,
+                     pause->outcome == PAUSE_OUTCOME_NONE ? "its QEMU does not answer" : pause->failure.text);
+        return false;
 }
 
 static int adopt(struct pause *pause, const struct lease *lease)
@@ -184,16 +216,6 @@ static int adopt(struct pause *pause, const struct lease *lease)
         int fd = fcntl(qmp_client_get_fd(lease->guest->client), F_DUPFD_CLOEXEC, 3);
 
         return fd < 0 ? -errno : pause_adopt(pause, fd, NULL);
-}
-
-/* A guest that the guard left paused, perhaps, and that this process has not the means to resume. */
-static void leave_paused(struct lease *lease, int error)
-{
-        lease->state = LEASE_STATE_FAILED;
-        (void)failure_errno(
-                &lease->failure, error,
-                "it may be paused: its guard process is gone, and this one cannot resume it; do so "
-                "by samepage resume --stale");
 }
 
 /* Starts a machine of our own, of @machines, for each guest that the guard may have left paused; NULL for the others. */
@@ -210,7 +232,7 @@ static void adopt_all(struct guard *guard, struct pause *machines, struct pause 
                 }
                 r = machines ? adopt(&machines[i], guard->held[i]) : -ENOMEM;
                 if (r < 0)
-                        leave_paused(guard->held[i], r);
+                        leave_paused(guard->held[i], strerror(-r));
                 else
                         pauses[i] = &machines[i];
         }
@@ -227,11 +249,38 @@ static void finish_adopted(struct pause *pauses[], size_t count)
         pause_finish_all(started, started_count, clock_now_usec() + GUARD_STEP_USEC);
 }
 
+/*
+ * Goes on over new connections where the old ones are broken and the QEMUs live. Connecting is done one by one;
+ * the machines run side by side, as a domain may hang that libvirt answers for. Domains share one bridge.
+ */
+static void reach_anew(const struct guard *guard, struct pause *pauses[], struct bridge **bridge)
+{
+        const uint64_t end_usec = clock_now_usec() + REACH_USEC;
+        struct pause *reached[LEASE_GUESTS_MAX] = {NULL};
+
+        for (size_t i = 0; i < guard->held_count && clock_now_usec() < end_usec; i++) {
+                struct lease *lease = guard->held[i];
+                struct leasefile note = make_note(guard, lease);
+
+                if (!pauses[i] || pauses[i]->outcome != PAUSE_OUTCOME_FAILED ||
+                    !qmp_guest_is_alive(lease->guest))
+                        continue;
+                lease->was_cut_off = true;
+                /* QEMU serves one client per socket, and this process still holds the old one. */
+                (void)shutdown(qmp_client_get_fd(lease->guest->client), SHUT_RDWR);
+                pause_deinit(pauses[i]);
+                stale_reach(&note, REACH_STEP_USEC, bridge, pauses[i]);
+                reached[i] = pauses[i];
+        }
+        finish_adopted(reached, guard->held_count);
+}
+
 /* Kills the guard and resumes every guest that it held. */
 static void take_over(struct guard *guard, const char *why)
 {
         struct pause *pauses[LEASE_GUESTS_MAX];
         struct pause *machines = NULL;
+        struct bridge *bridge = NULL;
 
         kill_guard(guard);
         guard->lost = true;
@@ -240,6 +289,7 @@ static void take_over(struct guard *guard, const char *why)
         machines = calloc(guard->held_count + 1, sizeof(*machines));
         adopt_all(guard, machines, pauses);
         finish_adopted(pauses, guard->held_count);
+        reach_anew(guard, pauses, &bridge);
         for (size_t i = 0; i < guard->held_count; i++) {
                 struct leasefile note = make_note(guard, guard->held[i]);
 
@@ -251,6 +301,7 @@ static void take_over(struct guard *guard, const char *why)
         }
         while (guard->held_count > 0)
                 give_back(guard, guard->held[guard->held_count - 1]);
+        bridge_free(bridge);
         free(machines);
 }
 

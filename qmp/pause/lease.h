@@ -21,7 +21,7 @@ enum lease_state {
         LEASE_STATE_MIGRATING,   /* not paused: a migration is set up or under way */
         LEASE_STATE_BUSY,        /* not paused: another scan holds it */
         LEASE_STATE_NOT_RESUMED, /* left alone: it left the state in which we may resume it, see failure */
-        LEASE_STATE_FAILED,      /* QEMU died, hung or spoke garbage, see failure */
+        LEASE_STATE_FAILED,      /* QEMU died, hung or spoke garbage, or its connection broke, see failure */
         LEASE_STATE_COUNT_,
 };
 
@@ -46,6 +46,7 @@ struct lease {
         bool resumed_at_deadline;            /* the guard did it: nothing read after cont_sent_usec counts */
         bool resumed_by_other; /* somebody else did it at an unknown moment: nothing of this pause counts */
         bool is_asked;         /* private */
+        bool was_cut_off;      /* private: guard and connection broke, and it was reached over a new one */
 };
 
 /* What query-status, query-migrate and cont take together on a busy host; a quarter of a very short pause. */
@@ -99,6 +100,7 @@ int lease_pause_deadly(struct guard *guard, struct lease *leases[], size_t count
  * guard goes on trying as long as that QEMU lives. After FAILED and NOT_RESUMED the guard may still be reading
  * the connection: the guest is of no more use, free it.
  *
- * Return: 0; -EOWNERDEAD when the guard died or hung: this process has resumed the guests itself.
+ * Return: 0; -EOWNERDEAD when the guard died or hung: this process has resumed the guests itself, or says in a
+ * lease that its guest may be paused. That takes a minute at most, whatever hangs.
  */
 int lease_resume(struct guard *guard, struct lease *leases[], size_t count);

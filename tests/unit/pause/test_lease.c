@@ -382,6 +382,97 @@ static void test_guard_killed(void)
         end();
 }
 
+/* Connections break together with the guard: the guests are reached over new ones. */
+static void test_guard_killed_and_connections_broken(void)
+{
+        uint64_t start_usec = 0;
+
+        begin(3);
+        open_all();
+        pause_all(LONG_PAUSE);
+        (void)kill(guard->pid, SIGKILL);
+        fakes[0].state->closes = true;
+        (void)shutdown(qmp_client_get_fd(guests[1]->client), SHUT_RDWR);
+        start_usec = clock_now_usec();
+        CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 3), -EOWNERDEAD);
+        CU_ASSERT(clock_now_usec() - start_usec < 3 * USEC_PER_SEC);
+        for (size_t i = 0; i < 3; i++) {
+                CU_ASSERT_STRING_EQUAL(fakes[i].state->run_state, "running");
+                CU_ASSERT_EQUAL(fakes[i].state->conts, 1);
+        }
+        /* Nobody could have told that it ran meanwhile. */
+        for (size_t i = 0; i < 2; i++) {
+                CU_ASSERT_EQUAL(leases[i].state, LEASE_STATE_FAILED);
+                CU_ASSERT_PTR_NOT_NULL(strstr(leases[i].failure.text, "it runs again"));
+        }
+        CU_ASSERT_EQUAL(leases[2].state, LEASE_STATE_RESUMED);
+        CU_ASSERT_EQUAL(count_leases(), 0);
+        close_all();
+        end();
+}
+
+/* What is asked before every cont is asked over a new connection too. */
+static void test_reached_and_not_ours(void)
+{
+        begin(3);
+        open_all();
+        pause_all(LONG_PAUSE);
+        (void)kill(guard->pid, SIGKILL);
+        (void)strcpy(fakes[0].state->run_state, "io-error"); /* NOLINT(*-insecureAPI.strcpy): it fits */
+        (void)strcpy(fakes[1].state->migration, "active");   /* NOLINT(*-insecureAPI.strcpy): it fits */
+        (void)strcpy(fakes[2].state->run_state, "running");  /* NOLINT(*-insecureAPI.strcpy): it fits */
+        for (size_t i = 0; i < 3; i++)
+                (void)shutdown(qmp_client_get_fd(guests[i]->client), SHUT_RDWR);
+        CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 3), -EOWNERDEAD);
+        CU_ASSERT_EQUAL(leases[0].state, LEASE_STATE_NOT_RESUMED);
+        CU_ASSERT_EQUAL(leases[1].state, LEASE_STATE_NOT_RESUMED);
+        CU_ASSERT_EQUAL(leases[2].state, LEASE_STATE_FAILED);
+        CU_ASSERT_TRUE(leases[2].resumed_by_other);
+        for (size_t i = 0; i < 3; i++)
+                CU_ASSERT_EQUAL(fakes[i].state->conts, 0);
+        CU_ASSERT_EQUAL(count_leases(), 1); /* of the one that migrates */
+        close_all();
+        end();
+}
+
+static void use_address(size_t guest, const char *address)
+{
+        free(guests[guest]->socket_path);
+        guests[guest]->socket_path = strdup(address);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(guests[guest]->socket_path);
+}
+
+/* No way leads to them any more: that they may be paused is told, with what helps, and the leases stay. */
+static void test_guard_killed_and_unreachable(void)
+{
+        static const char *const reasons[] = {"no such socket", "belongs to another process", "libvirt"};
+
+        begin(4);
+        open_all();
+        use_address(2, "libvirt:test:///default#6695eb01-f6a4-8304-79aa-97f2502e193f");
+        pause_all(LONG_PAUSE);
+        CU_ASSERT_EQUAL(lease_resume(guard, &lease_pointers[3], 1), 0);
+        qmp_guest_disconnect(guests[3]);
+        (void)strcpy(fakes[3].state->run_state, "paused"); /* NOLINT(*-insecureAPI.strcpy): it fits */
+        (void)kill(guard->pid, SIGKILL);
+        for (size_t i = 0; i < 3; i++)
+                (void)shutdown(qmp_client_get_fd(guests[i]->client), SHUT_RDWR);
+        (void)unlink(fakes[0].path);
+        use_address(1, fakes[3].path);
+        CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 3), -EOWNERDEAD);
+        for (size_t i = 0; i < 3; i++) {
+                CU_ASSERT_EQUAL(leases[i].state, LEASE_STATE_FAILED);
+                CU_ASSERT_PTR_NOT_NULL(strstr(leases[i].failure.text, "may be paused"));
+                CU_ASSERT_PTR_NOT_NULL(strstr(leases[i].failure.text, "samepage resume --stale"));
+                CU_ASSERT_PTR_NOT_NULL(strstr(leases[i].failure.text, reasons[i]));
+                CU_ASSERT_STRING_EQUAL(fakes[i].state->run_state, "paused");
+        }
+        CU_ASSERT_STRING_EQUAL(fakes[3].state->run_state, "paused");
+        CU_ASSERT_EQUAL(count_leases(), 3);
+        close_all();
+        end();
+}
+
 static void test_guard_stopped(void)
 {
         uint64_t start_usec = 0;
@@ -963,6 +1054,9 @@ static const struct unit_test tests[] = {
         {"a cont that is refused for a while", test_cont_refused},
         {"a second scan of the same QEMU", test_second_scan_is_refused},
         {"the guard is killed", test_guard_killed},
+        {"guard killed, connections broken", test_guard_killed_and_connections_broken},
+        {"guard killed, connections broken, not ours to resume", test_reached_and_not_ours},
+        {"guard killed, guests out of reach", test_guard_killed_and_unreachable},
         {"the guard is stopped", test_guard_stopped},
         {"the guard is gone before a pause", test_guard_dies_before_a_pause},
         {"the guard dies within a pause", test_guard_dies_within_a_pause},
