@@ -285,6 +285,44 @@ class Two(OfLibvirt):
         self.assertEqual(process.returncode, 1, text)
         self.assertIn(self.plain.name, text)
 
+    def kill_guard_and_bridge(self, process):
+        """Under a scan that is stopped; the guard first, or it would make a new connection."""
+        for name in ("samepage-guard", "samepage-virt"):
+            family = [pid for pid in harness.children(process.pid) if name_of(pid) == name]
+            self.assertTrue(family, f"the scan has no {name}")
+            for pid in family:
+                os.kill(pid, signal.SIGKILL)
+
+    def test_guard_and_bridge_killed_in_the_pause(self):
+        """The scan alone is left: it resumes the domain over a connection of its own."""
+        process = self.begin_in_pause()
+        self.kill_guard_and_bridge(process)
+        process.send_signal(signal.SIGCONT)
+        took = self.plain.wait_state("running", AT_ONCE_SECONDS + 4)
+        self.assertIsNotNone(took, "left paused")
+        self.assertEqual(self.plain.state(), ("running", "unpaused"))
+        _, text = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 1, text)
+        self.assertIn(self.plain.name, text)
+        self.assertIn("it runs again", text)
+        print(f"     runs again {took * 1e3:.0f} ms after the scan went on")
+
+    def test_guard_and_bridge_killed_with_libvirtd(self):
+        """Nobody can resume the domain: the scan says so, with what does as soon as libvirtd is there again."""
+        process = self.begin_in_pause()
+        self.libvirt.kill_daemon()
+        self.kill_guard_and_bridge(process)
+        process.send_signal(signal.SIGCONT)
+        _, text = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 1, text)
+        self.assertIn(f"{self.plain.name}: it may be paused, and samepage resume --stale resumes it", text)
+        self.assertTrue(self.leases())
+        self.libvirt.restart()
+        self.assertEqual(self.plain.state(), ("paused", "user"))
+        done = self.libvirt.run("resume", "--stale", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr + done.stdout)
+        self.assertEqual(self.plain.state(), ("running", "unpaused"))
+
     def test_operator_resumes(self):
         process = self.begin_in_pause()
         self.libvirt.virsh("resume", self.plain.uuid)
