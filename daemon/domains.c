@@ -100,8 +100,7 @@ static int start(struct domains *domains)
         int r = 0;
 
         if (!uri) {
-                /* No libvirt on this host, so far. */
-                domains->retry_usec = RETRY_MOST_USEC;
+                /* No libvirt on this host, so far or for the moment. */
                 try_again(domains);
                 return 0;
         }
