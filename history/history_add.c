@@ -15,9 +15,14 @@ struct addition {
         int64_t number;
 };
 
-/* A host on which no guest could be scanned has no figures; one without guests has, and they are 0. */
+/*
+ * A host on which no guest could be scanned has no figures, nor one of which a part is missing; one without guests
+ * has, and they are 0.
+ */
 static bool has_figures(const struct report *report)
 {
+        if (report->silent_via)
+                return false;
         return report->n_guests == 0 || report_n_scanned(report) > 0;
 }
 

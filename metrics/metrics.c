@@ -89,6 +89,7 @@ struct metrics *metrics_free(struct metrics *metrics)
         if (!metrics)
                 return NULL;
         free_guests(metrics->guests, metrics->n_guests);
+        free(metrics->source);
         free(metrics->version);
         free(metrics);
         return NULL;
@@ -192,7 +193,8 @@ static int copy_guests(struct metrics *metrics, const struct report *report, str
 /*
  * After a scan of some guests: what it could not know of them stays what it was, and the other guests move over.
  */
-static void carry_over(struct metrics *metrics, struct metrics_guest *guests, size_t *n)
+static void carry_over(struct metrics *metrics, const struct report *report, struct metrics_guest *guests,
+                       size_t *n)
 {
         const size_t n_chosen = *n;
 
@@ -210,6 +212,8 @@ static void carry_over(struct metrics *metrics, struct metrics_guest *guests, si
 
                 if (find_guest(guests, n_chosen, old->name))
                         continue;
+                if (report->silent_via && old->via && strcmp(old->via, report->silent_via) == 0)
+                        old->failed = true;
                 guests[(*n)++] = *old;
                 *old = (struct metrics_guest){0};
         }
@@ -226,7 +230,7 @@ static int note_guests(struct metrics *metrics, const struct report *report, boo
                 return r;
         }
         if (chosen)
-                carry_over(metrics, guests, &n);
+                carry_over(metrics, report, guests, &n);
         free_guests(metrics->guests, metrics->n_guests);
         qsort(guests, n, sizeof(*guests), compare_guests);
         metrics->guests = guests;
@@ -351,6 +355,13 @@ int metrics_keep_guests(struct metrics *metrics, const char *const *names, size_
 void metrics_set_paused(struct metrics *metrics, unsigned int n_paused)
 {
         metrics->n_paused = n_paused;
+}
+
+void metrics_set_source(struct metrics *metrics, const char *source, bool is_up)
+{
+        free(metrics->source);
+        metrics->source = source ? copy_label(source) : NULL;
+        metrics->source_is_up = is_up;
 }
 
 struct metrics_merge *metrics_merge_of(struct metrics *metrics)

@@ -12,6 +12,7 @@
 #include "metrics/metrics_text.h"
 #include "report/report.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -56,7 +57,8 @@ int metrics_note_report(struct metrics *metrics, const struct report *report);
  * metrics_note_chosen() - the same for a scan of some guests only
  *
  * The other guests and the figures of the host stay as they are. So do the scanned guests' inter_sharing and saved
- * bytes, which depend on who else was scanned: they are those of the last scan of the host.
+ * bytes, which depend on who else was scanned: they are those of the last scan of the host. Guests of a source
+ * that was silent have failed, and keep their figures like the host.
  *
  * Return: 0 or -ENOMEM.
  */
@@ -79,6 +81,9 @@ int metrics_keep_guests(struct metrics *metrics, const char *const *names, size_
 
 /* How many guests we hold paused at this moment. */
 void metrics_set_paused(struct metrics *metrics, unsigned int n_paused);
+
+/* The source of guests (copied; NULL: none), and whether it answers. Out of memory there is no such metric. */
+void metrics_set_source(struct metrics *metrics, const char *source, bool is_up);
 
 /* What is exported of merging, to be changed in place. */
 struct metrics_merge *metrics_merge_of(struct metrics *metrics);

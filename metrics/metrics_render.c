@@ -274,6 +274,8 @@ static void render_service(struct metrics_text *text, const struct metrics *metr
                 GAUGE("samepage_guests", NULL, "Guests that the service knows.");
         static const struct metrics_family paused =
                 GAUGE("samepage_guests_paused", NULL, "Guests that the service holds paused at this moment.");
+        static const struct metrics_family source = GAUGE(
+                "samepage_source_up", NULL, "1 if the source of guests answered when it was last asked.");
 
         metrics_text_family(text, &build);
         metrics_text_sample(text, "_info");
@@ -285,6 +287,12 @@ static void render_service(struct metrics_text *text, const struct metrics *metr
         if (metrics->n_known_guests != REPORT_UNKNOWN)
                 render_one(text, &known, metrics->n_known_guests);
         render_one(text, &paused, metrics->n_paused);
+        if (!metrics->source)
+                return;
+        metrics_text_family(text, &source);
+        metrics_text_sample(text, "");
+        metrics_text_label(text, "source", metrics->source);
+        metrics_text_value(text, metrics->source_is_up);
 }
 
 /* Whether a file of the kernel can be part of a metric's name, and is none that we use. */

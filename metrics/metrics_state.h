@@ -47,5 +47,7 @@ struct metrics {
         uint64_t n_scans[METRICS_SCAN_RESULT_MAX_];
         unsigned int n_paused;
         struct metrics_merge merge;
+        char *source; /* of guests; NULL: none that can be silent */
+        bool source_is_up;
         int64_t n_known_guests; /* REPORT_UNKNOWN before anybody said */
 };

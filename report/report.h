@@ -119,6 +119,7 @@ struct report {
         bool complete;
         double duration_seconds;
         struct failure note;    /* a sentence about the whole scan; empty when there is nothing to say */
+        const char *silent_via; /* guests of this "via" are missing: their source was silent; not in JSON */
         double recheck_seconds; /* between the two looks at some pages; 0 when there was no second one */
         char host_name[256];
         char kernel[256];

@@ -204,6 +204,7 @@ class InStep(unittest.TestCase):
         cls.server.report("scan")
         cls.server.do("only web1")
         cls.server.do("merge")
+        cls.server.do("source")
         cls.families = parse(cls.server.get(OPENMETRICS)[1], True)
 
     def rendered(self):

@@ -291,6 +291,35 @@ static void test_scan_without_figures(void)
         made_folder_deinit(&folder);
 }
 
+/* A scan that a part of the guests is missing from counts, and its sums take no part in those of the host. */
+static void test_silent_source(void)
+{
+        static struct made_report made;
+        struct history *history = NULL;
+        struct json_object *json = NULL;
+
+        made_folder_init(&folder);
+        history = made_open(folder.path, HISTORY_READ_WRITE);
+        add_three(history);
+        made_report_init(&made, "d", "2026-01-01T12:00:00Z");
+        (void)made_report_add(&made, "web1", 1, 0.1);
+        made_report_add_failed(&made, "qemu:///system", "it does not answer");
+        made.report.silent_via = REPORT_VIA_LIBVIRT;
+        json = query(history, &(struct history_filter){0});
+        const int64_t least = made_number(json, "summary/host/present_bytes/min");
+        json_object_put(json);
+        CU_ASSERT_EQUAL(history_add(history, &made.report, NULL), 0);
+        json = query(history, &(struct history_filter){0});
+        CU_ASSERT_STRING_EQUAL(made_text(json, "scans/0/id"), "d");
+        CU_ASSERT_TRUE(made_is_null(json, "scans/0/present_bytes"));
+        CU_ASSERT_EQUAL(made_number(json, "scans/0/failed"), 1);
+        CU_ASSERT_EQUAL(made_number(json, "summary/host/present_bytes/min"), least);
+        CU_ASSERT_EQUAL(made_number(json, "summary/scans"), 4);
+        json_object_put(json);
+        history_free(history);
+        made_folder_deinit(&folder);
+}
+
 /* Names that are SQL, JSON, or something for the terminal. */
 static void test_names_of_any_kind(void)
 {
@@ -433,6 +462,7 @@ static const struct unit_test tests[] = {
         {"a guest met twice", test_guest_met_twice},
         {"period", test_period},
         {"a scan without figures", test_scan_without_figures},
+        {"a source that was silent", test_silent_source},
         {"names of any kind", test_names_of_any_kind},
         {"one report", test_one_report},
         {"reports that are refused", test_reports_that_are_refused},

@@ -5,8 +5,9 @@
  *   serve_metrics ADDRESS KSM_DIR
  *
  * Prints the port, then does what its input says, a line each, and answers each with a line: "scan" (a report of three
- * guests; the answer is its JSON), "partial" (one of them failed), "fail", "cancel", "paused N", "many N" (a report
- * of N guests), "only NAME" (all other guests are gone). Ends with its input.
+ * guests; the answer is its JSON), "partial" (one of them failed), "fail", "cancel", "paused N",
+ * "source" (one that answers), "many N" (a report of N guests), "only NAME" (all other guests are
+ * gone). Ends with its input.
  */
 #include "base/cleanup.h"
 #include "made_report.h"
@@ -84,6 +85,8 @@ static void obey(struct service *service, const char *line)
                 metrics_note_scan_failed(service->metrics, METRICS_SCAN_RESULT_CANCELLED);
         else if (strncmp(line, "paused ", 7) == 0)
                 metrics_set_paused(service->metrics, (unsigned int)strtoul(line + 7, NULL, 10));
+        else if (strcmp(line, "source") == 0)
+                metrics_set_source(service->metrics, "qemu:///system", true);
         else if (strcmp(line, "merge") == 0)
                 *metrics_merge_of(service->metrics) = (struct metrics_merge){.forecast_known = true,
                                                                              .gap = 0.125,

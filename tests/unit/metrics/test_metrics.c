@@ -299,6 +299,44 @@ static void test_chosen(void)
         metrics_free(metrics);
 }
 
+/* Guests of a silent source have failed, and nothing else changes. */
+static void test_silent_source(void)
+{
+        struct metrics *metrics = make();
+        struct report *first = made_report_of_three();
+        struct report *report = made_report_new();
+
+        first->guests[1].via = REPORT_VIA_LIBVIRT;
+        note(metrics, first);
+        made_report_guest(report, "web2", "00000000-0000-0000-0000-000000000002", "acme", 64);
+        report->complete = false;
+        report->silent_via = REPORT_VIA_LIBVIRT;
+        note_chosen(metrics, report);
+        CU_ASSERT_TRUE(has_line(metrics, "samepage_guest_scan_failed" WEB1 " 1"));
+        CU_ASSERT_TRUE(has_line(metrics, "samepage_guest_ram_bytes" WEB1 " 134217728"));
+        CU_ASSERT_TRUE(
+                has(metrics, ",uuid=\"\",group=\"\"} 0\n")); /* the third, which libvirt does not know */
+        CU_ASSERT_TRUE(has_line(metrics, "samepage_ideal_bytes{kind=\"self\"} 73400320"));
+        CU_ASSERT_TRUE(has_line(metrics, "samepage_scans_total{result=\"partial\"} 1"));
+        note(metrics, made_report_of_three());
+        CU_ASSERT_TRUE(has_line(metrics, "samepage_guest_scan_failed" WEB1 " 0"));
+        metrics_free(metrics);
+}
+
+static void test_source(void)
+{
+        struct metrics *metrics = make();
+
+        CU_ASSERT_FALSE(has(metrics, "samepage_source_up"));
+        metrics_set_source(metrics, "qemu:///system", true);
+        CU_ASSERT_TRUE(has_line(metrics, "samepage_source_up{source=\"qemu:///system\"} 1"));
+        metrics_set_source(metrics, "qemu:///system", false);
+        CU_ASSERT_TRUE(has_line(metrics, "samepage_source_up{source=\"qemu:///system\"} 0"));
+        metrics_set_source(metrics, NULL, false);
+        CU_ASSERT_FALSE(has(metrics, "samepage_source_up"));
+        metrics_free(metrics);
+}
+
 /* One that no scan of the host has met has no such figures yet. */
 static void test_chosen_new_guest(void)
 {
@@ -518,6 +556,8 @@ static const struct unit_test tests[] = {
         {"scans without a report", test_scans_without_report},
         {"guests vanish", test_guests_vanish},
         {"a scan of chosen guests", test_chosen},
+        {"a silent source", test_silent_source},
+        {"whether a source answers", test_source},
         {"a chosen guest that is new", test_chosen_new_guest},
         {"two guests of one name", test_two_of_one_name},
         {"wild names", test_wild_names},
