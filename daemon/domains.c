@@ -87,11 +87,12 @@ static void on_end(void *context, const struct failure *failure)
         domains->has_complained = true;
         domains->is_connected = false;
         try_again(domains);
+        domains->observer.event(domains->observer.context, DOMAIN_WATCH_EVENT_FAILED, NULL);
 }
 
 static int start(struct domains *domains)
 {
-        const char *uri = virt_uri_find(domains->uri, "");
+        const char *uri = virt_uri_find(domains->uri, "", false);
         char program[] = DOMAINS_PROGRAM;
         char uri_text[URI_BYTES] = "";
         char *const arguments[] = {program, uri_text, NULL};

@@ -15,7 +15,8 @@ int domains_run_program(const char *uri);
 
 /**
  * struct domains_observer - who wants to know
- * @event: one of DOMAIN_WATCH_EVENT_…; @data as described there, borrowed
+ * @event: one of DOMAIN_WATCH_EVENT_…; @data as described there, borrowed. DOMAIN_WATCH_EVENT_FAILED has none
+ *         and comes whenever libvirt cannot be watched
  */
 struct domains_observer {
         void (*event)(void *context, const char *event, struct json_object *data);

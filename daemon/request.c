@@ -245,9 +245,10 @@ static void add_sockets(struct strv *strv, const struct config *config)
 }
 
 static void add_guests(struct strv *strv, const struct request *request, const struct config *config,
-                       const struct settings_list *skip)
+                       bool libvirt_has_answered, const struct settings_list *skip)
 {
-        const char *uri = virt_uri_find(config->libvirt_uri, "");
+        const char *uri =
+                virt_uri_find(config->libvirt_uri, "", libvirt_has_answered && request->guests.n == 0);
 
         add_sockets(strv, config);
         if (uri)
@@ -334,7 +335,7 @@ static void add_scan(struct strv *strv, const struct request *request, const str
                 add_cpus(strv, &config->cpus.set);
 }
 
-int request_arguments(const struct request *request, const struct config *config,
+int request_arguments(const struct request *request, const struct config *config, bool libvirt_has_answered,
                       const struct settings_list *skip, char ***ret)
 {
         struct strv strv = {0};
@@ -349,7 +350,7 @@ int request_arguments(const struct request *request, const struct config *config
                 strv_add(&strv, "--stale");
                 strv_add(&strv, "--ksm-dir=%s", config->ksm_dir);
         } else {
-                add_guests(&strv, request, config, skip);
+                add_guests(&strv, request, config, libvirt_has_answered, skip);
         }
         if (request->kind == REQUEST_SCAN)
                 add_scan(&strv, request, config);

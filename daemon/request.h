@@ -71,10 +71,11 @@ int request_read(struct request *request, struct json_object *arguments, struct 
 
 /**
  * request_arguments() - the command line of samepage(1) for it
+ * @libvirt_has_answered: the libvirt of this host: who is about all guests asks it also without its socket
  * @skip: names that are left out; may be NULL
  * @ret: NULL-terminated; strv_free() it
  *
  * Return: 0 or -ENOMEM.
  */
-int request_arguments(const struct request *request, const struct config *config,
+int request_arguments(const struct request *request, const struct config *config, bool libvirt_has_answered,
                       const struct settings_list *skip, char ***ret);

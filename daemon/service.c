@@ -122,6 +122,8 @@ static void change(struct service *service, struct config *config)
                 (void)open_control(service);
         if (!is_same_text(old->libvirt_uri, config->libvirt_uri))
                 (void)service_domains_open(service);
+        else
+                service_domains_forget(service);
         service_merge_begin(service);
         if (old->interval_usec != config->interval_usec || old->jitter_usec != config->jitter_usec)
                 service_timers_begin(service);

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "daemon/log.h"
 #include "daemon/service_state.h"
+#include "daemon/virt_uri.h"
 #include "qmp/virt/domain_watch.h"
 
 #include <errno.h>
@@ -169,6 +170,10 @@ static void on_event(void *context, const char *event, struct json_object *data)
         const char *uuid = json_get_text(data, "uuid");
         const char *error = json_get_text(data, "error");
 
+        if (strcmp(event, DOMAIN_WATCH_EVENT_CONNECTED) == 0)
+                service_domains_heard(service, true);
+        else if (strcmp(event, DOMAIN_WATCH_EVENT_FAILED) == 0)
+                service_domains_heard(service, false);
         if (!name || !uuid)
                 return;
         if (strcmp(event, DOMAIN_WATCH_EVENT_STARTED) == 0 || strcmp(event, DOMAIN_WATCH_EVENT_STOPPED) == 0)
@@ -185,12 +190,30 @@ static void on_event(void *context, const char *event, struct json_object *data)
                 on_requested(service, name, uuid, json_get_text(data, "mode"));
 }
 
+void service_domains_heard(struct service *service, bool answers)
+{
+        service->libvirt_answers = answers;
+        service->libvirt_has_answered |= answers;
+        metrics_set_source(service->metrics,
+                           virt_uri_find(service->config->libvirt_uri, "", service->libvirt_has_answered),
+                           answers);
+}
+
+void service_domains_forget(struct service *service)
+{
+        service->libvirt_has_answered = service->libvirt_answers;
+        service_domains_heard(service, service->libvirt_answers);
+}
+
 int service_domains_open(struct service *service)
 {
         const struct domains_observer observer = {on_event, service};
         int r = 0;
 
         service->domains = domains_free(service->domains);
+        service->libvirt_answers = false;
+        service->libvirt_has_answered = false;
+        metrics_set_source(service->metrics, NULL, false);
         if (service->config->libvirt_uri)
                 r = domains_new(service->event, service->config->libvirt_uri, &observer, &service->domains);
         if (r < 0)

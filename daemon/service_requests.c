@@ -75,7 +75,8 @@ static int on_arguments(void *context, const struct task *task, char ***ret, str
         service->is_refused = r == -EAGAIN;
         describe_skipped(service, &skip);
         if (r == 0)
-                r = request_arguments(&task->request, service->config, &skip, ret);
+                r = request_arguments(&task->request, service->config, service->libvirt_has_answered, &skip,
+                                      ret);
         if (r < 0 && r != -EAGAIN)
                 (void)failure_errno(failure, r, "cannot begin");
         return r;

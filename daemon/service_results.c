@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "daemon/log.h"
 #include "daemon/service_state.h"
+#include "daemon/virt_uri.h"
 #include "report/report_json.h"
 #include "report/report_parse.h"
 
@@ -104,14 +105,55 @@ static void summarise(const struct task *task, const struct report *report)
         log_say(LOG_LEVEL_INFO, "scan %s: %zu of %zu guests in %.1f s (%s)", report->id,
                 report_n_scanned(report), report->n_guests, seconds,
                 request_origin_to_string(task->request.origin));
-        (void)sd_notifyf(0, "STATUS=Idle; last scan: %zu of %zu guests", report_n_scanned(report),
-                         report->n_guests);
+        (void)sd_notifyf(0, "STATUS=Idle; last scan: %zu of %zu guests%s", report_n_scanned(report),
+                         report->n_guests, report->silent_via ? "; libvirt does not answer" : "");
 }
 
 /* One that was not even found has no process. */
 static bool is_found(const struct report_guest *guest)
 {
         return guest->pid > 0;
+}
+
+static bool is_domain(const struct report_guest *guest)
+{
+        return strcmp(guest->via, REPORT_VIA_LIBVIRT) == 0;
+}
+
+/* Libvirt itself, where it did not answer, is in a report by its URI. */
+static bool is_silent_libvirt(const struct service *service, const struct report_guest *guest)
+{
+        const char *uri = virt_uri_find(service->config->libvirt_uri, "", service->libvirt_has_answered);
+
+        return !is_found(guest) && is_domain(guest) && uri && strcmp(guest->name, uri) == 0;
+}
+
+/* Says in a report of all guests that a part of them is missing, and the way out for whoever knows better. */
+static void note_silent_libvirt(const struct service *service, const char *uri, struct report *report)
+{
+        const bool is_auto = strcmp(service->config->libvirt_uri, VIRT_URI_AUTO) == 0;
+        const char *skipped = service->skipped.text;
+
+        report->silent_via = REPORT_VIA_LIBVIRT;
+        (void)failure_set(&report->note, 0,
+                          "%s%slibvirt (%s) does not answer: its domains are missing from all figures; "
+                          "if it was removed for good, %sreload samepaged",
+                          skipped, skipped[0] ? "; " : "", uri,
+                          is_auto ? "" : "take it out of libvirt_uri and ");
+}
+
+/* Whether libvirt answered; a scan without domains does not tell. */
+static void hear_libvirt(struct service *service, const struct task *task, struct report *report)
+{
+        for (size_t i = 0; i < report->n_guests; i++) {
+                const struct report_guest *guest = &report->guests[i];
+                const bool is_silent = is_silent_libvirt(service, guest);
+
+                if (is_silent || (is_found(guest) && is_domain(guest)))
+                        service_domains_heard(service, !is_silent);
+                if (is_silent && task->request.guests.n == 0)
+                        note_silent_libvirt(service, guest->name, report);
+        }
 }
 
 /* Whether a guest that the report does not name is gone: not where only some were asked for, or libvirt was silent. */
@@ -121,7 +163,7 @@ static bool names_all_guests(const struct service *service, const struct task *t
         if (task->request.guests.n > 0 || service->skipped.text[0])
                 return false;
         for (size_t i = 0; i < report->n_guests; i++)
-                if (!is_found(&report->guests[i]) && strcmp(report->guests[i].via, REPORT_VIA_LIBVIRT) == 0)
+                if (!is_found(&report->guests[i]) && is_domain(&report->guests[i]))
                         return false;
         return true;
 }
@@ -129,7 +171,11 @@ static bool names_all_guests(const struct service *service, const struct task *t
 /* A scan for which nobody was left. */
 static bool skipped_all(struct service *service, const struct report *report, struct failure *failure)
 {
-        service->is_refused = service->skipped.text[0] && report->n_guests == 0;
+        size_t n = report->n_guests;
+
+        for (size_t i = 0; i < report->n_guests; i++)
+                n -= is_silent_libvirt(service, &report->guests[i]);
+        service->is_refused = service->skipped.text[0] && n == 0;
         if (service->is_refused)
                 (void)failure_set(failure, 0, "all guests were paused less than %llu s ago (min_gap)",
                                   service_gap_seconds(service));
@@ -198,6 +244,7 @@ static struct json_object *take_report(struct service *service, const struct tas
                 return NULL;
         if (!skipped_all(service, report, failure)) {
                 report->note = service->skipped;
+                hear_libvirt(service, task, report);
                 json = set_groups(service, report) < 0 ? NULL : report_to_json(report);
                 if (json)
                         keep(service, task, report, json);

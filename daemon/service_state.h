@@ -39,8 +39,10 @@ struct service {
         struct config *config;
         struct queue *queue;
         struct roster *roster;
-        struct domains *domains; /* NULL without libvirt */
-        struct history *history; /* NULL when none is kept */
+        struct domains *domains;   /* NULL without libvirt */
+        bool libvirt_answers;      /* the last that was heard of it */
+        bool libvirt_has_answered; /* so that its silence is no host without libvirt */
+        struct history *history;   /* NULL when none is kept */
         struct metrics *metrics;
         struct metrics_server *metrics_server; /* NULL when there are no metrics */
         struct control *control;               /* NULL when there is no control socket */
@@ -112,6 +114,10 @@ struct json_object *service_take_result(struct service *service, const struct ta
 
 /* Begins to watch the libvirt of the configuration, in place of another one. */
 int service_domains_open(struct service *service);
+/* Whether libvirt answers, as a scan or its watcher has just seen. */
+void service_domains_heard(struct service *service, bool answers);
+/* A libvirt that does not answer now was removed for good. */
+void service_domains_forget(struct service *service);
 /* Puts the end of a scan that a domain asked for into its metadata; of other scans, does nothing. */
 void service_domains_scanned(struct service *service, const struct task *task, const struct report *report);
 void service_domains_failed(struct service *service, const struct task *task, const struct failure *failure);

@@ -4,7 +4,6 @@
 #include "base/cleanup.h"
 
 #include <limits.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,14 +17,14 @@ static bool is_socket(const char *root, const char *name)
         return stat(path, &status) == 0 && S_ISSOCK(status.st_mode);
 }
 
-const char *virt_uri_find(const char *configured, const char *root)
+const char *virt_uri_find(const char *configured, const char *root, bool has_answered)
 {
         static const char *const sockets[] = {"libvirt-sock", "virtqemud-sock"};
+        bool is_there = has_answered;
 
         if (!configured || strcmp(configured, VIRT_URI_AUTO) != 0)
                 return configured;
-        for (size_t i = 0; i < ARRAY_SIZE(sockets); i++)
-                if (is_socket(root, sockets[i]))
-                        return "qemu:///system";
-        return NULL;
+        for (size_t i = 0; i < ARRAY_SIZE(sockets) && !is_there; i++)
+                is_there = is_socket(root, sockets[i]);
+        return is_there ? "qemu:///system" : NULL;
 }

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The service and a real libvirtd: what virsh triggers, and what comes back as metadata."""
+import os
 import re
 import time
 import unittest
 import xml.etree.ElementTree as ElementTree
 
+import guests
 import harness
 import virt
-from daemon import Daemon
+from daemon import Daemon, Refused
 
 SCAN = "urn:samepage:scan:1"
 RESULT = "urn:samepage:result:1"
@@ -29,6 +31,8 @@ class Virsh(unittest.TestCase):
         cls.libvirt.close()
 
     def setUp(self):
+        if self.libvirt.daemons["libvirtd"].poll() is not None:
+            self.libvirt.restart()
         for d in (self.plain, self.memfd):
             d.resume()
             self.virsh("metadata", d.name, "--uri", RESULT, "--remove", "--live", check=False)
@@ -42,7 +46,7 @@ class Virsh(unittest.TestCase):
         return self.libvirt.virsh(*arguments, check=check).stdout
 
     def daemon(self, **sections):
-        sections.setdefault("guests", {})["libvirt_uri"] = virt.URI
+        sections.setdefault("guests", {}).setdefault("libvirt_uri", virt.URI)
         self.d = Daemon(prefix=self.libvirt.inside(), **sections)
         self.d.wait_for(lambda: f"domain {self.memfd.name} (" in self.d.log() and f"domain {self.plain.name} (" in self.d.log())
         return self.d
@@ -172,6 +176,60 @@ class Virsh(unittest.TestCase):
         self.ask(self.memfd, "<scan/>")
         self.assertEqual(self.wait_result(self.memfd)["consistency"], "exact")
         self.assertEqual(self.memfd.state()[0], "running")
+
+    def take_away(self):
+        """libvirtd ends, and so does its socket."""
+        self.libvirt.kill_daemon()
+        os.unlink(self.libvirt.root("/run/libvirt/libvirt-sock"))
+        self.d.wait_for(lambda: self.d.figure("samepage_source_up", source=virt.URI) == 0)
+
+    def test_libvirt_that_goes_away(self):
+        """Scans of all guests say so, and take nothing else for the host, until it is back or was given up."""
+        with guests.Guest("alone", mib=32, linux=False) as alone:
+            self.d = d = Daemon([alone.socket], prefix=self.libvirt.inside(), guests={"libvirt_uri": "auto"})
+            d.wait_for(lambda: d.figure("samepage_source_up", source=virt.URI) == 1)
+            before = d.scan()
+            self.assertTrue(before["scan"]["complete"])
+            labels = {"guest": self.memfd.name, "uuid": self.memfd.uuid, "group": ""}
+            ideal = d.figure("samepage_ideal_bytes", kind="self")
+            self.assertGreater(ideal, 0)
+            self.take_away()
+
+            done = self.libvirt.run("scan", "--control", d.control_path)
+            self.assertEqual(done.returncode, 3)
+            self.assertIn(f"libvirt ({virt.URI}) does not answer: its domains are missing", done.stderr)
+            self.assertEqual([(g["name"], g["error"] is None) for g in d("query-report")["guests"]], [("alone", True), (virt.URI, False)])
+            self.assertEqual(d.figure("samepage_scans_total", result="partial"), 1)
+            self.assertEqual(d.figure("samepage_guest_scan_failed", **labels), 1)
+            self.assertEqual(d.figure("samepage_guest_scan_failed", guest="alone", uuid="", group=""), 0)
+            self.assertEqual(d.figure("samepage_ideal_bytes", kind="self"), ideal)
+            d.wait_notify("STATUS=Idle; last scan: 1 of 2 guests; libvirt does not answer")
+            history = d("query-history")
+            self.assertEqual([(s["complete"], s["failed"], s["present_bytes"]) for s in history["scans"]],
+                             [(False, 1, None), (True, 0, before["ideal"]["present_bytes"])])
+            self.assertEqual(history["summary"]["host"]["present_bytes"]["min"], before["ideal"]["present_bytes"])
+            self.assertTrue(d.scan(guests=["alone"])["scan"]["complete"], "a guest that libvirt has nothing to do with")
+
+            time.sleep(1.5)  # so that the first look for it, after a second, finds nothing
+            self.libvirt.restart()
+            d.wait_for(lambda: d.figure("samepage_source_up", source=virt.URI) == 1, 20)
+            self.assertEqual(len([g for g in d.scan()["guests"] if g["error"] is None]), 3)
+            self.assertEqual(d.figure("samepage_guest_scan_failed", **labels), 0)
+
+            self.take_away()
+            d.reload()
+            after = d.scan()
+            self.assertEqual(([g["name"] for g in after["guests"]], after["scan"]["complete"]), (["alone"], True))
+            self.assertIsNone(d.figure("samepage_source_up", source=virt.URI))
+
+    def test_libvirt_that_goes_away_in_the_gap(self):
+        """Where all guests were paused a moment ago, there is nobody to scan and nothing to keep."""
+        d = self.daemon(guests={"libvirt_uri": "auto"}, schedule={"min_gap": "10min"})
+        d.scan()
+        self.take_away()
+        with self.assertRaisesRegex(Refused, "all guests were paused less than 600 s ago"):
+            d.scan()
+        self.assertEqual(len(d("query-history")["scans"]), 1)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/strv.h"
 #include "daemon/request.h"
+#include "daemon/virt_uri.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -42,7 +43,7 @@ static char **arguments_of(const struct request *request, const struct config *c
 {
         char **words = NULL;
 
-        CU_ASSERT_EQUAL_FATAL(request_arguments(request, config, skip, &words), 0);
+        CU_ASSERT_EQUAL_FATAL(request_arguments(request, config, false, skip, &words), 0);
         return words;
 }
 
@@ -134,6 +135,26 @@ static void test_for_service(void)
         CU_ASSERT_STRING_EQUAL(words[1], "tune");
         CU_ASSERT_TRUE(has(words, wanted));
         strv_free(words);
+        config_free(config);
+}
+
+/* Once the libvirt of this host has answered, a scan of all guests asks it also without its socket. */
+static void test_libvirt_that_has_answered(void)
+{
+        const size_t n_without = virt_uri_find(VIRT_URI_AUTO, "", false) ? 1 : 0;
+        struct config *config = make_config();
+        struct request request;
+        char **words = NULL;
+
+        request_init(&request, REQUEST_SCAN, REQUEST_BY_SCHEDULE, config);
+        CU_ASSERT_EQUAL_FATAL(request_arguments(&request, config, true, NULL, &words), 0);
+        CU_ASSERT_TRUE(has(words, "--libvirt=qemu:///system"));
+        strv_free(words);
+        CU_ASSERT_EQUAL(request_add_guest(&request, "web1"), 0);
+        CU_ASSERT_EQUAL_FATAL(request_arguments(&request, config, true, NULL, &words), 0);
+        CU_ASSERT_EQUAL(count(words, "--libvirt"), n_without);
+        strv_free(words);
+        request_deinit(&request);
         config_free(config);
 }
 
@@ -242,8 +263,13 @@ static void test_read(void)
 }
 
 static const struct unit_test tests[] = {
-        {"defaults", test_defaults},       {"options", test_options}, {"names", test_names},
-        {"for service", test_for_service}, {"sockets", test_sockets}, {"read", test_read},
+        {"defaults", test_defaults},
+        {"options", test_options},
+        {"a libvirt that has answered", test_libvirt_that_has_answered},
+        {"names", test_names},
+        {"for service", test_for_service},
+        {"sockets", test_sockets},
+        {"read", test_read},
 };
 
 UNIT_MAIN("request", tests)
