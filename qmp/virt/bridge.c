@@ -266,8 +266,9 @@ int bridge_connect_address(const char *address, uint64_t timeout_usec, struct br
         }
         if (!*bridge)
                 r = bridge_start(uri, false, bridge, failure);
-        if (r == 0)
-                r = bridge_connect(*bridge, uuid, timeout_usec, ret_client, failure);
+        if (r < 0 || !*bridge)
+                return r;
+        r = bridge_connect(*bridge, uuid, timeout_usec, ret_client, failure);
         if (r == 0)
                 *ret_uuid = TAKE_PTR(uuid);
         return r;
