@@ -4,13 +4,13 @@
 #include "base/cleanup.h"
 #include "base/fileio.h"
 #include "base/numbered.h"
+#include "base/pidfd.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,13 +59,6 @@ int process_get_start_ticks(int proc_fd, uint64_t *ret_start_ticks)
         return r < 0 ? r : process_parse_stat(text, ret_start_ticks);
 }
 
-bool process_pidfd_is_alive(int pidfd)
-{
-        struct pollfd pollfd = {.fd = pidfd, .events = POLLIN};
-
-        return poll(&pollfd, 1, 0) == 0;
-}
-
 int process_open(pid_t pid, int *ret_pidfd, int *ret_proc_fd)
 {
         CLEANUP_CLOSE int pidfd = pidfd_open(pid, 0);
@@ -79,7 +72,7 @@ int process_open(pid_t pid, int *ret_pidfd, int *ret_proc_fd)
         if (proc_fd < 0)
                 return errno == ENOENT ? -ESRCH : -errno;
         /* Alive after its folder was opened: so the pid was not used again in between. */
-        if (!process_pidfd_is_alive(pidfd))
+        if (!pidfd_is_alive(pidfd))
                 return -ESRCH;
         *ret_pidfd = TAKE_FD(pidfd);
         *ret_proc_fd = TAKE_FD(proc_fd);
@@ -111,7 +104,7 @@ bool process_is_alive(const struct process *process)
         if (r < 0)
                 return r != -ESRCH;
         /* A process that ended keeps its pid and its folder until its parent has asked for it. */
-        return found.start_ticks == process->start_ticks && (pidfd < 0 || process_pidfd_is_alive(pidfd));
+        return found.start_ticks == process->start_ticks && (pidfd < 0 || pidfd_is_alive(pidfd));
 }
 
 bool process_maps_cover(const char *maps, uint64_t start, uint64_t size_bytes)

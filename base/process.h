@@ -36,9 +36,6 @@ int process_identify(pid_t pid, struct process *ret_process);
  */
 bool process_is_alive(const struct process *process);
 
-/* Whether the process of @pidfd lives. */
-bool process_pidfd_is_alive(int pidfd);
-
 /* Parses a line of /proc/PID/stat; -ESRCH for a zombie, -EBADMSG for anything that is none. */
 int process_parse_stat(const char *text, uint64_t *ret_start_ticks);
 

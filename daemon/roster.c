@@ -3,9 +3,9 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/pidfd.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -134,9 +134,7 @@ static int note_guest(struct roster *roster, const struct report *report, const 
 /* One that could not be reached this time, by a name or at all, may be there again at the next one. */
 static bool lives(const struct entry *entry)
 {
-        struct pollfd pollfd = {.fd = entry->pidfd, .events = POLLIN};
-
-        return entry->pidfd >= 0 && poll(&pollfd, 1, 0) == 0;
+        return pidfd_is_alive(entry->pidfd);
 }
 
 int roster_note(struct roster *roster, const struct report *report, bool all)

@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/fileio.h"
 #include "base/json.h"
+#include "base/pidfd.h"
 #include "base/process.h"
 #include "qmp/guest_private.h"
 #include "qmp/runstate.h"
@@ -308,7 +309,7 @@ void qmp_guest_free(struct qmp_guest *guest)
 
 bool qmp_guest_is_alive(const struct qmp_guest *guest)
 {
-        return process_pidfd_is_alive(guest->pidfd);
+        return pidfd_is_alive(guest->pidfd);
 }
 
 int qmp_guest_refresh_blocks(struct qmp_guest *guest, struct failure *failure)

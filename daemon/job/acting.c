@@ -14,6 +14,7 @@
 
 #include "base/cleanup.h"
 #include "base/fileio.h"
+#include "base/pidfd.h"
 #include "base/process.h"
 #include "merge/ksm/apply.h"
 #include "merge/ksm/ksmd.h"
@@ -88,7 +89,7 @@ static int change_guest(struct qmp_guest *guest, bool merge, int64_t merged_byte
 /* One that has ended has nothing that could be merged any more. */
 static bool has_ended(const struct qmp_guest *guest)
 {
-        return !guest || !process_pidfd_is_alive(guest->pidfd);
+        return !guest || !pidfd_is_alive(guest->pidfd);
 }
 
 /* Of a domain only libvirt's monitor passthrough can do it. */

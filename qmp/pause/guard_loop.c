@@ -35,6 +35,7 @@
 
 #include "base/cleanup.h"
 #include "base/passing.h"
+#include "base/pidfd.h"
 #include "qmp/pause/lease.h"
 #include "qmp/pause/leasefile.h"
 #include "qmp/pause/pause.h"
@@ -127,7 +128,7 @@ static bool has_to_disarm(const struct slot *slot, uint64_t now_usec)
 /* Sees to it that the scan changes the slot's guest no more. Returns false while it is not dead yet. */
 static bool disarm(const struct loop *loop, struct slot *slot)
 {
-        if (process_pidfd_is_alive(loop->scanner_pidfd)) {
+        if (pidfd_is_alive(loop->scanner_pidfd)) {
                 (void)pidfd_send_signal(loop->scanner_pidfd, SIGKILL, NULL, 0);
                 slot->awaits_death = true;
                 return false;

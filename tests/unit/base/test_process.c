@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/cleanup.h"
+#include "base/pidfd.h"
 #include "base/process.h"
 #include "unit.h"
 #include "with_pidfd.h"
@@ -65,12 +66,12 @@ static void test_life(void)
         CU_ASSERT_EQUAL(process_identify(pid, &child), 0);
         CU_ASSERT_EQUAL_FATAL(process_open(pid, &pidfd, &proc_fd), 0);
         CU_ASSERT_TRUE(process_is_alive(&child));
-        CU_ASSERT_TRUE(process_pidfd_is_alive(pidfd));
+        CU_ASSERT_TRUE(pidfd_is_alive(pidfd));
         (void)kill(pid, SIGKILL);
         (void)waitid(P_PID, (id_t)pid, &(siginfo_t){0}, WEXITED | WNOWAIT);
         /* A zombie is dead. */
         CU_ASSERT_FALSE(process_is_alive(&child));
-        CU_ASSERT_FALSE(process_pidfd_is_alive(pidfd));
+        CU_ASSERT_FALSE(pidfd_is_alive(pidfd));
         CU_ASSERT_EQUAL(process_get_start_ticks(proc_fd, &child.start_ticks), -ESRCH);
         (void)waitpid(pid, NULL, 0);
         CU_ASSERT_FALSE(process_is_alive(&child));
