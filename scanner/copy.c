@@ -21,6 +21,7 @@
 #include "scanner/copy.h"
 
 #include "base/fileio.h"
+#include "base/pidfd.h"
 #include "pages/page.h"
 #include "scanner/frames.h"
 #include "scanner/pagemap.h"
@@ -151,6 +152,18 @@ static size_t list_run(const struct range *range, const struct present_run *run,
         return n_remote;
 }
 
+/*
+ * process_vm_readv(2) goes by the number alone, which may be somebody else's once the process has ended.
+ * /proc/PID/mem stays its own, and is what is left then.
+ */
+static bool read_process(const struct guest_ram *ram, const struct iovec *local, const struct iovec *remote,
+                         size_t n_remote)
+{
+        return pidfd_is_alive(ram->pidfd) &&
+               process_vm_readv(ram->pid, local, 1, remote, n_remote, 0) == (ssize_t)local->iov_len &&
+               pidfd_is_alive(ram->pidfd);
+}
+
 /* All pages that are not merged, in one call. Returns false when they could not be read so. */
 static bool read_not_merged(const struct range *range, const struct present_run *runs, size_t n_runs)
 {
@@ -162,8 +175,7 @@ static bool read_not_merged(const struct range *range, const struct present_run 
                 if (runs[i].state == PRESENT_STATE_DATA)
                         n_remote = list_run(range, &runs[i], n_remote);
         local.iov_len = copy->n_slots * PAGE_BYTES;
-        return n_remote == 0 || process_vm_readv(range->ram->pid, &local, 1, copy->remote, n_remote, 0) ==
-                                        (ssize_t)local.iov_len;
+        return n_remote == 0 || read_process(range->ram, &local, copy->remote, n_remote);
 }
 
 static int read_merged_page(const struct range *range, size_t index)

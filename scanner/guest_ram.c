@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/sysinfo.h>
 
 static int open_proc_file(int proc_fd, const char *name, int *ret_fd, struct failure *failure)
@@ -41,6 +42,8 @@ int guest_ram_new(pid_t pid, int proc_fd, struct guest_ram **ret, struct failure
         ram->pid = pid;
         ram->pagemap_fd = -1;
         ram->mem_fd = -1;
+        /* First: the files below open only while the process has its number. So the pidfd is of no other. */
+        ram->pidfd = pidfd_open(pid, 0);
         r = open_proc_file(proc_fd, "pagemap", &ram->pagemap_fd, failure);
         if (r >= 0)
                 r = open_proc_file(proc_fd, "mem", &ram->mem_fd, failure);
@@ -110,6 +113,7 @@ struct guest_ram *guest_ram_free(struct guest_ram *ram)
         free(ram->blocks);
         close_fd(&ram->pagemap_fd);
         close_fd(&ram->mem_fd);
+        close_fd(&ram->pidfd);
         free(ram);
         return NULL;
 }

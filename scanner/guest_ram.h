@@ -53,6 +53,7 @@ struct guest_block {
 /**
  * struct guest_ram - the RAM of one guest
  * @pid: the QEMU process
+ * @pidfd: says whether @pid is still its number; -1 when that is never known
  * @pagemap_fd, @mem_fd: its /proc/PID/pagemap and /proc/PID/mem
  * @has_pagemap_scan: the kernel has the PAGEMAP_SCAN ioctl (6.7)
  * @host_has_swap: pages of RAM files may be on swap, which their extents do not tell
@@ -62,6 +63,7 @@ struct guest_block {
  */
 struct guest_ram {
         pid_t pid;
+        int pidfd;
         int pagemap_fd;
         int mem_fd;
         struct guest_block *blocks;

@@ -11,11 +11,16 @@
 #include "scanner/pagemap.h"
 #include "scanner/reader.h"
 #include "unit.h"
+#include "with_pidfd.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define N_PAGES     64
@@ -262,6 +267,48 @@ static void test_proc_mem(void)
         end();
 }
 
+static pid_t ended_pid;
+
+static void end_process(void)
+{
+        (void)kill(ended_pid, SIGKILL);
+        (void)waitpid(ended_pid, NULL, 0);
+}
+
+/* Makes the guest one whose process is another one, while its number is this process's. */
+static void begin_with_number_used_again(void)
+{
+        char path[32];
+
+        begin();
+        ended_pid = fork();
+        if (ended_pid == 0) {
+                (void)pause();
+                _exit(0);
+        }
+        close_fd(&ram->pidfd);
+        close_fd(&ram->mem_fd);
+        (void)snprintf(path, sizeof(path), "/proc/%d/mem", (int)ended_pid);
+        ram->pidfd = pidfd_open(ended_pid, 0);
+        ram->mem_fd = open(path, O_RDONLY | O_CLOEXEC);
+        CU_ASSERT_FATAL(ram->pidfd >= 0 && ram->mem_fd >= 0);
+}
+
+/* process_vm_readv(2) goes by the number: what it read of another process is not taken. */
+static void test_number_used_again(void)
+{
+        begin_with_number_used_again();
+        end_process();
+        CU_ASSERT_EQUAL(copy_all(), -ESRCH);
+        CU_ASSERT_EQUAL(n_calls, 0);
+        end();
+        begin_with_number_used_again();
+        meanwhile = end_process;
+        CU_ASSERT_EQUAL(copy_all(), -ESRCH);
+        CU_ASSERT_EQUAL(n_calls, 1);
+        end();
+}
+
 static const struct unit_test tests[] = {
         {"nothing merged", test_nothing_merged},
         {"runs with holes", test_runs_with_holes},
@@ -273,6 +320,7 @@ static const struct unit_test tests[] = {
         {"hidden frame numbers", test_hidden_frame_numbers},
         {"unmapped page", test_unmapped_page},
         {"proc-mem", test_proc_mem},
+        {"a number that is used again", test_number_used_again},
 };
 
-UNIT_MAIN("copy", tests)
+UNIT_MAIN_WITH_PIDFD("copy", tests)
