@@ -152,7 +152,7 @@ static bool find_stranger(const struct inventory *inventory, const struct report
         size_t n = 0;
 
         for (size_t i = 0; pids && i < inventory->n_guests; i++)
-                if (merge->guests[i].is_known && inventory->guests[i].qmp)
+                if (merge->guests[i].is_known && !has_ended(inventory->guests[i].qmp))
                         pids[n++] = inventory->guests[i].qmp->pid;
         return ksmd_find_stranger(pids, n, failure);
 }
