@@ -21,7 +21,7 @@
 
 #define STAT_START_FIELD 22
 /* Processes that hold one connection: QEMU, and whoever it forked. */
-#define PEERS_MAX 64
+#define HOLDERS_MAX 64
 
 int process_parse_stat(const char *text, uint64_t *ret_start_ticks)
 {
@@ -79,6 +79,24 @@ int process_open(pid_t pid, int *ret_pidfd, int *ret_proc_fd)
         return 0;
 }
 
+int process_open_same(const struct process *process, int *ret_pidfd, int *ret_proc_fd)
+{
+        CLEANUP_CLOSE int pidfd = -1;
+        CLEANUP_CLOSE int proc_fd = -1;
+        uint64_t start_ticks = 0;
+        int r = process_open(process->pid, &pidfd, &proc_fd);
+
+        if (r == 0)
+                r = process_get_start_ticks(proc_fd, &start_ticks);
+        if (r == 0 && start_ticks != process->start_ticks)
+                r = -ESRCH;
+        if (r < 0)
+                return r;
+        *ret_pidfd = TAKE_FD(pidfd);
+        *ret_proc_fd = TAKE_FD(proc_fd);
+        return 0;
+}
+
 int process_identify(pid_t pid, struct process *ret_process)
 {
         CLEANUP_CLOSE int proc_fd = -1;
@@ -129,7 +147,7 @@ bool process_maps_cover(const char *maps, uint64_t start, uint64_t size_bytes)
         return false;
 }
 
-int process_get_peer(int fd, pid_t *ret_pid)
+int process_get_listener(int fd, pid_t *ret_pid)
 {
         struct ucred credentials = {0};
         socklen_t length = sizeof(credentials);
@@ -205,16 +223,20 @@ static int find_peer_inode(int fd, uint32_t *ret_inode)
         return -ENOTCONN;
 }
 
-/* The processes that hold what links to @target. */
-struct holders {
-        const char *target;
-        pid_t *pids;
-        size_t count;
-};
+int process_get_peer_inode(int fd, uint32_t *ret_inode, struct failure *failure)
+{
+        int r = find_peer_inode(fd, ret_inode);
+
+        return r < 0 ? failure_errno(
+                               failure, r,
+                               "cannot find the process at the other end of the socket, for which the kernel "
+                               "needs unix_diag")
+                     : 0;
+}
 
 static int compare_link(void *context, int folder_fd, const char *name, long number)
 {
-        const struct holders *holders = context;
+        const char *target = context;
         char link[64];
         const ssize_t length = readlinkat(folder_fd, name, link, sizeof(link) - 1);
 
@@ -222,33 +244,41 @@ static int compare_link(void *context, int folder_fd, const char *name, long num
         if (length < 0)
                 return 0;
         link[length] = '\0';
-        return strcmp(link, holders->target) == 0;
+        return strcmp(link, target) == 0;
 }
+
+int process_has_socket(int proc_fd, uint32_t inode)
+{
+        char target[32];
+        int r = 0;
+
+        (void)snprintf(target, sizeof(target), "socket:[%u]", inode);
+        r = numbered_for_each(proc_fd, "fd", compare_link, target);
+        return r == -ENOENT ? -ESRCH : r;
+}
+
+struct holders {
+        uint32_t inode;
+        pid_t *pids;
+        size_t count;
+};
 
 static int look_at_process(void *context, int proc_dir_fd, const char *name, long number)
 {
         struct holders *holders = context;
         CLEANUP_CLOSE int proc_fd = openat(proc_dir_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-        if (proc_fd >= 0 && numbered_for_each(proc_fd, "fd", compare_link, holders) > 0)
+        if (proc_fd >= 0 && process_has_socket(proc_fd, holders->inode) > 0)
                 holders->pids[holders->count++] = (pid_t)number;
-        return holders->count == PEERS_MAX;
+        return holders->count == HOLDERS_MAX;
 }
 
-int process_find_peers(int fd, pid_t **ret_pids, size_t *ret_count, struct failure *failure)
+int process_find_holders(uint32_t inode, pid_t **ret_pids, size_t *ret_count, struct failure *failure)
 {
-        CLEANUP_FREE pid_t *pids = calloc(PEERS_MAX, sizeof(*pids));
-        char target[32];
-        struct holders holders = {.target = target, .pids = pids};
-        uint32_t inode = 0;
-        int r = find_peer_inode(fd, &inode);
+        CLEANUP_FREE pid_t *pids = calloc(HOLDERS_MAX, sizeof(*pids));
+        struct holders holders = {.inode = inode, .pids = pids};
+        int r = pids ? numbered_for_each(AT_FDCWD, "/proc", look_at_process, &holders) : -ENOMEM;
 
-        if (r < 0)
-                return failure_errno(failure, r, "cannot find the process at the other end of the socket");
-        if (!pids)
-                return failure_errno(failure, -ENOMEM, "cannot search /proc");
-        (void)snprintf(target, sizeof(target), "socket:[%u]", inode);
-        r = numbered_for_each(AT_FDCWD, "/proc", look_at_process, &holders);
         if (r < 0)
                 return failure_errno(failure, r, "cannot search /proc");
         *ret_count = holders.count;

@@ -24,6 +24,9 @@ struct process {
  */
 int process_open(pid_t pid, int *ret_pidfd, int *ret_proc_fd);
 
+/* The same for a process that is known already; -ESRCH also when its pid is another's by now. */
+int process_open_same(const struct process *process, int *ret_pidfd, int *ret_proc_fd);
+
 /* When the process whose /proc/PID is open as @proc_fd started; -ESRCH when it ended or is a zombie. */
 int process_get_start_ticks(int proc_fd, uint64_t *ret_start_ticks);
 
@@ -42,17 +45,25 @@ int process_parse_stat(const char *text, uint64_t *ret_start_ticks);
 /* Whether the text of /proc/PID/maps has mappings for every byte of [@start, @start + @size_bytes). */
 bool process_maps_cover(const char *maps, uint64_t start, uint64_t size_bytes);
 
-/* The process that called listen(2) on the other end of @fd, as of then; 0 when it is not of our namespace.
+/*
+ * The process that called listen(2) on the other end of @fd; 0 when it is not of our namespace. A hint at
+ * most: it may have passed the socket on, and it may have ended and its pid be another's.
  */
-int process_get_peer(int fd, pid_t *ret_pid);
+int process_get_listener(int fd, pid_t *ret_pid);
+
+/* The inode of the other end of a connected unix socket, by the kernel's list of sockets. With a sentence. */
+int process_get_peer_inode(int fd, uint32_t *ret_inode, struct failure *failure);
+
+/* Whether the process whose /proc/PID is open as @proc_fd holds this socket: 1, 0 or a negative errno. */
+int process_has_socket(int proc_fd, uint32_t inode);
 
 /**
- * process_find_peers() - the processes that hold the other end of a connected unix socket now
+ * process_find_holders() - the processes that hold a socket now
  * @ret_pids: the caller frees it; may be empty
  *
- * Asks the kernel for the peer's inode and looks for it in every /proc/PID/fd, which takes a while on a large
- * host: for when process_get_peer() is not the one that was looked for.
+ * Looks into every /proc/PID/fd, which takes a while on a large host: for when the one that was guessed does
+ * not hold it.
  *
  * Return: 0; a negative errno with a sentence.
  */
-int process_find_peers(int fd, pid_t **ret_pids, size_t *ret_count, struct failure *failure);
+int process_find_holders(uint32_t inode, pid_t **ret_pids, size_t *ret_count, struct failure *failure);

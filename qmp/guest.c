@@ -2,12 +2,15 @@
 /*
  * A guest, from its socket to the process whose memory is its RAM.
  *
- * The kernel tells which process called listen() on the socket (SO_PEERCRED). That is QEMU, unless somebody
- * else made the socket and passed it to QEMU; then the process is looked for among those that hold the other
- * end of our connection. Either way a candidate counts only if its memory map has every RAM block at the
- * address that QEMU gave: what is read later is then RAM of this guest or, with a QEMU that lies, other
- * memory of that same process, never of another one. From there on the process is held by its pidfd and its
- * open /proc folder, so that a pid which is used again is never read.
+ * A candidate counts only if it holds the other end of our very connection, and if its memory map has every
+ * RAM block at the address that QEMU gave: what is read later is then RAM of this guest or, with a QEMU that
+ * lies, other memory of that same process, never of another one. The process that called listen() on the
+ * socket (SO_PEERCRED) is merely the first one to be looked at: it may have passed the socket on and ended,
+ * so that its number is a stranger's. The candidate is held by its pidfd and its open /proc folder before
+ * anything of it is looked at, and from there on, so that a pid which is used again is never read.
+ *
+ * What remains: a process that takes descriptors from anybody, as a message bus does, may be sent the
+ * connection, and then holds it for a while.
  */
 #include "qmp/guest.h"
 
@@ -174,47 +177,62 @@ static int check_maps(int proc_fd, const struct ram_blocks *blocks)
         return 0;
 }
 
-int qmp_guest_try_process(struct qmp_guest *guest, pid_t pid)
+int qmp_guest_hold_process(struct qmp_guest *guest, pid_t pid)
 {
-        CLEANUP_CLOSE int pidfd = -1;
-        CLEANUP_CLOSE int proc_fd = -1;
-        uint64_t start_ticks = 0;
-        int r = process_open(pid, &pidfd, &proc_fd);
+        int r = 0;
 
-        if (r == 0)
-                r = process_get_start_ticks(proc_fd, &start_ticks);
-        if (r == 0)
-                r = check_maps(proc_fd, &guest->blocks);
-        if (r < 0)
-                return r;
+        close_fd(&guest->pidfd);
+        close_fd(&guest->proc_fd);
         guest->pid = pid;
-        guest->start_ticks = start_ticks;
-        guest->pidfd = TAKE_FD(pidfd);
-        guest->proc_fd = TAKE_FD(proc_fd);
-        return 0;
+        r = process_open(pid, &guest->pidfd, &guest->proc_fd);
+        return r < 0 ? r : process_get_start_ticks(guest->proc_fd, &guest->start_ticks);
 }
 
-/* Tries everyone who holds the other end; -ESRCH when it is none of them. */
-static int try_holders(struct qmp_guest *guest, struct failure *failure)
+int qmp_guest_check_process(const struct qmp_guest *guest)
+{
+        int r = check_maps(guest->proc_fd, &guest->blocks);
+
+        /* Last of all: so everything that was looked at was this process's. */
+        return r == 0 && !qmp_guest_is_alive(guest) ? -ESRCH : r;
+}
+
+/* Makes @pid the guest's process if it holds the socket of this inode and has the RAM; else -ESRCH. */
+static int try_process(struct qmp_guest *guest, pid_t pid, uint32_t inode)
+{
+        int r = qmp_guest_hold_process(guest, pid);
+
+        if (r == 0)
+                r = process_has_socket(guest->proc_fd, inode);
+        if (r <= 0)
+                return r < 0 ? r : -ESRCH;
+        return qmp_guest_check_process(guest);
+}
+
+int qmp_guest_deny(pid_t pid, struct failure *failure)
+{
+        return failure_set(failure, -EACCES,
+                           "no permission to look into the process of its QEMU (pid %d): run as root",
+                           (int)pid);
+}
+
+/* Tries everyone who holds the other end; -ESRCH when none has the RAM. @denied: one we cannot see, or 0. */
+static int try_holders(struct qmp_guest *guest, uint32_t inode, pid_t denied, struct failure *failure)
 {
         CLEANUP_FREE pid_t *pids = NULL;
         size_t count = 0;
-        int denied = 0;
-        int r = process_find_peers(qmp_client_get_fd(guest->client), &pids, &count, failure);
+        int r = process_find_holders(inode, &pids, &count, failure);
 
         if (r < 0)
                 return r;
         for (size_t i = 0; i < count; i++) {
-                r = qmp_guest_try_process(guest, pids[i]);
+                r = try_process(guest, pids[i], inode);
                 if (r == 0)
                         return 0;
                 if (r == -EACCES || r == -EPERM)
                         denied = pids[i];
         }
         if (denied)
-                return failure_set(failure, -EACCES,
-                                   "no permission to read the memory map of its QEMU (pid %d): run as root",
-                                   denied);
+                return qmp_guest_deny(denied, failure);
         return failure_set(
                 failure, -ESRCH,
                 "the process that has the guest's RAM cannot be found: none of the %zu that hold the "
@@ -224,19 +242,19 @@ static int try_holders(struct qmp_guest *guest, struct failure *failure)
 
 static int find_process(struct qmp_guest *guest, struct failure *failure)
 {
+        const int fd = qmp_client_get_fd(guest->client);
+        uint32_t inode = 0;
         pid_t pid = 0;
-        int r = process_get_peer(qmp_client_get_fd(guest->client), &pid);
+        int r = process_get_peer_inode(fd, &inode, failure);
 
         if (r < 0)
-                return failure_errno(failure, r, "cannot tell which process listens on the socket");
-        r = pid > 0 ? qmp_guest_try_process(guest, pid) : -ESRCH;
-        if (r == -EACCES || r == -EPERM)
-                return failure_set(failure, -EACCES,
-                                   "no permission to read the memory map of its QEMU (pid %d): run as root",
-                                   (int)pid);
+                return r;
+        r = process_get_listener(fd, &pid);
+        if (r == 0)
+                r = pid > 0 ? try_process(guest, pid, inode) : -ESRCH;
         if (r == 0)
                 return 0;
-        return try_holders(guest, failure);
+        return try_holders(guest, inode, r == -EACCES || r == -EPERM ? pid : 0, failure);
 }
 
 struct qmp_guest *qmp_guest_new(void)

@@ -4,8 +4,9 @@
  *
  * A lease file says that a guest was about to be paused, by whom, and whom to connect to. It is acted upon
  * only when the scan and its guard are both dead: while either lives, the guest is in its care. Then the QEMU
- * of the note must still be the same process (pid and start time), it must be the one at the other end of the
- * socket (of a domain of libvirt: say on its command line that it is that domain), and the pause machine asks what it always asks before cont: exactly `paused`, and no migration.
+ * of the note must still be the same process (pid and start time), it must hold the other end of the
+ * connection (of a domain of libvirt: say on its command line that it is that domain), and the pause machine
+ * asks what it always asks before cont: exactly `paused`, and no migration.
  *
  * What cannot be known: whether the operator resumed the guest meanwhile and then paused it himself. The
  * shorter the time between our death and this, the less likely; so it is run when the service stops or
@@ -51,25 +52,24 @@ void stale_results_deinit(struct stale_results *results)
         *results = (struct stale_results){0};
 }
 
-/* Whether the process of the note is at the other end of the connection. */
-static int check_peer(int fd, const struct process *qemu, struct failure *failure)
+/* Whether the note's QEMU, whose folder is open as @proc_fd, is at the other end of the connection. */
+static int check_peer(int fd, const struct leasefile *note, int proc_fd, struct failure *failure)
 {
-        CLEANUP_FREE pid_t *pids = NULL;
-        size_t count = 0;
-        pid_t pid = 0;
-        int r = process_get_peer(fd, &pid);
+        uint32_t inode = 0;
+        int r = process_get_peer_inode(fd, &inode, failure);
 
-        if (r == 0 && pid == qemu->pid)
-                return 0;
-        r = process_find_peers(fd, &pids, &count, failure);
         if (r < 0)
                 return r;
-        for (size_t i = 0; i < count; i++)
-                if (pids[i] == qemu->pid)
-                        return 0;
+        r = process_has_socket(proc_fd, inode);
+        if (r > 0)
+                return 0;
+        if (r < 0)
+                return failure_errno(failure, r,
+                                     "not resumed: cannot tell whether its socket is its QEMU's (pid %d)",
+                                     (int)note->qemu.pid);
         return failure_set(failure, -ESRCH,
                            "not resumed: its socket belongs to another process now, not to its QEMU (pid %d)",
-                           (int)qemu->pid);
+                           (int)note->qemu.pid);
 }
 
 /* Puts what the machine found into the result; says whether the note is done with. */
@@ -110,22 +110,22 @@ static bool take_outcome(const struct pause *pause, struct stale_result *result)
         return false;
 }
 
-static int connect_socket(const struct leasefile *note, uint64_t timeout_usec, struct qmp_client **ret_client,
-                          struct failure *failure)
+static int connect_socket(const struct leasefile *note, int proc_fd, uint64_t timeout_usec,
+                          struct qmp_client **ret_client, struct failure *failure)
 {
         int r = qmp_client_connect(note->socket_path, timeout_usec, ret_client, failure);
 
-        return r < 0 ? r : check_peer(qmp_client_get_fd(*ret_client), &note->qemu, failure);
+        return r < 0 ? r : check_peer(qmp_client_get_fd(*ret_client), note, proc_fd, failure);
 }
 
 /* The same for a domain of libvirt. The note's process lives, so it is that domain's as it runs now. */
-static int connect_domain(const struct leasefile *note, uint64_t timeout_usec, struct bridge **bridge,
-                          struct qmp_client **ret_client, struct failure *failure)
+static int connect_domain(const struct leasefile *note, int proc_fd, uint64_t timeout_usec,
+                          struct bridge **bridge, struct qmp_client **ret_client, struct failure *failure)
 {
         CLEANUP_FREE char *uuid = NULL;
         int r = bridge_connect_address(note->socket_path, timeout_usec, bridge, &uuid, ret_client, failure);
 
-        if (r < 0 || domain_process_has_uuid(note->qemu.pid, uuid))
+        if (r < 0 || domain_process_has_uuid(proc_fd, ".", uuid))
                 return r;
         return failure_set(failure, -ESRCH, "not resumed: its QEMU (pid %d) is not that of the domain %s now",
                            (int)note->qemu.pid, uuid);
@@ -134,13 +134,19 @@ static int connect_domain(const struct leasefile *note, uint64_t timeout_usec, s
 void stale_reach(const struct leasefile *note, uint64_t timeout_usec, struct bridge **bridge,
                  struct pause *ret_pause)
 {
+        CLEANUP_CLOSE int pidfd = -1;
+        CLEANUP_CLOSE int proc_fd = -1;
         struct qmp_client *client = NULL;
         struct failure failure = {0};
         int fd = -1;
-        int r = bridge_is_address(note->socket_path)
-                        ? connect_domain(note, timeout_usec, bridge, &client, &failure)
-                        : connect_socket(note, timeout_usec, &client, &failure);
+        int r = process_open_same(&note->qemu, &pidfd, &proc_fd);
 
+        if (r < 0)
+                (void)failure_errno(&failure, r, "cannot look at its QEMU (pid %d)", (int)note->qemu.pid);
+        else if (bridge_is_address(note->socket_path))
+                r = connect_domain(note, proc_fd, timeout_usec, bridge, &client, &failure);
+        else
+                r = connect_socket(note, proc_fd, timeout_usec, &client, &failure);
         if (r == 0) {
                 fd = fcntl(qmp_client_get_fd(client), F_DUPFD_CLOEXEC, 3);
                 r = fd < 0 ? failure_errno(&failure, -errno, "cannot use the socket")
@@ -191,12 +197,10 @@ void stale_resume_note(int folder_fd, const struct leasefile *note, struct stale
 /* Kills exactly this process, if it lives and can be told apart from others. */
 static void kill_process(const struct process *process)
 {
-        CLEANUP_CLOSE int pidfd = pidfd_open(process->pid, 0);
-        struct process found = {0};
+        CLEANUP_CLOSE int pidfd = -1;
+        CLEANUP_CLOSE int proc_fd = -1;
 
-        /* Looked at after the pidfd was opened: so it is the pidfd's process that was looked at. */
-        if (pidfd >= 0 && process_identify(process->pid, &found) == 0 &&
-            found.start_ticks == process->start_ticks)
+        if (process_open_same(process, &pidfd, &proc_fd) == 0)
                 (void)pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
 }
 

@@ -20,7 +20,6 @@
 #include "qmp/virt/domain_ram.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,26 +47,20 @@ static int learn_by_maps(struct qmp_guest *guest, struct ram_blocks *ret_blocks,
         return domain_ram_match(&memory, maps, ret_blocks, failure);
 }
 
-static int read_maps(pid_t pid, char **ret_maps)
-{
-        CLEANUP_CLOSE int proc_fd = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        char name[32];
-
-        (void)snprintf(name, sizeof(name), "%d/maps", (int)pid);
-        return proc_fd < 0 ? -errno : fileio_read_text(proc_fd, name, ret_maps);
-}
-
 /* What @pid would be to the guest: takes it with its blocks if it fits. */
 static int try_candidate(struct qmp_guest *guest, const struct domain_memory *memory, pid_t pid,
                          struct failure *failure)
 {
         CLEANUP_FREE char *maps = NULL;
-        int r = read_maps(pid, &maps);
+        int r = qmp_guest_hold_process(guest, pid);
 
+        /* Asked again now that it is held: the number may have been used again since it was found. */
+        if (r == 0 && !domain_process_has_uuid(guest->proc_fd, ".", guest->uuid))
+                r = -ESRCH;
+        if (r == 0)
+                r = fileio_read_text(guest->proc_fd, "maps", &maps);
         if (r == -EACCES || r == -EPERM)
-                return failure_set(failure, -EACCES,
-                                   "no permission to read the memory map of its QEMU (pid %d): run as root",
-                                   (int)pid);
+                return qmp_guest_deny(pid, failure);
         if (r < 0)
                 return failure_errno(failure, r, "cannot read the memory map of its QEMU (pid %d)", (int)pid);
         if (guest->learn_blocks == learn_by_maps) {
@@ -76,17 +69,10 @@ static int try_candidate(struct qmp_guest *guest, const struct domain_memory *me
         }
         if (r < 0)
                 return r;
-        r = qmp_guest_try_process(guest, pid);
+        r = qmp_guest_check_process(guest);
         if (r < 0)
                 return failure_errno(failure, r, "cannot get hold of its QEMU (pid %d)", (int)pid);
         return 0;
-}
-
-static void let_go(struct qmp_guest *guest)
-{
-        close_fd(&guest->pidfd);
-        close_fd(&guest->proc_fd);
-        guest->pid = 0;
 }
 
 static int find_process(struct qmp_guest *guest, const struct domain_memory *memory, struct failure *failure)
@@ -105,12 +91,10 @@ static int find_process(struct qmp_guest *guest, const struct domain_memory *mem
                         return failure_set(failure, -ENOTUNIQ,
                                            "two processes say that they are its QEMU: %d and %d", (int)found,
                                            (int)pids[i]);
-                if (r == 0) {
+                if (r == 0)
                         found = pids[i];
-                        let_go(guest);
-                } else {
+                else
                         error = r;
-                }
         }
         if (!found)
                 return error;

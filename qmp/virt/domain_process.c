@@ -19,9 +19,9 @@
 #define PID_FILE_BYTES         32
 
 /* Reads up to @size - 1 bytes, and puts a NUL behind them. */
-static ssize_t read_file(const char *path, char *buffer, size_t size)
+static ssize_t read_file(int dir_fd, const char *path, char *buffer, size_t size)
 {
-        CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+        CLEANUP_CLOSE int fd = openat(dir_fd, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
         size_t length = 0;
         int r = fd < 0 ? -errno : fileio_read_up_to(fd, buffer, size - 1, &length);
 
@@ -31,15 +31,15 @@ static ssize_t read_file(const char *path, char *buffer, size_t size)
         return (ssize_t)length;
 }
 
-bool domain_process_has_uuid(pid_t pid, const char *uuid)
+bool domain_process_has_uuid(int dir_fd, const char *name, const char *uuid)
 {
         CLEANUP_FREE char *words = malloc(COMMAND_LINE_MAX_BYTES);
         char path[32];
         ssize_t length = 0;
         bool is_next = false;
 
-        (void)snprintf(path, sizeof(path), "/proc/%d/cmdline", (int)pid);
-        length = words ? read_file(path, words, COMMAND_LINE_MAX_BYTES) : -ENOMEM;
+        (void)snprintf(path, sizeof(path), "%s/cmdline", name);
+        length = words ? read_file(dir_fd, path, words, COMMAND_LINE_MAX_BYTES) : -ENOMEM;
         for (ssize_t at = 0; at < length; at += (ssize_t)strlen(words + at) + 1) {
                 if (is_next && strcasecmp(words + at, uuid) == 0)
                         return true;
@@ -62,7 +62,7 @@ static pid_t read_pid_file(const char *run_dir, const char *name)
                 path = NULL;
                 return 0;
         }
-        if (read_file(path, text, sizeof(text)) <= 0)
+        if (read_file(AT_FDCWD, path, text, sizeof(text)) <= 0)
                 return 0;
         pid = strtol(text, &end, 10);
         return (*end == '\0' || *end == '\n') && pid > 0 && pid <= INT32_MAX ? (pid_t)pid : 0;
@@ -78,9 +78,7 @@ static int look_at(void *context, int proc_dir_fd, const char *name, long number
 {
         struct search *search = context;
 
-        (void)proc_dir_fd;
-        (void)name;
-        if (domain_process_has_uuid((pid_t)number, search->uuid))
+        if (domain_process_has_uuid(proc_dir_fd, name, search->uuid))
                 search->pids[search->count++] = (pid_t)number;
         return search->count == DOMAIN_PROCESS_MAX;
 }
@@ -89,9 +87,11 @@ int domain_process_find(const char *run_dir, const char *name, const char *uuid,
                         pid_t ret_pids[DOMAIN_PROCESS_MAX], size_t *ret_count, struct failure *failure)
 {
         struct search search = {.uuid = uuid, .pids = ret_pids};
+        char folder[32];
 
         ret_pids[0] = read_pid_file(run_dir, name);
-        if (ret_pids[0] > 0 && domain_process_has_uuid(ret_pids[0], uuid)) {
+        (void)snprintf(folder, sizeof(folder), "/proc/%d", (int)ret_pids[0]);
+        if (ret_pids[0] > 0 && domain_process_has_uuid(AT_FDCWD, folder, uuid)) {
                 *ret_count = 1;
                 return 0;
         }

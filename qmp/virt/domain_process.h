@@ -13,8 +13,8 @@
 /* Processes that name one UUID: a QEMU, and one that is being forked. */
 #define DOMAIN_PROCESS_MAX 16
 
-/* Whether the command line of a process has "-uuid" and this UUID next to each other. */
-bool domain_process_has_uuid(pid_t pid, const char *uuid);
+/* Whether the process with folder @name below @dir_fd has "-uuid" and then this UUID on its command line. */
+bool domain_process_has_uuid(int dir_fd, const char *name, const char *uuid);
 
 /**
  * domain_process_find() - the processes that may be the domain's QEMU

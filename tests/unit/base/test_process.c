@@ -64,7 +64,11 @@ static void test_life(void)
         self.start_ticks++;
         CU_ASSERT_FALSE(process_is_alive(&self));
         CU_ASSERT_EQUAL(process_identify(pid, &child), 0);
-        CU_ASSERT_EQUAL_FATAL(process_open(pid, &pidfd, &proc_fd), 0);
+        /* Somebody who had this pid before, or will have it. */
+        child.start_ticks++;
+        CU_ASSERT_EQUAL(process_open_same(&child, &pidfd, &proc_fd), -ESRCH);
+        child.start_ticks--;
+        CU_ASSERT_EQUAL_FATAL(process_open_same(&child, &pidfd, &proc_fd), 0);
         CU_ASSERT_TRUE(process_is_alive(&child));
         CU_ASSERT_TRUE(pidfd_is_alive(pidfd));
         (void)kill(pid, SIGKILL);
@@ -103,7 +107,10 @@ static void test_peers(void)
         CLEANUP_FREE pid_t *pids = NULL;
         size_t count = 0;
         struct failure failure = {0};
+        uint32_t inode = 0;
         pid_t pid = 0;
+        int pidfd = -1;
+        int proc_fd = -1;
         int pair[2];
         int pipe_fds[2];
         pid_t child = 0;
@@ -118,16 +125,24 @@ static void test_peers(void)
                 _exit((int)read(pipe_fds[0], &byte, 1));
         }
         (void)close(pair[1]);
-        CU_ASSERT_EQUAL(process_get_peer(pair[0], &pid), 0);
+        CU_ASSERT_EQUAL(process_get_listener(pair[0], &pid), 0);
         CU_ASSERT_EQUAL(pid, getpid());
-        CU_ASSERT_EQUAL_FATAL(process_find_peers(pair[0], &pids, &count, &failure), 0);
+        CU_ASSERT_EQUAL_FATAL(process_get_peer_inode(pair[0], &inode, &failure), 0);
+        CU_ASSERT_EQUAL_FATAL(process_find_holders(inode, &pids, &count, &failure), 0);
         CU_ASSERT_EQUAL_FATAL(count, 1);
         CU_ASSERT_EQUAL(pids[0], child);
+        CU_ASSERT_EQUAL_FATAL(process_open(child, &pidfd, &proc_fd), 0);
+        CU_ASSERT_EQUAL(process_has_socket(proc_fd, inode), 1);
+        CU_ASSERT_EQUAL(process_has_socket(proc_fd, inode + 1), 0);
         (void)close(pipe_fds[0]);
         (void)close(pipe_fds[1]);
         (void)waitpid(child, NULL, 0);
+        CU_ASSERT_EQUAL(process_has_socket(proc_fd, inode), -ESRCH);
+        CU_ASSERT(process_get_peer_inode(pair[0], &inode, &failure) < 0);
         (void)close(pair[0]);
-        CU_ASSERT(process_find_peers(STDIN_FILENO, &pids, &count, &failure) < 0);
+        close_fd(&pidfd);
+        close_fd(&proc_fd);
+        CU_ASSERT(process_get_peer_inode(STDIN_FILENO, &inode, &failure) < 0);
 }
 
 static const struct unit_test tests[] = {

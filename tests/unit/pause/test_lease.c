@@ -1014,6 +1014,21 @@ static void test_stale_ends_living_scans(void)
         end();
 }
 
+/* The fake's guest stays paused: the QEMU of the note is not at the other end. */
+static void check_another_process(int folder_fd, const struct leasefile *note, const struct fake_qemu *fake)
+{
+        struct stale_results results;
+
+        (void)strcpy(fake->state->run_state, "paused"); /* NOLINT(*-insecureAPI.strcpy): it fits */
+        CU_ASSERT_EQUAL(leasefile_write(folder_fd, note, &failure), 0);
+        results = resume_stale(false);
+        CU_ASSERT_EQUAL_FATAL(results.count, 1);
+        CU_ASSERT_EQUAL(results.results[0].outcome, STALE_OUTCOME_FAILED);
+        CU_ASSERT_PTR_NOT_NULL(strstr(results.results[0].sentence.text, "belongs to another process"));
+        stale_results_deinit(&results);
+        CU_ASSERT_EQUAL(fake->state->conts, 0);
+}
+
 /* A QEMU that took over the socket's name is not the QEMU of the lease. */
 static void test_stale_of_another_qemu(void)
 {
@@ -1025,19 +1040,39 @@ static void test_stale_of_another_qemu(void)
         CU_ASSERT_EQUAL_FATAL(leasefile_open_folder(runtime_dir, true, &folder_fd, &failure), 0);
         CU_ASSERT_EQUAL(process_identify(fakes[0].pid, &note.qemu), 0);
         note.socket_path = fakes[1].path;
-        (void)strcpy(fakes[1].state->run_state, "paused"); /* NOLINT(*-insecureAPI.strcpy): it fits */
-        CU_ASSERT_EQUAL(leasefile_write(folder_fd, &note, &failure), 0);
-        results = resume_stale(false);
-        CU_ASSERT_EQUAL_FATAL(results.count, 1);
-        CU_ASSERT_EQUAL(results.results[0].outcome, STALE_OUTCOME_FAILED);
-        CU_ASSERT_PTR_NOT_NULL(strstr(results.results[0].sentence.text, "belongs to another process"));
-        stale_results_deinit(&results);
-        CU_ASSERT_EQUAL(fakes[1].state->conts, 0);
+        check_another_process(folder_fd, &note, &fakes[1]);
         (void)close(openat(folder_fd, "9-9.json", O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
         results = resume_stale(false);
         CU_ASSERT_EQUAL(results.count, 2);
         stale_results_deinit(&results);
         close_fd(&folder_fd);
+        end();
+}
+
+/* Nor is it one whose number merely was that of the process that listened, before it passed its socket on. */
+static void test_stale_of_who_listened(void)
+{
+        struct stale_results results;
+        struct leasefile note = {.guest = (char *)"web1", .scanner = {.pid = 1, .start_ticks = 1}};
+        struct fake_qemu fake;
+        int folder_fd = -1;
+
+        begin(0);
+        fake_qemu_start(&fake, folder, "passed", true);
+        CU_ASSERT_EQUAL_FATAL(leasefile_open_folder(runtime_dir, true, &folder_fd, &failure), 0);
+        CU_ASSERT_EQUAL(process_identify(getpid(), &note.qemu), 0);
+        note.socket_path = fake.path;
+        check_another_process(folder_fd, &note, &fake);
+        CU_ASSERT_EQUAL(leasefile_remove(folder_fd, &note), 0);
+        /* The one that took it over is. */
+        CU_ASSERT_EQUAL(process_identify(fake.pid, &note.qemu), 0);
+        CU_ASSERT_EQUAL(leasefile_write(folder_fd, &note, &failure), 0);
+        results = resume_stale(false);
+        CU_ASSERT_EQUAL_FATAL(results.count, 1);
+        CU_ASSERT_EQUAL(results.results[0].outcome, STALE_OUTCOME_RESUMED);
+        stale_results_deinit(&results);
+        close_fd(&folder_fd);
+        fake_qemu_stop(&fake);
         end();
 }
 
@@ -1078,5 +1113,6 @@ static const struct unit_test tests[] = {
         {"stale leases", test_stale},
         {"living scans are ended", test_stale_ends_living_scans},
         {"a stale lease whose socket is another QEMU's", test_stale_of_another_qemu},
+        {"a lease of the process that made the socket", test_stale_of_who_listened},
 };
 UNIT_MAIN_WITH_PIDFD("qmp/lease", tests)

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -58,6 +59,23 @@ static void test_passed_socket(void)
         CU_ASSERT_EQUAL_FATAL(begin(true), 0);
         CU_ASSERT_EQUAL(guest->pid, fake.pid);
         CU_ASSERT_NOT_EQUAL(guest->pid, getpid());
+        end();
+}
+
+/* The listener's number belongs to somebody who maps the same addresses, but is not at the other end. */
+static void test_stranger(void)
+{
+        void *ram = NULL;
+
+        CU_ASSERT_EQUAL_FATAL(begin(true), 0);
+        qmp_guest_free(guest);
+        guest = NULL;
+        ram = mmap(fake.ram, FAKE_RAM_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1,
+                   0);
+        CU_ASSERT_EQUAL_FATAL(ram, fake.ram);
+        CU_ASSERT_EQUAL_FATAL(qmp_guest_open(fake.path, 500000, &guest, &failure), 0);
+        CU_ASSERT_EQUAL(guest->pid, fake.pid);
+        (void)munmap(ram, FAKE_RAM_BYTES);
         end();
 }
 
@@ -115,6 +133,7 @@ static void test_hangs_and_garbage(void)
 static const struct unit_test tests[] = {
         {"what is learnt", test_open},
         {"a socket that was passed to QEMU", test_passed_socket},
+        {"a stranger with the listener's number", test_stranger},
         {"addresses that the process does not map", test_lies_about_addresses},
         {"the run state and events", test_refresh_state},
         {"a QEMU that hangs, garbage", test_hangs_and_garbage},

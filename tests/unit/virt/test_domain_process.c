@@ -4,6 +4,7 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,17 +73,25 @@ static void end(void)
         (void)rmdir(folder);
 }
 
+static bool has_uuid(pid_t pid, const char *uuid)
+{
+        char path[32];
+
+        (void)snprintf(path, sizeof(path), "/proc/%d", (int)pid);
+        return domain_process_has_uuid(AT_FDCWD, path, uuid);
+}
+
 static void test_has_uuid(void)
 {
         pid_t pid = start("-uuid", NAMED);
 
-        CU_ASSERT_TRUE(domain_process_has_uuid(pid, NAMED));
-        CU_ASSERT_TRUE(domain_process_has_uuid(pid, "11111111-2222-3333-4444-0123456789AB"));
-        CU_ASSERT_FALSE(domain_process_has_uuid(pid, UNNAMED));
+        CU_ASSERT_TRUE(has_uuid(pid, NAMED));
+        CU_ASSERT_TRUE(has_uuid(pid, "11111111-2222-3333-4444-0123456789AB"));
+        CU_ASSERT_FALSE(has_uuid(pid, UNNAMED));
         stop(pid);
-        CU_ASSERT_FALSE(domain_process_has_uuid(pid, NAMED));
+        CU_ASSERT_FALSE(has_uuid(pid, NAMED));
         pid = start("-name", NAMED);
-        CU_ASSERT_FALSE(domain_process_has_uuid(pid, NAMED));
+        CU_ASSERT_FALSE(has_uuid(pid, NAMED));
         stop(pid);
 }
 
