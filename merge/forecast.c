@@ -68,9 +68,9 @@ static size_t n_scratch(const struct reckoning *reckoning)
         return 2 * (reckoning->census->n_guests + reckoning->request->n_groups);
 }
 
-static bool can_merge(const struct region *region)
+static bool can_merge(const struct mapping *mapping)
 {
-        return !region->shared && !region->hugetlb;
+        return !mapping->shared && !mapping->hugetlb;
 }
 
 static bool takes(const struct reckoning *reckoning, const struct census_copy *copy)
@@ -78,12 +78,12 @@ static bool takes(const struct reckoning *reckoning, const struct census_copy *c
         const struct guest_block *block = &reckoning->census->rams[copy->guest]->blocks[copy->block];
 
         return !reckoning->request->left_out[copy->guest] &&
-               can_merge(&guest_block_region(block, copy->page)->region);
+               can_merge(guest_block_mapping(block, copy->page));
 }
 
 static uint64_t huge_index(const struct guest_block *block, uint64_t page)
 {
-        const uint64_t start = block->regions[0].region.hva;
+        const uint64_t start = block->mappings[0].hva;
 
         return ((start + page * PAGE_BYTES) >> HUGE_SHIFT) - (start >> HUGE_SHIFT);
 }
@@ -200,11 +200,11 @@ struct walk {
         uint64_t zero_saved; /* without one */
 };
 
-static void walk_region(const struct guest_block *block, const struct region *region, struct walk *walk)
+static void walk_mapping(const struct guest_block *block, const struct mapping *mapping, struct walk *walk)
 {
-        const uint64_t end = region->first_page + region->size_bytes / PAGE_BYTES;
+        const uint64_t end = mapping->first_page + mapping->size_bytes / PAGE_BYTES;
 
-        for (uint64_t page = region->first_page; page < end; page++) {
+        for (uint64_t page = mapping->first_page; page < end; page++) {
                 const bool is_zero = block->fingerprints[page] == PAGE_ZERO;
                 const bool has_no_frame = is_zero && block->frames[page] & FRAME_ZERO;
 
@@ -219,9 +219,9 @@ static void walk_region(const struct guest_block *block, const struct region *re
 static void walk_guest(const struct guest_ram *ram, struct walk *walk)
 {
         for (size_t b = 0; b < ram->n_blocks; b++)
-                for (size_t r = 0; r < ram->blocks[b].n_regions; r++)
-                        if (can_merge(&ram->blocks[b].regions[r].region))
-                                walk_region(&ram->blocks[b], &ram->blocks[b].regions[r].region, walk);
+                for (size_t r = 0; r < ram->blocks[b].n_mappings; r++)
+                        if (can_merge(&ram->blocks[b].mappings[r]))
+                                walk_mapping(&ram->blocks[b], &ram->blocks[b].mappings[r], walk);
 }
 
 /* Zero pages of one guest in huge pages that would be merged. */
@@ -232,7 +232,7 @@ static void note_huge_zero(const struct huge_maps *maps, const struct guest_ram 
 
                 for (uint64_t page = 0; page < block->n_pages; page++)
                         if (block->fingerprints[page] == PAGE_ZERO && block->frames[page] & FRAME_HUGE &&
-                            can_merge(&guest_block_region(block, page)->region))
+                            can_merge(guest_block_mapping(block, page)))
                                 note_huge(maps, ram, guest, b, page);
         }
 }

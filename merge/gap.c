@@ -88,13 +88,13 @@ const char *gap_reason_to_string(enum gap_reason reason)
         return names[reason];
 }
 
-enum gap_reason gap_reason_of_region(const struct region *region)
+enum gap_reason gap_reason_of_mapping(const struct mapping *mapping)
 {
-        if (region->shared)
+        if (mapping->shared)
                 return GAP_REASON_SHARED_MAPPING;
-        if (region->hugetlb)
+        if (mapping->hugetlb)
                 return GAP_REASON_HUGETLB;
-        return region->mergeable ? GAP_REASON_MAX_ : GAP_REASON_NOT_MERGEABLE;
+        return mapping->mergeable ? GAP_REASON_MAX_ : GAP_REASON_NOT_MERGEABLE;
 }
 
 static const struct guest_block *block_of(const struct census *census, const struct census_copy *copy)
@@ -102,9 +102,9 @@ static const struct guest_block *block_of(const struct census *census, const str
         return &census->rams[copy->guest]->blocks[copy->block];
 }
 
-static const struct region *region_of(const struct census *census, const struct census_copy *copy)
+static const struct mapping *mapping_of(const struct census *census, const struct census_copy *copy)
 {
-        return &guest_block_region(block_of(census, copy), copy->page)->region;
+        return guest_block_mapping(block_of(census, copy), copy->page);
 }
 
 static bool is_below_needed(int64_t passes)
@@ -127,11 +127,11 @@ static bool is_not_scanned_yet(const struct gap_facts *facts, uint32_t guest, ui
 
 static bool is_pinned(const struct attribution *attribution, const struct census_copy *copy)
 {
-        const struct region *region = region_of(attribution->census, copy);
+        const struct mapping *mapping = mapping_of(attribution->census, copy);
 
         return attribution->facts->guests &&
                pins_hold(&attribution->facts->guests[copy->guest].pins,
-                         region->hva + (copy->page - region->first_page) * PAGE_BYTES);
+                         mapping->hva + (copy->page - mapping->first_page) * PAGE_BYTES);
 }
 
 /* Whether KSM has met it twice, with the same content, and left the huge page whole. */
@@ -160,7 +160,7 @@ static enum gap_reason reason_of_mergeable(const struct attribution *attribution
 /* Why this frame was not merged away, as far as it alone can tell, or RANK_KSM. */
 static unsigned int rank_of_frame(const struct attribution *attribution, const struct census_copy *copy)
 {
-        const enum gap_reason reason = gap_reason_of_region(region_of(attribution->census, copy));
+        const enum gap_reason reason = gap_reason_of_mapping(mapping_of(attribution->census, copy));
         const struct gap_facts *facts = attribution->facts;
 
         if (reason != GAP_REASON_MAX_)
@@ -411,7 +411,7 @@ static void mark_content(void *context, unsigned int worker, const struct census
                 n_frames += begins_frame(copies, i);
         for (size_t i = 0; i < n_copies && n_frames > 1; i++)
                 if (!(copies[i].frame & FRAME_KSM) &&
-                    gap_reason_of_region(region_of(census, &copies[i])) == GAP_REASON_MAX_)
+                    gap_reason_of_mapping(mapping_of(census, &copies[i])) == GAP_REASON_MAX_)
                         block_of(census, &copies[i])->marks[copies[i].page] = RECHECK_WANTED;
 }
 

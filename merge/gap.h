@@ -29,12 +29,12 @@ enum gap_reason {
 const char *gap_reason_to_string(enum gap_reason reason);
 
 /**
- * gap_reason_of_region() - why KSM can never merge pages of this mapping
+ * gap_reason_of_mapping() - why KSM can never merge pages of this mapping
  *
  * Return: GAP_REASON_SHARED_MAPPING, GAP_REASON_HUGETLB or GAP_REASON_NOT_MERGEABLE; GAP_REASON_MAX_ when it
  * can.
  */
-enum gap_reason gap_reason_of_region(const struct region *region);
+enum gap_reason gap_reason_of_mapping(const struct mapping *mapping);
 
 /* Passes that a page needs before KSM merges it: one to note its checksum, one to find that it kept it. */
 #define GAP_PASSES_NEEDED 2

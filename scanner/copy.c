@@ -42,7 +42,7 @@
 struct range {
         struct copy *copy;
         const struct guest_ram *ram;
-        const struct guest_region *region;
+        const struct mapping *mapping;
         uint64_t page;
 };
 
@@ -76,10 +76,10 @@ static int read_pages(const struct range *range, size_t index, size_t n, void *t
         const uint64_t offset = (range->page + index) * PAGE_BYTES;
         int r = 0;
 
-        if (range->region->region.shared)
-                return fileio_pread_full(range->region->file_fd, to, n * PAGE_BYTES,
-                                         range->region->region.file_offset + offset);
-        r = fileio_pread_full(range->ram->mem_fd, to, n * PAGE_BYTES, range->region->region.hva + offset);
+        if (range->mapping->shared)
+                return fileio_pread_full(range->mapping->file_fd, to, n * PAGE_BYTES,
+                                         range->mapping->file_offset + offset);
+        r = fileio_pread_full(range->ram->mem_fd, to, n * PAGE_BYTES, range->mapping->hva + offset);
         /* The address space of a dead process reads as an empty file. */
         return r == -ENODATA ? -ESRCH : r;
 }
@@ -119,10 +119,10 @@ static bool find_merged(const struct range *range, const struct present_run *run
                 const struct present_run *run = &runs[i];
                 uint64_t *first = frames + (run->page - range->page);
 
-                if (run->state != PRESENT_STATE_DATA || run->huge || !range->region->region.mergeable)
+                if (run->state != PRESENT_STATE_DATA || run->huge || !range->mapping->mergeable)
                         continue;
-                if (kpageflags_fd < 0 ||
-                    frames_find(range->ram, range->region, run->page, run->n_pages, kpageflags_fd, first) < 0)
+                if (kpageflags_fd < 0 || frames_find(range->ram, range->mapping, run->page, run->n_pages,
+                                                     kpageflags_fd, first) < 0)
                         return false;
         }
         return true;
@@ -142,7 +142,7 @@ static size_t list_run(const struct range *range, const struct present_run *run,
                 }
                 if (!joined)
                         copy->remote[n_remote++] = (struct iovec){
-                                .iov_base = (void *)(uintptr_t)(range->region->region.hva +
+                                .iov_base = (void *)(uintptr_t)(range->mapping->hva +
                                                                 (range->page + i) * PAGE_BYTES),
                         };
                 copy->remote[n_remote - 1].iov_len += PAGE_BYTES;
@@ -221,8 +221,8 @@ static bool still_has_its_frames(const struct range *range, size_t n_pages)
         const uint64_t *frames = range->copy->frames;
         uint64_t entries[PRESENT_RANGE_PAGES];
 
-        if (pagemap_read(range->ram->pagemap_fd, range->region->region.hva + range->page * PAGE_BYTES,
-                         entries, n_pages) < 0)
+        if (pagemap_read(range->ram->pagemap_fd, range->mapping->hva + range->page * PAGE_BYTES, entries,
+                         n_pages) < 0)
                 return false;
         for (size_t i = 0; i < n_pages; i++)
                 if (frames[i] & SPARED && (frames[i] & FRAME_PFN) != (entries[i] & PAGEMAP_PFN))
@@ -250,15 +250,14 @@ static void forget_slots(struct copy *copy)
         memset(copy->slots, 0xff, sizeof(copy->slots));
 }
 
-int copy_range(struct copy *copy, const struct guest_ram *ram, const struct guest_region *region,
-               uint64_t page, size_t n_pages, const struct present_run *runs, size_t n_runs,
-               int kpageflags_fd)
+int copy_range(struct copy *copy, const struct guest_ram *ram, const struct mapping *mapping, uint64_t page,
+               size_t n_pages, const struct present_run *runs, size_t n_runs, int kpageflags_fd)
 {
-        const struct range range = {.copy = copy, .ram = ram, .region = region, .page = page};
+        const struct range range = {.copy = copy, .ram = ram, .mapping = mapping, .page = page};
 
-        assert(region->reader != READER_MAPPED && n_pages <= PRESENT_RANGE_PAGES);
+        assert(mapping->reader != READER_MAPPED && n_pages <= PRESENT_RANGE_PAGES);
         forget_slots(copy);
-        if (region->reader == READER_PROCESS_VM && find_merged(&range, runs, n_runs, kpageflags_fd)) {
+        if (mapping->reader == READER_PROCESS_VM && find_merged(&range, runs, n_runs, kpageflags_fd)) {
                 if (read_not_merged(&range, runs, n_runs))
                         return read_merged(&range, n_pages);
                 forget_slots(copy); /* a page went away, or it is not permitted */

@@ -37,7 +37,7 @@ void copy_deinit(struct copy *copy);
 
 /**
  * copy_range() - copy the pages of a range that have to be read
- * @region: not one that is read through a mapping
+ * @mapping: not one that is read through a mapping
  * @page: first page of the range, counted from the mapping's start; it has @n_pages, at most PRESENT_RANGE_PAGES
  * @runs: @n_runs runs of it, from present_find()
  * @kpageflags_fd: from frames_open(); negative: what KSM merged is not known, and is read like everything else
@@ -45,6 +45,5 @@ void copy_deinit(struct copy *copy);
  * Return: 0; -ESRCH when the process is gone; -EIO for a poisoned page; -ENODATA when the file was truncated;
  * another negative errno.
  */
-int copy_range(struct copy *copy, const struct guest_ram *ram, const struct guest_region *region,
-               uint64_t page, size_t n_pages, const struct present_run *runs, size_t n_runs,
-               int kpageflags_fd);
+int copy_range(struct copy *copy, const struct guest_ram *ram, const struct mapping *mapping, uint64_t page,
+               size_t n_pages, const struct present_run *runs, size_t n_runs, int kpageflags_fd);

@@ -78,11 +78,11 @@ static int add_flags(int kpageflags_fd, const uint64_t *pfns, uint64_t *words, s
         return 0;
 }
 
-int frames_find(const struct guest_ram *ram, const struct guest_region *region, uint64_t page, size_t n_pages,
+int frames_find(const struct guest_ram *ram, const struct mapping *mapping, uint64_t page, size_t n_pages,
                 int kpageflags_fd, uint64_t *ret_frames)
 {
         uint64_t pfns[PRESENT_RANGE_PAGES];
-        int r = pagemap_read(ram->pagemap_fd, region->region.hva + page * PAGE_BYTES, ret_frames, n_pages);
+        int r = pagemap_read(ram->pagemap_fd, mapping->hva + page * PAGE_BYTES, ret_frames, n_pages);
 
         if (r < 0)
                 return r;
@@ -94,10 +94,10 @@ int frames_find(const struct guest_ram *ram, const struct guest_region *region, 
         return add_flags(kpageflags_fd, pfns, ret_frames, n_pages);
 }
 
-int frames_read_range(const struct guest_ram *ram, struct guest_block *block,
-                      const struct guest_region *region, uint64_t page, size_t n_pages, int kpageflags_fd)
+int frames_read_range(const struct guest_ram *ram, struct guest_block *block, const struct mapping *mapping,
+                      uint64_t page, size_t n_pages, int kpageflags_fd)
 {
-        const uint64_t first = region->region.first_page + page;
+        const uint64_t first = mapping->first_page + page;
         const uint64_t *fingerprints = block->fingerprints + first;
         uint64_t frames[PRESENT_RANGE_PAGES];
         size_t n_present = 0;
@@ -107,7 +107,7 @@ int frames_read_range(const struct guest_ram *ram, struct guest_block *block,
                 n_present += page_is_present(fingerprints[i]);
         if (n_present == 0)
                 return 0; /* also spares the frame words of holes from being allocated */
-        r = frames_find(ram, region, page, n_pages, kpageflags_fd, frames);
+        r = frames_find(ram, mapping, page, n_pages, kpageflags_fd, frames);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n_pages; i++)

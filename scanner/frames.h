@@ -25,16 +25,16 @@ int frames_open(int proc_dir_fd);
  * Return: 0; -EPERM when the kernel hides frame numbers; -ESRCH when the process is gone; another negative
  * errno.
  */
-int frames_find(const struct guest_ram *ram, const struct guest_region *region, uint64_t page, size_t n_pages,
+int frames_find(const struct guest_ram *ram, const struct mapping *mapping, uint64_t page, size_t n_pages,
                 int kpageflags_fd, uint64_t *ret_frames);
 
 /**
  * frames_read_range() - fill in the frame words of present pages
  *
- * As frames_find(), for the pages of @block in @region whose fingerprint says that they were present.
+ * As frames_find(), for the pages of @block in @mapping whose fingerprint says that they were present.
  */
-int frames_read_range(const struct guest_ram *ram, struct guest_block *block,
-                      const struct guest_region *region, uint64_t page, size_t n_pages, int kpageflags_fd);
+int frames_read_range(const struct guest_ram *ram, struct guest_block *block, const struct mapping *mapping,
+                      uint64_t page, size_t n_pages, int kpageflags_fd);
 
 /**
  * struct frame_users - the kernel's tables that tell how often a frame is used

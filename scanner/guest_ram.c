@@ -82,9 +82,9 @@ static void free_words(uint64_t *words, uint64_t n)
 
 static void let_block_go(struct guest_block *block)
 {
-        for (size_t i = 0; i < block->n_regions; i++) {
-                reader_unmap(&block->regions[i]);
-                close_fd(&block->regions[i].file_fd);
+        for (size_t i = 0; i < block->n_mappings; i++) {
+                reader_unmap(&block->mappings[i]);
+                close_fd(&block->mappings[i].file_fd);
         }
 }
 
@@ -100,7 +100,7 @@ static void free_block(struct guest_block *block)
         free_words(block->fingerprints, block->n_pages);
         free_words(block->frames, block->n_pages);
         free(block->marks);
-        free(block->regions);
+        free(block->mappings);
         free(block->id);
 }
 
@@ -118,43 +118,22 @@ struct guest_ram *guest_ram_free(struct guest_ram *ram)
         return NULL;
 }
 
-static int open_region(struct guest_region *region, int proc_fd, struct failure *failure)
+static int open_mapping(struct mapping *mapping, int proc_fd, struct failure *failure)
 {
-        if (region->region.shared) {
-                int r = map_file_open(proc_fd, &region->region, &region->file_fd, &region->is_tmpfs, failure);
+        if (mapping->shared) {
+                int r = map_file_open(proc_fd, mapping, &mapping->file_fd, &mapping->is_tmpfs, failure);
 
                 if (r < 0)
                         return r;
         }
-        region->reader = reader_choose(region);
-        return reader_map(region, failure);
-}
-
-static int open_regions(struct guest_block *block, int proc_fd, const struct region *regions,
-                        size_t n_regions, struct failure *failure)
-{
-        block->regions = calloc(n_regions, sizeof(*block->regions));
-        if (!block->regions)
-                return failure_set(failure, -ENOMEM, "out of memory");
-        for (size_t i = 0; i < n_regions; i++) {
-                struct guest_region *region = &block->regions[block->n_regions++];
-                int r = 0;
-
-                region->region = regions[i];
-                region->file_fd = -1;
-                r = open_region(region, proc_fd, failure);
-                if (r < 0)
-                        return r;
-        }
-        return 0;
+        mapping->reader = reader_choose(mapping);
+        return reader_map(mapping, failure);
 }
 
 static int fill_block(struct guest_block *block, int proc_fd, const char *smaps, const char *id, uint64_t hva,
                       uint64_t size_bytes, struct failure *failure)
 {
-        CLEANUP_FREE struct region *regions = NULL;
-        size_t n_regions = 0;
-        int r = region_find(smaps, hva, size_bytes, &regions, &n_regions, failure);
+        int r = mapping_find(smaps, hva, size_bytes, &block->mappings, &block->n_mappings, failure);
 
         if (r < 0)
                 return r;
@@ -164,7 +143,9 @@ static int fill_block(struct guest_block *block, int proc_fd, const char *smaps,
         block->frames = new_words(block->n_pages);
         if (!block->id || !block->fingerprints || !block->frames)
                 return failure_set(failure, -ENOMEM, "out of memory");
-        return open_regions(block, proc_fd, regions, n_regions, failure);
+        for (size_t i = 0; i < block->n_mappings && r == 0; i++)
+                r = open_mapping(&block->mappings[i], proc_fd, failure);
+        return r;
 }
 
 int guest_ram_add_block(struct guest_ram *ram, int proc_fd, const char *smaps, const char *id, uint64_t hva,
@@ -189,9 +170,9 @@ int guest_ram_add_block(struct guest_ram *ram, int proc_fd, const char *smaps, c
 static void replace_reader(struct guest_ram *ram, enum reader reader, enum reader by)
 {
         for (size_t b = 0; b < ram->n_blocks; b++)
-                for (size_t r = 0; r < ram->blocks[b].n_regions; r++)
-                        if (ram->blocks[b].regions[r].reader == (int)reader)
-                                ram->blocks[b].regions[r].reader = by;
+                for (size_t r = 0; r < ram->blocks[b].n_mappings; r++)
+                        if (ram->blocks[b].mappings[r].reader == (int)reader)
+                                ram->blocks[b].mappings[r].reader = by;
 }
 
 void guest_ram_avoid_mapping(struct guest_ram *ram)
@@ -217,18 +198,18 @@ void guest_ram_fail(struct guest_ram *ram, int error, const char *format, ...)
                 ram->failure = failure;
 }
 
-const struct guest_region *guest_block_region(const struct guest_block *block, uint64_t page)
+const struct mapping *guest_block_mapping(const struct guest_block *block, uint64_t page)
 {
         size_t low = 0;
-        size_t high = block->n_regions - 1;
+        size_t high = block->n_mappings - 1;
 
         while (low < high) {
                 size_t middle = (low + high + 1) / 2;
 
-                if (block->regions[middle].region.first_page <= page)
+                if (block->mappings[middle].first_page <= page)
                         low = middle;
                 else
                         high = middle - 1;
         }
-        return &block->regions[low];
+        return &block->mappings[low];
 }

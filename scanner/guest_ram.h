@@ -9,29 +9,13 @@
 #pragma once
 
 #include "base/failure.h"
-#include "scanner/region.h"
+#include "scanner/mapping.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
-
-/**
- * struct guest_region - a mapping, and our way into it
- * @region: what QEMU has mapped
- * @reader: how its pages are read (enum reader)
- * @file_fd: the RAM file behind a shared mapping, else -1
- * @is_tmpfs: that file lies in memory, so its extents are the pages that exist
- * @window: our own read-only view of a shared mapping of such a file, or NULL
- */
-struct guest_region {
-        struct region region;
-        int reader;
-        int file_fd;
-        bool is_tmpfs;
-        const unsigned char *window;
-};
 
 /**
  * struct guest_block - one RAM block
@@ -43,8 +27,8 @@ struct guest_region {
 struct guest_block {
         char *id;
         uint64_t n_pages;
-        struct guest_region *regions;
-        size_t n_regions;
+        struct mapping *mappings;
+        size_t n_mappings;
         uint64_t *fingerprints;
         uint64_t *frames;
         uint8_t *marks;
@@ -118,4 +102,4 @@ void guest_ram_fail(struct guest_ram *ram, int error, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
 
 /* The mapping that page @page of @block lies in. */
-const struct guest_region *guest_block_region(const struct guest_block *block, uint64_t page);
+const struct mapping *guest_block_mapping(const struct guest_block *block, uint64_t page);

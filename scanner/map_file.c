@@ -12,7 +12,7 @@
 #include <sys/statfs.h>
 #include <unistd.h>
 
-int map_file_open(int proc_fd, const struct region *region, int *ret_fd, bool *ret_is_tmpfs,
+int map_file_open(int proc_fd, const struct mapping *mapping, int *ret_fd, bool *ret_is_tmpfs,
                   struct failure *failure)
 {
         CLEANUP_CLOSE int fd = -1;
@@ -20,8 +20,7 @@ int map_file_open(int proc_fd, const struct region *region, int *ret_fd, bool *r
         struct stat status = {0};
         char name[64] = "";
 
-        (void)snprintf(name, sizeof(name), "map_files/%" PRIx64 "-%" PRIx64, region->mapping_start,
-                       region->mapping_end);
+        (void)snprintf(name, sizeof(name), "map_files/%" PRIx64 "-%" PRIx64, mapping->start, mapping->end);
         fd = openat(proc_fd, name, O_RDONLY | O_CLOEXEC);
         if (fd < 0 && (errno == EPERM || errno == EACCES))
                 return failure_set(failure, -EPERM,
@@ -30,7 +29,7 @@ int map_file_open(int proc_fd, const struct region *region, int *ret_fd, bool *r
                 return failure_errno(failure, -errno, "cannot open its RAM file (%s)", name);
         if (fstat(fd, &status) < 0 || fstatfs(fd, &filesystem) < 0)
                 return failure_errno(failure, -errno, "cannot examine its RAM file");
-        if (status.st_ino != region->file_inode)
+        if (status.st_ino != mapping->file_inode)
                 return failure_set(failure, -ESTALE, "its RAM was mapped anew while it was being looked at");
         *ret_is_tmpfs = filesystem.f_type == TMPFS_MAGIC && S_ISREG(status.st_mode);
         *ret_fd = TAKE_FD(fd);

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/failure.h"
-#include "scanner/region.h"
+#include "scanner/mapping.h"
 
 #include <stdbool.h>
 
@@ -18,5 +18,5 @@
  *
  * Return: 0; -EPERM without CAP_SYS_ADMIN; -ESTALE when it is another file; another negative errno; with a sentence.
  */
-int map_file_open(int proc_fd, const struct region *region, int *ret_fd, bool *ret_is_tmpfs,
+int map_file_open(int proc_fd, const struct mapping *mapping, int *ret_fd, bool *ret_is_tmpfs,
                   struct failure *failure);

@@ -53,15 +53,15 @@ static enum present_state state_of_categories(uint64_t categories)
         return categories & PAGEMAP_SCAN_ZERO ? PRESENT_STATE_ZERO_MAPPED : PRESENT_STATE_DATA;
 }
 
-static int find_by_pagemap_scan(const struct guest_ram *ram, const struct guest_region *region, uint64_t page,
+static int find_by_pagemap_scan(const struct guest_ram *ram, const struct mapping *mapping, uint64_t page,
                                 size_t n_pages, struct present_run *ret_runs, size_t *ret_n_runs)
 {
         const uint64_t categories = PAGEMAP_SCAN_PRESENT | PAGEMAP_SCAN_SWAPPED | PAGEMAP_SCAN_ZERO;
         struct pagemap_scan_region found[PRESENT_RANGE_PAGES] = {0};
         struct pagemap_scan_argument argument = {
                 .size = sizeof(argument),
-                .start = region->region.hva + page * PAGE_BYTES,
-                .end = region->region.hva + (page + n_pages) * PAGE_BYTES,
+                .start = mapping->hva + page * PAGE_BYTES,
+                .end = mapping->hva + (page + n_pages) * PAGE_BYTES,
                 .vec = (uintptr_t)found,
                 .vec_len = PRESENT_RANGE_PAGES,
                 .category_anyof_mask = categories,
@@ -73,7 +73,7 @@ static int find_by_pagemap_scan(const struct guest_ram *ram, const struct guest_
                 return -errno;
         for (long i = 0; i < n_found; i++)
                 ret_runs[i] = (struct present_run){
-                        .page = (found[i].start - region->region.hva) >> PAGE_SHIFT,
+                        .page = (found[i].start - mapping->hva) >> PAGE_SHIFT,
                         .n_pages = (uint32_t)((found[i].end - found[i].start) >> PAGE_SHIFT),
                         .state = state_of_categories(found[i].categories),
                         .huge = found[i].categories & PAGEMAP_SCAN_HUGE,
@@ -93,12 +93,12 @@ static void add_page(struct present_run *runs, size_t *n_runs, uint64_t page, en
 }
 
 /* The kernel's zero page is not told apart here: it is read like any page, which does no harm. */
-static int find_by_pagemap(const struct guest_ram *ram, const struct guest_region *region, uint64_t page,
+static int find_by_pagemap(const struct guest_ram *ram, const struct mapping *mapping, uint64_t page,
                            size_t n_pages, struct present_run *ret_runs, size_t *ret_n_runs)
 {
         uint64_t entries[PRESENT_RANGE_PAGES];
         size_t n_runs = 0;
-        int r = pagemap_read(ram->pagemap_fd, region->region.hva + page * PAGE_BYTES, entries, n_pages);
+        int r = pagemap_read(ram->pagemap_fd, mapping->hva + page * PAGE_BYTES, entries, n_pages);
 
         if (r < 0)
                 return r;
@@ -113,16 +113,16 @@ static int find_by_pagemap(const struct guest_ram *ram, const struct guest_regio
 }
 
 /* Whether some of these pages of the RAM file are on swap. Before Linux 6.5 nobody knows: then they may be. */
-static bool may_be_swapped(const struct guest_region *region, uint64_t page, size_t n_pages,
+static bool may_be_swapped(const struct mapping *mapping, uint64_t page, size_t n_pages,
                            uint64_t *ret_n_cached)
 {
         struct cachestat_range range = {
-                .offset = region->region.file_offset + page * PAGE_BYTES,
+                .offset = mapping->file_offset + page * PAGE_BYTES,
                 .length = n_pages * PAGE_BYTES,
         };
         struct cachestat_counts counts = {0};
 
-        if (syscall(SYSCALL_CACHESTAT, region->file_fd, &range, &counts, 0) < 0) {
+        if (syscall(SYSCALL_CACHESTAT, mapping->file_fd, &range, &counts, 0) < 0) {
                 *ret_n_cached = UINT64_MAX;
                 return true;
         }
@@ -134,26 +134,26 @@ static bool may_be_swapped(const struct guest_region *region, uint64_t page, siz
  * Unmarks pages that mincore(2) takes for being in memory because they are on swap and still cached. cachestat(2) does
  * not, but only counts: a range of which it says neither all nor none is halved.
  */
-static void unmark_swapped(const struct guest_region *region, uint64_t page, size_t n_pages,
+static void unmark_swapped(const struct mapping *mapping, uint64_t page, size_t n_pages,
                            unsigned char *resident)
 {
         uint64_t n_cached = 0;
 
-        if (!may_be_swapped(region, page, n_pages, &n_cached) || n_cached == UINT64_MAX)
+        if (!may_be_swapped(mapping, page, n_pages, &n_cached) || n_cached == UINT64_MAX)
                 return;
         if (n_cached == 0) {
                 memset(resident, 0, n_pages);
         } else if (n_pages > 1) {
-                unmark_swapped(region, page, n_pages / 2, resident);
-                unmark_swapped(region, page + n_pages / 2, n_pages - n_pages / 2, resident + n_pages / 2);
+                unmark_swapped(mapping, page, n_pages / 2, resident);
+                unmark_swapped(mapping, page + n_pages / 2, n_pages - n_pages / 2, resident + n_pages / 2);
         }
 }
 
 /* The first page from @page on that the RAM file has data for, in memory or on swap; @end if there is none before. */
-static int find_data(const struct guest_region *region, uint64_t page, uint64_t end, uint64_t *ret_page)
+static int find_data(const struct mapping *mapping, uint64_t page, uint64_t end, uint64_t *ret_page)
 {
-        const off_t base = (off_t)region->region.file_offset;
-        const off_t data = lseek(region->file_fd, base + (off_t)(page * PAGE_BYTES), SEEK_DATA);
+        const off_t base = (off_t)mapping->file_offset;
+        const off_t data = lseek(mapping->file_fd, base + (off_t)(page * PAGE_BYTES), SEEK_DATA);
 
         *ret_page = end;
         if (data < 0)
@@ -167,7 +167,7 @@ static int find_data(const struct guest_region *region, uint64_t page, uint64_t 
  * SEEK_DATA passes over holes at once. What it finds is looked at with mincore(2), which only walks the page table
  * where our mapping is populated; SEEK_HOLE would walk to the end of the extent, for every range again.
  */
-static int find_in_file(const struct guest_ram *ram, const struct guest_region *region, uint64_t page,
+static int find_in_file(const struct guest_ram *ram, const struct mapping *mapping, uint64_t page,
                         size_t n_pages, struct present_run *ret_runs, size_t *ret_n_runs)
 {
         const uint64_t end = page + n_pages;
@@ -175,23 +175,23 @@ static int find_in_file(const struct guest_ram *ram, const struct guest_region *
         uint64_t n_cached = 0;
         size_t n_runs = 0;
         uint64_t first = 0;
-        int r = find_data(region, page, end, &first);
+        int r = find_data(mapping, page, end, &first);
 
         *ret_n_runs = 0;
         if (r < 0 || first == end)
                 return r;
-        if (mincore((void *)(region->window + first * PAGE_BYTES), (end - first) * PAGE_BYTES, resident) < 0)
+        if (mincore((void *)(mapping->window + first * PAGE_BYTES), (end - first) * PAGE_BYTES, resident) < 0)
                 return -errno;
-        const bool swapped = ram->host_has_swap && may_be_swapped(region, first, end - first, &n_cached);
+        const bool swapped = ram->host_has_swap && may_be_swapped(mapping, first, end - first, &n_cached);
         if (swapped)
-                unmark_swapped(region, first, end - first, resident);
+                unmark_swapped(mapping, first, end - first, resident);
         for (page = first; page < end; page++) {
                 if (resident[page - first] & 1) {
                         add_page(ret_runs, &n_runs, page, PRESENT_STATE_DATA);
                 } else if (swapped) {
                         uint64_t data = 0;
 
-                        r = find_data(region, page, end, &data);
+                        r = find_data(mapping, page, end, &data);
                         if (r < 0)
                                 return r;
                         if (data == page)
@@ -202,12 +202,12 @@ static int find_in_file(const struct guest_ram *ram, const struct guest_region *
         return 0;
 }
 
-int present_find(const struct guest_ram *ram, const struct guest_region *region, uint64_t page,
-                 size_t n_pages, struct present_run *ret_runs, size_t *ret_n_runs)
+int present_find(const struct guest_ram *ram, const struct mapping *mapping, uint64_t page, size_t n_pages,
+                 struct present_run *ret_runs, size_t *ret_n_runs)
 {
-        if (region->is_tmpfs)
-                return find_in_file(ram, region, page, n_pages, ret_runs, ret_n_runs);
+        if (mapping->is_tmpfs)
+                return find_in_file(ram, mapping, page, n_pages, ret_runs, ret_n_runs);
         if (ram->has_pagemap_scan)
-                return find_by_pagemap_scan(ram, region, page, n_pages, ret_runs, ret_n_runs);
-        return find_by_pagemap(ram, region, page, n_pages, ret_runs, ret_n_runs);
+                return find_by_pagemap_scan(ram, mapping, page, n_pages, ret_runs, ret_n_runs);
+        return find_by_pagemap(ram, mapping, page, n_pages, ret_runs, ret_n_runs);
 }

@@ -35,12 +35,12 @@ bool present_has_pagemap_scan(int pagemap_fd);
 /**
  * present_find() - the pages of a range that exist
  * @ram: borrowed
- * @region: a mapping of it
+ * @mapping: a mapping of it
  * @page: first page of the range, counted from the mapping's start
  * @n_pages: at most PRESENT_RANGE_PAGES
  * @ret_runs: room for PRESENT_RANGE_PAGES runs; receives them in page order
  *
  * Return: 0, or a negative errno; -ESRCH when the process is gone.
  */
-int present_find(const struct guest_ram *ram, const struct guest_region *region, uint64_t page,
-                 size_t n_pages, struct present_run *ret_runs, size_t *ret_n_runs);
+int present_find(const struct guest_ram *ram, const struct mapping *mapping, uint64_t page, size_t n_pages,
+                 struct present_run *ret_runs, size_t *ret_n_runs);

@@ -46,10 +46,10 @@ const char *reader_to_string(enum reader reader)
         return names[reader];
 }
 
-enum reader reader_choose(const struct guest_region *region)
+enum reader reader_choose(const struct mapping *mapping)
 {
-        if (region->region.shared)
-                return region->is_tmpfs ? READER_MAPPED : READER_PREAD;
+        if (mapping->shared)
+                return mapping->is_tmpfs ? READER_MAPPED : READER_PREAD;
         return READER_PROCESS_VM;
 }
 
@@ -72,23 +72,23 @@ static bool may_ask_for_pages(int file_fd)
         return !(resident & 1);
 }
 
-int reader_map(struct guest_region *region, struct failure *failure)
+int reader_map(struct mapping *mapping, struct failure *failure)
 {
         void *window = NULL;
 
-        if (!region->is_tmpfs)
+        if (!mapping->is_tmpfs)
                 return 0;
-        if (!may_ask_for_pages(region->file_fd))
+        if (!may_ask_for_pages(mapping->file_fd))
                 return failure_set(
                         failure, -EPERM,
                         "may not ask which pages of its RAM file are in memory: this needs root, or "
                         "CAP_FOWNER");
-        window = mmap(NULL, region->region.size_bytes, PROT_READ, MAP_SHARED | MAP_NORESERVE, region->file_fd,
-                      (off_t)region->region.file_offset);
+        window = mmap(NULL, mapping->size_bytes, PROT_READ, MAP_SHARED | MAP_NORESERVE, mapping->file_fd,
+                      (off_t)mapping->file_offset);
         if (window == MAP_FAILED)
                 return failure_errno(failure, -errno, "cannot map its RAM file");
-        (void)madvise(window, region->region.size_bytes, MADV_DONTDUMP);
-        region->window = window;
+        (void)madvise(window, mapping->size_bytes, MADV_DONTDUMP);
+        mapping->window = window;
         return 0;
 }
 
@@ -97,20 +97,20 @@ int reader_map(struct guest_region *region, struct failure *failure)
  * one page of each FAULT_AROUND_PAGES is touched: the kernel maps its neighbours with it where they exist, and only
  * there.
  */
-void reader_populate(const struct guest_region *region, uint64_t page, size_t n_pages)
+void reader_populate(const struct mapping *mapping, uint64_t page, size_t n_pages)
 {
-        const uint64_t first = ((uintptr_t)region->window >> PAGE_SHIFT) + page;
+        const uint64_t first = ((uintptr_t)mapping->window >> PAGE_SHIFT) + page;
 
-        if (region->reader != READER_MAPPED || !region->window)
+        if (mapping->reader != READER_MAPPED || !mapping->window)
                 return;
         /* Before Linux 5.14 this fails, and the pages are faulted in when they are read. */
         for (uint64_t at = first; at < first + n_pages; at = (at | (FAULT_AROUND_PAGES - 1)) + 1)
                 (void)madvise((void *)(uintptr_t)(at << PAGE_SHIFT), PAGE_BYTES, MADV_POPULATE_READ);
 }
 
-void reader_unmap(struct guest_region *region)
+void reader_unmap(struct mapping *mapping)
 {
-        if (region->window)
-                (void)munmap((void *)region->window, region->region.size_bytes);
-        region->window = NULL;
+        if (mapping->window)
+                (void)munmap((void *)mapping->window, mapping->size_bytes);
+        mapping->window = NULL;
 }

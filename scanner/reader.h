@@ -21,7 +21,7 @@ enum reader {
 const char *reader_to_string(enum reader reader);
 
 /* The fastest reader that changes nothing for pages of this mapping, while the guest is paused. */
-enum reader reader_choose(const struct guest_region *region);
+enum reader reader_choose(const struct mapping *mapping);
 
 /**
  * reader_map() - map the file behind a shared mapping
@@ -31,7 +31,7 @@ enum reader reader_choose(const struct guest_region *region);
  *
  * Return: 0, or a negative errno with @failure.
  */
-int reader_map(struct guest_region *region, struct failure *failure);
+int reader_map(struct mapping *mapping, struct failure *failure);
 
 /**
  * reader_populate() - fault pages of our mapping in, before the guest is paused
@@ -40,7 +40,7 @@ int reader_map(struct guest_region *region, struct failure *failure);
  *
  * Does nothing where the mapping is not what they are going to be read by.
  */
-void reader_populate(const struct guest_region *region, uint64_t page, size_t n_pages);
+void reader_populate(const struct mapping *mapping, uint64_t page, size_t n_pages);
 
 /* Takes our mapping away again; harmless when there is none. */
-void reader_unmap(struct guest_region *region);
+void reader_unmap(struct mapping *mapping);

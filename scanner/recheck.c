@@ -34,7 +34,7 @@
 struct stretch {
         const struct guest_ram *ram;
         struct guest_block *block;
-        const struct guest_region *region;
+        const struct mapping *mapping;
         uint64_t page; /* in the mapping */
         size_t n_pages;
 };
@@ -63,7 +63,7 @@ int recheck_reserve(struct guest_ram *const *guests, size_t n_guests)
 
 static uint8_t *marks_of(const struct stretch *stretch)
 {
-        return stretch->block->marks + stretch->region->region.first_page + stretch->page;
+        return stretch->block->marks + stretch->mapping->first_page + stretch->page;
 }
 
 /* Whether any page of it is wanted. */
@@ -80,9 +80,9 @@ static void for_each_stretch(struct guest_ram *const *guests, size_t n_guests,
                 for (size_t b = 0; b < guests[g]->n_blocks; b++) {
                         struct guest_block *block = &guests[g]->blocks[b];
 
-                        for (size_t r = 0; block->marks && r < block->n_regions; r++) {
-                                struct stretch stretch = {guests[g], block, &block->regions[r], 0, 0};
-                                const uint64_t n = stretch.region->region.size_bytes >> PAGE_SHIFT;
+                        for (size_t r = 0; block->marks && r < block->n_mappings; r++) {
+                                struct stretch stretch = {guests[g], block, &block->mappings[r], 0, 0};
+                                const uint64_t n = stretch.mapping->size_bytes >> PAGE_SHIFT;
 
                                 for (; stretch.page < n; stretch.page += stretch.n_pages) {
                                         stretch.n_pages = n - stretch.page < PRESENT_RANGE_PAGES
@@ -140,7 +140,7 @@ static uint8_t *marks_of_batch(const struct batch *batch)
 /* The address of its page number @i in QEMU. */
 static uint64_t address_of(const struct batch *batch, size_t i)
 {
-        return batch->stretch->region->region.hva + (batch->stretch->page + batch->first + i) * PAGE_BYTES;
+        return batch->stretch->mapping->hva + (batch->stretch->page + batch->first + i) * PAGE_BYTES;
 }
 
 /* What became of wanted pages that have no frame. */
@@ -162,8 +162,8 @@ static bool judge(const struct rechecking *rechecking, const struct batch *batch
                   size_t first, size_t n)
 {
         const struct stretch *stretch = batch->stretch;
-        const uint64_t *before = stretch->block->fingerprints + stretch->region->region.first_page +
-                                 stretch->page + batch->first + first;
+        const uint64_t *before = stretch->block->fingerprints + stretch->mapping->first_page + stretch->page +
+                                 batch->first + first;
         const uint64_t *frames = batch->frames + first;
         uint8_t *marks = marks_of_batch(batch) + first;
         uint64_t now[BATCH_PAGES];
@@ -193,7 +193,7 @@ static size_t measure_run(const struct batch *batch, size_t i)
 static void work_on_batch(const struct rechecking *rechecking, struct batch *batch, unsigned char *buffer)
 {
         if (!memchr(marks_of_batch(batch), RECHECK_WANTED, batch->n) ||
-            frames_find(batch->stretch->ram, batch->stretch->region, batch->stretch->page + batch->first,
+            frames_find(batch->stretch->ram, batch->stretch->mapping, batch->stretch->page + batch->first,
                         batch->n, rechecking->kpageflags_fd, batch->frames) < 0)
                 return;
         mark_absent(batch);

@@ -73,20 +73,20 @@ struct sample *sample_free(struct sample *sample)
 static int add_blocks(struct guest_ram *ram, int proc_fd, uint64_t *n_pages)
 {
         CLEANUP_FREE char *smaps = NULL;
-        CLEANUP_FREE struct region *regions = NULL;
+        CLEANUP_FREE struct mapping *mappings = NULL;
         struct failure failure = {0};
         size_t n = 0;
         int r = fileio_read_text(proc_fd, "smaps", &smaps);
 
         if (r == 0)
-                r = region_list_mergeable(smaps, LEAST_BYTES, &regions, &n);
+                r = mapping_list_mergeable(smaps, LEAST_BYTES, &mappings, &n);
         for (size_t i = 0; r == 0 && i < n; i++) {
                 char id[24] = "";
 
                 (void)snprintf(id, sizeof(id), "%zu", i);
-                r = guest_ram_add_block(ram, proc_fd, smaps, id, regions[i].hva, regions[i].size_bytes,
+                r = guest_ram_add_block(ram, proc_fd, smaps, id, mappings[i].hva, mappings[i].size_bytes,
                                         &failure);
-                *n_pages += regions[i].size_bytes / PAGE_BYTES;
+                *n_pages += mappings[i].size_bytes / PAGE_BYTES;
         }
         return r == 0 && n == 0 ? -ENODATA : r;
 }
@@ -147,7 +147,7 @@ static const struct guest_block *find_block(const struct sample *sample, const s
 /* A page of the sample, in its guest. */
 struct place {
         const struct guest_ram *ram;
-        const struct guest_region *region;
+        const struct mapping *mapping;
         uint64_t page;
         uint64_t hva;
 };
@@ -162,8 +162,8 @@ static bool find(const struct sample *sample, uint64_t page, struct place *ret)
         block = find_block(sample, &ret->ram, &ret->page);
         if (!block)
                 return false;
-        ret->region = &block->regions[0];
-        ret->hva = ret->region->region.hva + ret->page * PAGE_BYTES;
+        ret->mapping = &block->mappings[0];
+        ret->hva = ret->mapping->hva + ret->page * PAGE_BYTES;
         return pagemap_read(ret->ram->pagemap_fd, ret->hva, &entry, 1) == 0 && (entry & PAGEMAP_PRESENT);
 }
 
@@ -172,7 +172,7 @@ static uint64_t frame_of(const struct sample *sample, const struct place *place)
 {
         uint64_t frame = FRAME_OWN;
 
-        if (frames_find(place->ram, place->region, place->page, 1, sample->kpageflags_fd, &frame) < 0)
+        if (frames_find(place->ram, place->mapping, place->page, 1, sample->kpageflags_fd, &frame) < 0)
                 return FRAME_OWN;
         return frame;
 }

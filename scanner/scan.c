@@ -47,7 +47,7 @@ struct scan_range {
         uint64_t ended_usec;
         uint64_t page; /* in the mapping */
         struct guest_block *block;
-        const struct guest_region *region;
+        const struct mapping *mapping;
         uint32_t guest;
         uint16_t n_pages;
         uint8_t state;
@@ -91,11 +91,11 @@ struct scan {
 };
 
 /* Ranges start at multiples of 2 MiB of QEMU's addresses, so that a huge page lies in one range. */
-static uint16_t range_length(const struct region *region, uint64_t page)
+static uint16_t range_length(const struct mapping *mapping, uint64_t page)
 {
-        const uint64_t absolute = (region->hva >> PAGE_SHIFT) + page;
+        const uint64_t absolute = (mapping->hva >> PAGE_SHIFT) + page;
         const uint64_t to_boundary = PRESENT_RANGE_PAGES - absolute % PRESENT_RANGE_PAGES;
-        const uint64_t left = (region->size_bytes >> PAGE_SHIFT) - page;
+        const uint64_t left = (mapping->size_bytes >> PAGE_SHIFT) - page;
 
         return (uint16_t)(left < to_boundary ? left : to_boundary);
 }
@@ -108,18 +108,18 @@ static size_t cut_guest(struct guest_ram *ram, uint32_t guest, struct scan_range
         for (size_t b = 0; b < ram->n_blocks; b++) {
                 struct guest_block *block = &ram->blocks[b];
 
-                for (size_t r = 0; r < block->n_regions; r++) {
-                        const struct guest_region *region = &block->regions[r];
-                        const uint64_t n_pages = region->region.size_bytes >> PAGE_SHIFT;
+                for (size_t r = 0; r < block->n_mappings; r++) {
+                        const struct mapping *mapping = &block->mappings[r];
+                        const uint64_t n_pages = mapping->size_bytes >> PAGE_SHIFT;
                         uint16_t length = 0;
 
                         for (uint64_t page = 0; page < n_pages; page += length, n++) {
-                                length = range_length(&region->region, page);
+                                length = range_length(mapping, page);
                                 if (ranges)
                                         ranges[n] = (struct scan_range){
                                                 .page = page,
                                                 .block = block,
-                                                .region = region,
+                                                .mapping = mapping,
                                                 .guest = guest,
                                                 .n_pages = length,
                                         };
@@ -157,7 +157,7 @@ static int cut_guests(struct scan *scan, struct guest_ram *const *guests)
 static bool copies_pages(const struct scan *scan)
 {
         for (size_t i = 0; i < scan->n_ranges; i++)
-                if (scan->ranges[i].region->reader != READER_MAPPED)
+                if (scan->ranges[i].mapping->reader != READER_MAPPED)
                         return true;
         return false;
 }
@@ -221,8 +221,8 @@ void scan_unmap(struct scan *scan, size_t guest)
         struct guest_ram *ram = scan->guests[guest].ram;
 
         for (size_t b = 0; b < ram->n_blocks; b++)
-                for (size_t r = 0; r < ram->blocks[b].n_regions; r++)
-                        reader_unmap(&ram->blocks[b].regions[r]);
+                for (size_t r = 0; r < ram->blocks[b].n_mappings; r++)
+                        reader_unmap(&ram->blocks[b].mappings[r]);
 }
 
 /* A job on everything that is left of the guests at work. Costs the same however large they are. */
@@ -255,7 +255,7 @@ static struct scan_range *range_of_item(const struct scan *scan, size_t item)
 
 static uint64_t *words_at(const struct scan_range *range, uint64_t *words, uint64_t page)
 {
-        return words + range->region->region.first_page + page;
+        return words + range->mapping->first_page + page;
 }
 
 /* Has memory stand behind the words that are going to be written. */
@@ -276,13 +276,13 @@ static bool prepare_range(void *context, unsigned int number, size_t item)
         struct present_run *runs = scan->workers[number].runs;
         size_t n_runs = 0;
 
-        if (present_find(scan->guests[range->guest].ram, range->region, range->page, range->n_pages, runs,
+        if (present_find(scan->guests[range->guest].ram, range->mapping, range->page, range->n_pages, runs,
                          &n_runs) < 0)
                 return true; /* what goes wrong here goes wrong again when it matters */
         for (size_t i = 0; i < n_runs; i++) {
                 touch_words(range, &runs[i]);
                 if (runs[i].state == PRESENT_STATE_DATA)
-                        reader_populate(range->region, runs[i].page, runs[i].n_pages);
+                        reader_populate(range->mapping, runs[i].page, runs[i].n_pages);
         }
         return true;
 }
@@ -310,8 +310,8 @@ static void read_in_place(const struct reading *reading, const struct present_ru
         const struct scan_range *range = reading->range;
         uint64_t *fingerprints = words_at(range, range->block->fingerprints, run->page);
 
-        if (run->state == PRESENT_STATE_DATA && range->region->reader == READER_MAPPED)
-                fingerprint_pages(reading->scan->key, range->region->window + run->page * PAGE_BYTES,
+        if (run->state == PRESENT_STATE_DATA && range->mapping->reader == READER_MAPPED)
+                fingerprint_pages(reading->scan->key, range->mapping->window + run->page * PAGE_BYTES,
                                   run->n_pages, fingerprints);
         else if (run->state != PRESENT_STATE_DATA)
                 for (size_t i = 0; i < run->n_pages; i++)
@@ -323,7 +323,7 @@ static int read_by_copy(const struct reading *reading, size_t n_runs)
         const struct scan_range *range = reading->range;
         struct scan_worker *worker = reading->worker;
         const struct present_run *runs = worker->runs;
-        const int r = copy_range(&worker->copy, reading->scan->guests[range->guest].ram, range->region,
+        const int r = copy_range(&worker->copy, reading->scan->guests[range->guest].ram, range->mapping,
                                  range->page, range->n_pages, runs, n_runs, reading->scan->kpageflags_fd);
 
         if (r < 0)
@@ -346,13 +346,13 @@ static void read_range(void *argument)
         const struct present_run *runs = reading->worker->runs;
         size_t n_runs = 0;
 
-        reading->error = present_find(reading->scan->guests[range->guest].ram, range->region, range->page,
+        reading->error = present_find(reading->scan->guests[range->guest].ram, range->mapping, range->page,
                                       range->n_pages, reading->worker->runs, &n_runs);
         if (reading->error < 0)
                 return;
         for (size_t i = 0; i < n_runs; i++)
                 read_in_place(reading, &runs[i]);
-        if (n_runs > 0 && range->region->reader != READER_MAPPED)
+        if (n_runs > 0 && range->mapping->reader != READER_MAPPED)
                 reading->error = read_by_copy(reading, n_runs);
 }
 
@@ -485,14 +485,14 @@ static void check_intact(struct guest_ram *ram)
         for (size_t b = 0; b < ram->n_blocks; b++) {
                 const struct guest_block *block = &ram->blocks[b];
 
-                if (pagemap_read(ram->pagemap_fd, block->regions[0].region.hva, &entry, 1) == -ESRCH)
+                if (pagemap_read(ram->pagemap_fd, block->mappings[0].hva, &entry, 1) == -ESRCH)
                         fail_guest(ram, -ESRCH);
-                for (size_t r = 0; r < block->n_regions; r++) {
-                        const struct guest_region *region = &block->regions[r];
+                for (size_t r = 0; r < block->n_mappings; r++) {
+                        const struct mapping *mapping = &block->mappings[r];
                         struct stat status = {0};
 
-                        if (region->file_fd >= 0 && fstat(region->file_fd, &status) == 0 &&
-                            (uint64_t)status.st_size < region->region.file_offset + region->region.size_bytes)
+                        if (mapping->file_fd >= 0 && fstat(mapping->file_fd, &status) == 0 &&
+                            (uint64_t)status.st_size < mapping->file_offset + mapping->size_bytes)
                                 fail_guest(ram, -ENODATA);
                 }
         }
@@ -539,7 +539,7 @@ static bool work_on_frames(void *context, unsigned int number, size_t item)
         (void)number;
         if (range->state != RANGE_STATE_COUNTED || atomic_load(&guest->frames_error) < 0)
                 return true;
-        r = frames_read_range(guest->ram, range->block, range->region, range->page, range->n_pages,
+        r = frames_read_range(guest->ram, range->block, range->mapping, range->page, range->n_pages,
                               scan->kpageflags_fd);
         if (r < 0)
                 atomic_store(&guest->frames_error, r);

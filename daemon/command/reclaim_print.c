@@ -36,7 +36,7 @@ static size_t sum_block(const struct reclaim_guest *guest, size_t first, struct 
                 const struct reclaim_part *part = &guest->parts[i];
 
                 if (sum.kind == RECLAIM_KIND_NONE)
-                        sum.kind = reclaim_kind_of(&part->region);
+                        sum.kind = reclaim_kind_of(&part->mapping);
                 if (!sum.refusal && *part->refusal.text)
                         sum.refusal = part->refusal.text;
                 sum.reclaimable_bytes += part->file.zero_pages * PAGE_BYTES;

@@ -20,7 +20,7 @@
 #include "merge/ksm/ksmd.h"
 #include "pages/page.h"
 #include "qmp/guest_merge.h"
-#include "scanner/region.h"
+#include "scanner/mapping.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -34,12 +34,12 @@
 /* Whether every mapping of a block that KSM can merge has the mark, or none has. */
 static int check_block(const char *smaps, const struct ram_block *block, bool merge, struct failure *failure)
 {
-        CLEANUP_FREE struct region *regions = NULL;
+        CLEANUP_FREE struct mapping *mappings = NULL;
         size_t n = 0;
-        int r = region_find(smaps, block->hva, block->size_bytes, &regions, &n, failure);
+        int r = mapping_find(smaps, block->hva, block->size_bytes, &mappings, &n, failure);
 
         for (size_t i = 0; r == 0 && i < n; i++)
-                if (!regions[i].shared && !regions[i].hugetlb && regions[i].mergeable != merge)
+                if (!mappings[i].shared && !mappings[i].hugetlb && mappings[i].mergeable != merge)
                         return failure_set(failure, -EIO,
                                            "QEMU says that RAM block %s is%s mergeable, and its mapping is%s",
                                            block->id, merge ? "" : " not", merge ? " not" : "");
@@ -49,16 +49,16 @@ static int check_block(const char *smaps, const struct ram_block *block, bool me
 /* Whether memory that QEMU does not tell of has the mark: plugged in just now, or by prctl(PR_SET_MEMORY_MERGE). */
 static int check_rest(const char *smaps, struct failure *failure)
 {
-        CLEANUP_FREE struct region *regions = NULL;
+        CLEANUP_FREE struct mapping *mappings = NULL;
         size_t n = 0;
-        int r = region_list_mergeable(smaps, UNMARKED_MOST_BYTES, &regions, &n);
+        int r = mapping_list_mergeable(smaps, UNMARKED_MOST_BYTES, &mappings, &n);
 
         if (r < 0)
                 return failure_errno(failure, r, "cannot look at its mappings");
         return n == 0 ? 0
                       : failure_set(failure, -EIO,
                                     "%llu MiB are mergeable that are in none of its RAM blocks",
-                                    (unsigned long long)(regions[0].size_bytes >> 20));
+                                    (unsigned long long)(mappings[0].size_bytes >> 20));
 }
 
 static int check_guest(const struct qmp_guest *guest, bool merge, struct failure *failure)

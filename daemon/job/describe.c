@@ -53,8 +53,8 @@ static enum gap_reason reason_of_block(const struct guest_block *block)
 {
         enum gap_reason first = GAP_REASON_MAX_;
 
-        for (size_t i = 0; i < block->n_regions; i++) {
-                enum gap_reason reason = gap_reason_of_region(&block->regions[i].region);
+        for (size_t i = 0; i < block->n_mappings; i++) {
+                enum gap_reason reason = gap_reason_of_mapping(&block->mappings[i]);
 
                 first = reason < first ? reason : first;
         }
@@ -79,9 +79,9 @@ static int describe_block(const struct inventory_guest *guest, const struct ram_
         if (scanned) {
                 const enum gap_reason reason = reason_of_block(scanned);
 
-                block->shared = scanned->regions[0].region.shared;
-                block->page_size = (int64_t)scanned->regions[0].region.page_size_bytes;
-                block->reader = reader_to_string((enum reader)scanned->regions[0].reader);
+                block->shared = scanned->mappings[0].shared;
+                block->page_size = (int64_t)scanned->mappings[0].page_size_bytes;
+                block->reader = reader_to_string((enum reader)scanned->mappings[0].reader);
                 block->ksm_eligible = reason == GAP_REASON_MAX_;
                 block->reason = block->ksm_eligible ? NULL : gap_reason_to_string(reason);
         }

@@ -61,13 +61,13 @@ static void number_groups(struct forecasting *forecasting)
         }
 }
 
-static void observe_region(const struct region *region, struct plan_guest *guest)
+static void observe_mapping(const struct mapping *mapping, struct plan_guest *guest)
 {
-        if (region->shared || region->hugetlb)
+        if (mapping->shared || mapping->hugetlb)
                 return;
         guest->can_merge = true;
-        guest->is_mergeable = guest->is_mergeable || region->mergeable;
-        guest->is_whole = guest->is_whole && region->mergeable;
+        guest->is_mergeable = guest->is_mergeable || mapping->mergeable;
+        guest->is_whole = guest->is_whole && mapping->mergeable;
 }
 
 static void observe_guest(const struct forecasting *forecasting, size_t g, struct plan_guest *guest)
@@ -77,8 +77,8 @@ static void observe_guest(const struct forecasting *forecasting, size_t g, struc
         *guest = (struct plan_guest){
                 .group = forecasting->groups[g], .is_whole = true, .left_out = forecasting->left_out[g]};
         for (size_t b = 0; b < ram->n_blocks; b++)
-                for (size_t r = 0; r < ram->blocks[b].n_regions; r++)
-                        observe_region(&ram->blocks[b].regions[r].region, guest);
+                for (size_t r = 0; r < ram->blocks[b].n_mappings; r++)
+                        observe_mapping(&ram->blocks[b].mappings[r], guest);
 }
 
 static enum plan_switch to_switch(enum merging_switch value)

@@ -48,8 +48,8 @@ static uint64_t ram_bytes(const struct guest_ram *ram)
 static bool ram_is_locked(const struct guest_ram *ram)
 {
         for (size_t b = 0; b < ram->n_blocks; b++)
-                for (size_t r = 0; r < ram->blocks[b].n_regions; r++)
-                        if (ram->blocks[b].regions[r].region.locked)
+                for (size_t r = 0; r < ram->blocks[b].n_mappings; r++)
+                        if (ram->blocks[b].mappings[r].locked)
                                 return true;
         return false;
 }

@@ -65,22 +65,27 @@ const char *reclaim_kind_to_string(enum reclaim_kind kind)
         return names[kind];
 }
 
-enum reclaim_kind reclaim_kind_of(const struct region *region)
+enum reclaim_kind reclaim_kind_of(const struct mapping *mapping)
 {
-        if (region->shared)
+        if (mapping->shared)
                 return RECLAIM_KIND_ZERO;
-        return region->file_inode ? RECLAIM_KIND_SHADOW : RECLAIM_KIND_NONE;
+        return mapping->file_inode ? RECLAIM_KIND_SHADOW : RECLAIM_KIND_NONE;
 }
 
-int reclaim_open(int proc_fd, const struct region *region, struct reclaim_file *ret_file,
+int reclaim_open(int proc_fd, const struct mapping *mapping, struct reclaim_file *ret_file,
                  struct failure *failure)
 {
         struct reclaim_file file = {
-                .kind = reclaim_kind_of(region),
-                .view = {.region = *region, .reader = READER_MAPPED, .file_fd = -1},
-                .n_pages = region->size_bytes >> PAGE_SHIFT,
+                .kind = reclaim_kind_of(mapping),
+                .view = *mapping,
+                .n_pages = mapping->size_bytes >> PAGE_SHIFT,
         };
-        int r = map_file_open(proc_fd, region, &file.view.file_fd, &file.view.is_tmpfs, failure);
+        int r = 0;
+
+        file.view.reader = READER_MAPPED;
+        file.view.file_fd = -1;
+        file.view.window = NULL;
+        r = map_file_open(proc_fd, mapping, &file.view.file_fd, &file.view.is_tmpfs, failure);
 
         if (r == 0)
                 r = reader_map(&file.view, failure);
@@ -132,7 +137,7 @@ int reclaim_file_bytes(const struct reclaim_file *file, uint64_t *ret_bytes)
 
 static uint64_t file_offset(const struct reclaim_file *file, uint64_t page)
 {
-        return file->view.region.file_offset + page * PAGE_BYTES;
+        return file->view.file_offset + page * PAGE_BYTES;
 }
 
 static bool is_candidate(const struct reclaim_file *file, uint64_t page)

@@ -4,7 +4,7 @@
 
 #include "base/failure.h"
 #include "scanner/guest_ram.h"
-#include "scanner/region.h"
+#include "scanner/mapping.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,7 +23,7 @@ enum reclaim_kind {
 const char *reclaim_kind_to_string(enum reclaim_kind kind);
 
 /* What there is to be got back behind a mapping. */
-enum reclaim_kind reclaim_kind_of(const struct region *region);
+enum reclaim_kind reclaim_kind_of(const struct mapping *mapping);
 
 /**
  * struct reclaim_file - the file behind one mapping of a RAM block
@@ -39,7 +39,7 @@ enum reclaim_kind reclaim_kind_of(const struct region *region);
  */
 struct reclaim_file {
         enum reclaim_kind kind;
-        struct guest_region view;
+        struct mapping view;
         bool is_writable;
         uint64_t n_pages;
         uint64_t *candidates;
@@ -57,7 +57,7 @@ struct reclaim_file {
  *
  * Return: 0, or a negative errno with @failure.
  */
-int reclaim_open(int proc_fd, const struct region *region, struct reclaim_file *ret_file,
+int reclaim_open(int proc_fd, const struct mapping *mapping, struct reclaim_file *ret_file,
                  struct failure *failure);
 
 /**

@@ -16,7 +16,7 @@
 #include "base/fileio.h"
 #include "base/numbered.h"
 #include "scanner/descriptor.h"
-#include "scanner/region.h"
+#include "scanner/mapping.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -129,14 +129,14 @@ struct search {
 static bool may_be_written(const struct search *search, uint64_t start, uint64_t end)
 {
         CLEANUP_FREE char *smaps = NULL;
-        CLEANUP_FREE struct region *regions = NULL;
-        size_t n_regions = 0;
+        CLEANUP_FREE struct mapping *mappings = NULL;
+        size_t n_mappings = 0;
 
         if (fileio_read_text(search->proc_fd, "smaps", &smaps) < 0 ||
-            region_find(smaps, start, end - start, &regions, &n_regions, NULL) < 0)
+            mapping_find(smaps, start, end - start, &mappings, &n_mappings, NULL) < 0)
                 return true;
-        for (size_t i = 0; i < n_regions; i++)
-                if (regions[i].writable)
+        for (size_t i = 0; i < n_mappings; i++)
+                if (mappings[i].writable)
                         return true;
         return false;
 }

@@ -94,7 +94,7 @@ static uint64_t read_rss_shmem(int proc_fd)
 
 static bool is_same_file(const struct reclaim_part *a, const struct reclaim_part *b)
 {
-        return a->region.file_inode == b->region.file_inode;
+        return a->mapping.file_inode == b->mapping.file_inode;
 }
 
 static struct reclaim_cost measure(const struct reclaim_guest *guest)
@@ -157,9 +157,9 @@ static void judge_part(const struct reclaim_guest *guest, struct reclaim_part *p
                 .prealloc = part->prealloc,
                 .writer = guest->writer,
                 .device = part->device,
-                .hugetlb = part->region.hugetlb,
-                .locked = part->region.locked,
-                .is_read_only = !part->region.writable,
+                .hugetlb = part->mapping.hugetlb,
+                .locked = part->mapping.locked,
+                .is_read_only = !part->mapping.writable,
                 .is_tmpfs = part->file.view.is_tmpfs,
                 .holder = wanted->holder,
                 .holder_pid = wanted->holder_pid,
@@ -240,7 +240,7 @@ static bool judge(struct reclaim_guest *guest)
 
 /* Opening */
 
-static int add_part(struct reclaim_guest *guest, size_t block, const struct region *region)
+static int add_part(struct reclaim_guest *guest, size_t block, const struct mapping *mapping)
 {
         struct reclaim_part *larger = reallocarray(guest->parts, guest->n_parts + 1, sizeof(*larger));
 
@@ -249,7 +249,7 @@ static int add_part(struct reclaim_guest *guest, size_t block, const struct regi
         guest->parts = larger;
         guest->parts[guest->n_parts++] = (struct reclaim_part){
                 .block = block,
-                .region = *region,
+                .mapping = *mapping,
                 .file.view.file_fd = -1,
         };
         return 0;
@@ -260,8 +260,8 @@ static int list_parts(struct reclaim_guest *guest)
         const struct guest_ram *ram = guest->source->ram;
 
         for (size_t b = 0; b < ram->n_blocks; b++)
-                for (size_t i = 0; i < ram->blocks[b].n_regions; i++) {
-                        int r = add_part(guest, b, &ram->blocks[b].regions[i].region);
+                for (size_t i = 0; i < ram->blocks[b].n_mappings; i++) {
+                        int r = add_part(guest, b, &ram->blocks[b].mappings[i]);
 
                         if (r < 0)
                                 return r;
@@ -321,10 +321,10 @@ void reclaim_guest_open(struct reclaim_guest *guest, const struct inventory_gues
         for (size_t i = 0; i < guest->n_parts; i++) {
                 struct reclaim_part *part = &guest->parts[i];
 
-                if (reclaim_kind_of(&part->region) == RECLAIM_KIND_NONE)
+                if (reclaim_kind_of(&part->mapping) == RECLAIM_KIND_NONE)
                         continue;
-                part->is_open =
-                        reclaim_open(qmp_of(guest)->proc_fd, &part->region, &part->file, &part->refusal) == 0;
+                part->is_open = reclaim_open(qmp_of(guest)->proc_fd, &part->mapping, &part->file,
+                                             &part->refusal) == 0;
         }
         (void)judge(guest);
         guest->before = measure(guest);

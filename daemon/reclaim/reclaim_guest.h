@@ -23,7 +23,7 @@
  */
 struct reclaim_part {
         size_t block; /* in the guest's RAM */
-        struct region region;
+        struct mapping mapping;
         struct reclaim_file file;
         bool is_open;
         bool is_asked;

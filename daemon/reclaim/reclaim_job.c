@@ -22,7 +22,7 @@ static uint64_t searched_bytes(const struct reclaim_guest *guest)
 
         for (size_t i = 0; i < guest->n_parts; i++)
                 if (guest->parts[i].is_open)
-                        bytes += guest->parts[i].region.size_bytes;
+                        bytes += guest->parts[i].mapping.size_bytes;
         return bytes;
 }
 

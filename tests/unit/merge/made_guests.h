@@ -59,11 +59,11 @@ static inline struct guest_block *made_guests_add(struct made_guests *guests, ui
         block->n_pages = n_pages;
         block->fingerprints = calloc(n_pages + 1, sizeof(uint64_t));
         block->frames = calloc(n_pages + 1, sizeof(uint64_t));
-        block->regions = calloc(1, sizeof(*block->regions));
-        assert(block->fingerprints && block->frames && block->regions);
-        block->n_regions = 1;
-        block->regions[0].region.size_bytes = n_pages * PAGE_BYTES;
-        block->regions[0].region.mergeable = true;
+        block->mappings = calloc(1, sizeof(*block->mappings));
+        assert(block->fingerprints && block->frames && block->mappings);
+        block->n_mappings = 1;
+        block->mappings[0].size_bytes = n_pages * PAGE_BYTES;
+        block->mappings[0].mergeable = true;
         ram->blocks = block;
         ram->n_blocks = 1;
         ram->frames_known = true;
@@ -90,7 +90,7 @@ static inline void made_guests_free(struct made_guests *guests)
                 free(guests->rams[i]->blocks[0].fingerprints);
                 free(guests->rams[i]->blocks[0].frames);
                 free(guests->rams[i]->blocks[0].marks);
-                free(guests->rams[i]->blocks[0].regions);
+                free(guests->rams[i]->blocks[0].mappings);
                 free(guests->rams[i]->blocks);
                 free(guests->rams[i]);
         }

@@ -112,9 +112,9 @@ static void test_what_can_merge(void)
 
         for (int i = 0; i < 3; i++)
                 made_guests_add_contents(&guests, contents, 3, 1000 * (uint64_t)(i + 1));
-        guests.rams[0]->blocks[0].regions[0].region.shared = true;
-        guests.rams[1]->blocks[0].regions[0].region.hugetlb = true;
-        guests.rams[2]->blocks[0].regions[0].region.mergeable = false;
+        guests.rams[0]->blocks[0].mappings[0].shared = true;
+        guests.rams[1]->blocks[0].mappings[0].hugetlb = true;
+        guests.rams[2]->blocks[0].mappings[0].mergeable = false;
         forecast = reckon(&guests, groups, 1, 256, NULL);
         check(&forecast->groups[0], 3, 2, 1, 0, 0);
         check(&forecast->guests[0], 0, 0, 0, 0, 0);
@@ -152,8 +152,8 @@ static void test_huge_pages(void)
         struct guest_block *other = made_guests_add(&guests, 512);
         struct forecast *forecast = NULL;
 
-        block->regions[0].region.hva = UINT64_C(0x7f0000100000); /* in the middle of a huge page */
-        other->regions[0].region.hva = UINT64_C(0x7f0000000000);
+        block->mappings[0].hva = UINT64_C(0x7f0000100000); /* in the middle of a huge page */
+        other->mappings[0].hva = UINT64_C(0x7f0000000000);
         for (uint64_t i = 0; i < 2048; i++) {
                 block->fingerprints[i] = made_fingerprint((int)i + 1);
                 block->frames[i] = (1000 + i) | FRAME_HUGE;

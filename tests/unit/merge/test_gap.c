@@ -35,9 +35,9 @@ static struct gap *attribute(const struct made_guests *guests, const struct gap_
         return gap;
 }
 
-static struct region *region_of(const struct made_guests *guests, size_t guest)
+static struct mapping *mapping_of(const struct made_guests *guests, size_t guest)
 {
-        return &guests->rams[guest]->blocks[0].regions[0].region;
+        return &guests->rams[guest]->blocks[0].mappings[0];
 }
 
 static uint64_t of_guest(const struct gap *gap, size_t guest, enum gap_reason reason)
@@ -71,7 +71,7 @@ static void test_shared_mapping(void)
         struct made_guests guests = {0};
 
         add_two_guests(&guests);
-        region_of(&guests, 0)->shared = true;
+        mapping_of(&guests, 0)->shared = true;
         check_first_guest_is_charged(&ksm_done, &guests, GAP_REASON_SHARED_MAPPING);
 }
 
@@ -80,7 +80,7 @@ static void test_hugetlb(void)
         struct made_guests guests = {0};
 
         add_two_guests(&guests);
-        region_of(&guests, 0)->hugetlb = true;
+        mapping_of(&guests, 0)->hugetlb = true;
         check_first_guest_is_charged(&ksm_done, &guests, GAP_REASON_HUGETLB);
 }
 
@@ -89,7 +89,7 @@ static void test_not_mergeable(void)
         struct made_guests guests = {0};
 
         add_two_guests(&guests);
-        region_of(&guests, 0)->mergeable = false;
+        mapping_of(&guests, 0)->mergeable = false;
         check_first_guest_is_charged(&ksm_done, &guests, GAP_REASON_NOT_MERGEABLE);
 }
 
@@ -212,7 +212,7 @@ static void test_pinned(void)
         struct gap *gap = NULL;
 
         add_two_guests(&guests);
-        region_of(&guests, 0)->hva = 0x10000 - PAGE_BYTES;
+        mapping_of(&guests, 0)->hva = 0x10000 - PAGE_BYTES;
         facts.guests = of_guests;
         /* A huge page that is pinned cannot be split. */
         guests.rams[0]->blocks[0].frames[1] |= FRAME_HUGE;
@@ -345,7 +345,7 @@ static void test_candidates(void)
         made_guests_add_contents(&guests, contents, 6, 100);
         made_guests_add_contents(&guests, contents + 2, 1, 300);
         guests.rams[0]->blocks[0].frames[2] = KSM(300);
-        region_of(&guests, 1)->shared = true;
+        mapping_of(&guests, 1)->shared = true;
         CU_ASSERT_EQUAL_FATAL(census_new(made_guests_pool(), guests.rams, guests.n, &census), 0);
         CU_ASSERT_EQUAL_FATAL(recheck_reserve(guests.rams, guests.n), 0);
         CU_ASSERT_EQUAL(gap_mark_candidates(census, made_guests_pool()), 0);
@@ -553,7 +553,7 @@ static void test_the_most_mergeable_copy_is_kept(void)
 
         made_guests_add_contents(&guests, one, 1, 100);
         made_guests_add_contents(&guests, three, 3, 200);
-        region_of(&guests, 0)->shared = true;
+        mapping_of(&guests, 0)->shared = true;
         facts.full_scans = 0;
         gap = attribute(&guests, &facts);
         CU_ASSERT_EQUAL(of_guest(gap, 0, GAP_REASON_SHARED_MAPPING), 1);

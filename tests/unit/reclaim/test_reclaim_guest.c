@@ -125,17 +125,17 @@ const char *lease_state_to_string(enum lease_state state)
         return state == LEASE_STATE_FAILED ? "failed" : "another";
 }
 
-enum reclaim_kind reclaim_kind_of(const struct region *region)
+enum reclaim_kind reclaim_kind_of(const struct mapping *mapping)
 {
-        return region->shared ? RECLAIM_KIND_ZERO : RECLAIM_KIND_SHADOW;
+        return mapping->shared ? RECLAIM_KIND_ZERO : RECLAIM_KIND_SHADOW;
 }
 
-int reclaim_open(int proc_fd, const struct region *region, struct reclaim_file *ret_file,
+int reclaim_open(int proc_fd, const struct mapping *mapping, struct reclaim_file *ret_file,
                  struct failure *failure)
 {
         (void)proc_fd;
         (void)failure;
-        *ret_file = (struct reclaim_file){.kind = reclaim_kind_of(region), .n_pages = 100, .zero_pages = 50};
+        *ret_file = (struct reclaim_file){.kind = reclaim_kind_of(mapping), .n_pages = 100, .zero_pages = 50};
         ret_file->view.file_fd = STDERR_FILENO; /* something that fstat(2) takes */
         return 0;
 }
@@ -242,14 +242,14 @@ bool reclaim_judge_process(const struct reclaim_process_facts *process, enum rec
 /* A guest that runs and has 100 candidates in each of its two parts, opened. */
 static void open_guest(void)
 {
-        static struct guest_region regions[N_PARTS];
-        static struct guest_block block = {.regions = regions, .n_regions = N_PARTS};
+        static struct mapping mappings[N_PARTS];
+        static struct guest_block block = {.mappings = mappings, .n_mappings = N_PARTS};
         static char id[] = "pc.ram";
         static const struct settings settings = {.max_pause_usec = MAX_PAUSE_USEC};
 
-        regions[0].region.shared = true;
-        regions[0].region.file_inode = 1;
-        regions[1].region.file_inode = 2;
+        mappings[0].shared = true;
+        mappings[0].file_inode = 1;
+        mappings[1].file_inode = 2;
         block.id = id;
         ram = (struct guest_ram){.blocks = &block, .n_blocks = 1};
         qmp = (struct qmp_guest){.pid = 1, .proc_fd = -1};

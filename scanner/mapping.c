@@ -4,7 +4,7 @@
  * for it, of which KernelPageSize and VmFlags matter here. smaps is the only place where the kernel tells
  * which mappings KSM may merge (VmFlags "mg").
  */
-#include "scanner/region.h"
+#include "scanner/mapping.h"
 
 #include "base/cleanup.h"
 #include "pages/page.h"
@@ -13,20 +13,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* A mapping as smaps describes it, before it is cut to the block. */
-struct mapping {
-        uint64_t start;
-        uint64_t end;
-        uint64_t offset;
-        uint64_t inode;
-        uint64_t page_size_bytes;
-        bool shared;
-        bool writable;
-        bool hugetlb;
-        bool locked;
-        bool mergeable;
-};
 
 static const char *next_line(const char *line)
 {
@@ -51,7 +37,7 @@ static bool parse_number(const char **text, int base, char behind, uint64_t *ret
 /* "start-end perms offset major:minor inode   file": sscanf() would measure the whole text at every line. */
 static bool parse_heading(const char *line, struct mapping *ret)
 {
-        struct mapping mapping = {.page_size_bytes = PAGE_BYTES};
+        struct mapping mapping = {.page_size_bytes = PAGE_BYTES, .file_fd = -1};
         uint64_t device_major = 0;
         uint64_t device_minor = 0;
         char *end = NULL;
@@ -63,11 +49,11 @@ static bool parse_heading(const char *line, struct mapping *ret)
         mapping.shared = line[3] == 's';
         mapping.writable = line[1] == 'w';
         line += 5;
-        if (!parse_number(&line, 16, ' ', &mapping.offset) || !parse_number(&line, 16, ':', &device_major) ||
-            !parse_number(&line, 16, ' ', &device_minor))
+        if (!parse_number(&line, 16, ' ', &mapping.file_offset) ||
+            !parse_number(&line, 16, ':', &device_major) || !parse_number(&line, 16, ' ', &device_minor))
                 return false;
         errno = 0;
-        mapping.inode = strtoull(line, &end, 10);
+        mapping.file_inode = strtoull(line, &end, 10);
         if (errno || end == line)
                 return false;
         *ret = mapping;
@@ -117,42 +103,32 @@ static bool parse_mapping(const char *text, struct mapping *ret, const char **re
         return true;
 }
 
-/* The part of @mapping from @start to @end, which lies in the block at @hva. */
-static struct region cut_to_block(const struct mapping *mapping, uint64_t start, uint64_t end, uint64_t hva)
+/* The part of a whole mapping from @start to @end, which lies in the block at @hva. */
+static struct mapping cut_to_block(struct mapping mapping, uint64_t start, uint64_t end, uint64_t hva)
 {
-        return (struct region){
-                .hva = start,
-                .size_bytes = end - start,
-                .first_page = (start - hva) >> PAGE_SHIFT,
-                .file_offset = mapping->inode ? mapping->offset + (start - mapping->start) : 0,
-                .file_inode = mapping->inode,
-                .mapping_start = mapping->start,
-                .mapping_end = mapping->end,
-                .page_size_bytes = mapping->page_size_bytes,
-                .shared = mapping->shared,
-                .writable = mapping->writable,
-                .hugetlb = mapping->hugetlb,
-                .locked = mapping->locked,
-                .mergeable = mapping->mergeable,
-        };
+        mapping.hva = start;
+        mapping.size_bytes = end - start;
+        mapping.first_page = (start - hva) >> PAGE_SHIFT;
+        mapping.file_offset = mapping.file_inode ? mapping.file_offset + (start - mapping.start) : 0;
+        return mapping;
 }
 
-static int append(struct region **regions, size_t *n_regions, struct region region)
+static int append(struct mapping **mappings, size_t *n_mappings, struct mapping mapping)
 {
-        struct region *larger = reallocarray(*regions, *n_regions + 1, sizeof(region));
+        struct mapping *larger = reallocarray(*mappings, *n_mappings + 1, sizeof(mapping));
 
         if (!larger)
                 return -ENOMEM;
-        larger[(*n_regions)++] = region;
-        *regions = larger;
+        larger[(*n_mappings)++] = mapping;
+        *mappings = larger;
         return 0;
 }
 
-int region_find(const char *smaps, uint64_t hva, uint64_t size_bytes, struct region **ret_regions,
-                size_t *ret_n_regions, struct failure *failure)
+int mapping_find(const char *smaps, uint64_t hva, uint64_t size_bytes, struct mapping **ret_mappings,
+                 size_t *ret_n_mappings, struct failure *failure)
 {
-        CLEANUP_FREE struct region *regions = NULL;
-        size_t n_regions = 0;
+        CLEANUP_FREE struct mapping *mappings = NULL;
+        size_t n_mappings = 0;
         uint64_t covered = hva;
         uint64_t end = 0;
 
@@ -169,11 +145,11 @@ int region_find(const char *smaps, uint64_t hva, uint64_t size_bytes, struct reg
                         continue;
                 if (mapping.start > covered)
                         break;
-                if (n_regions == REGION_MAX_PER_BLOCK)
+                if (n_mappings == MAPPING_MAX_PER_BLOCK)
                         return failure_set(failure, -E2BIG, "a RAM block has more than %d mappings",
-                                           REGION_MAX_PER_BLOCK);
+                                           MAPPING_MAX_PER_BLOCK);
                 cut = mapping.end < end ? mapping.end : end;
-                r = append(&regions, &n_regions, cut_to_block(&mapping, covered, cut, hva));
+                r = append(&mappings, &n_mappings, cut_to_block(mapping, covered, cut, hva));
                 if (r < 0)
                         return r;
                 covered = cut;
@@ -182,16 +158,16 @@ int region_find(const char *smaps, uint64_t hva, uint64_t size_bytes, struct reg
                 return failure_set(failure, -ENXIO,
                                    "QEMU has not mapped its RAM where it says it has (at %#" PRIx64 ")",
                                    covered);
-        *ret_regions = TAKE_PTR(regions);
-        *ret_n_regions = n_regions;
+        *ret_mappings = TAKE_PTR(mappings);
+        *ret_n_mappings = n_mappings;
         return 0;
 }
 
-int region_list_mergeable(const char *smaps, uint64_t least_bytes, struct region **ret_regions,
-                          size_t *ret_n_regions)
+int mapping_list_mergeable(const char *smaps, uint64_t least_bytes, struct mapping **ret_mappings,
+                           size_t *ret_n_mappings)
 {
-        CLEANUP_FREE struct region *regions = NULL;
-        size_t n_regions = 0;
+        CLEANUP_FREE struct mapping *mappings = NULL;
+        size_t n_mappings = 0;
 
         while (*smaps) {
                 struct mapping mapping = {0};
@@ -201,14 +177,14 @@ int region_list_mergeable(const char *smaps, uint64_t least_bytes, struct region
                         return -EINVAL;
                 if (!mapping.mergeable || mapping.shared || mapping.end - mapping.start < least_bytes)
                         continue;
-                if (n_regions == REGION_MAX_PER_BLOCK)
+                if (n_mappings == MAPPING_MAX_PER_BLOCK)
                         return -E2BIG;
-                r = append(&regions, &n_regions,
-                           cut_to_block(&mapping, mapping.start, mapping.end, mapping.start));
+                r = append(&mappings, &n_mappings,
+                           cut_to_block(mapping, mapping.start, mapping.end, mapping.start));
                 if (r < 0)
                         return r;
         }
-        *ret_regions = TAKE_PTR(regions);
-        *ret_n_regions = n_regions;
+        *ret_mappings = TAKE_PTR(mappings);
+        *ret_n_mappings = n_mappings;
         return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/cleanup.h"
-#include "scanner/region.h"
+#include "scanner/mapping.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -22,83 +22,83 @@ static const char smaps[] =
         "KernelPageSize:        4 kB\n"
         "VmFlags: rd wr\n";
 
-static int find(uint64_t hva, uint64_t size, struct region **ret, size_t *ret_n, struct failure *failure)
+static int find(uint64_t hva, uint64_t size, struct mapping **ret, size_t *ret_n, struct failure *failure)
 {
         *ret = NULL;
         *ret_n = 0;
-        return region_find(smaps, hva, size, ret, ret_n, failure);
+        return mapping_find(smaps, hva, size, ret, ret_n, failure);
 }
 
 static void test_one_private_mapping(void)
 {
-        CLEANUP_FREE struct region *regions = NULL;
+        CLEANUP_FREE struct mapping *mappings = NULL;
         size_t n = 0;
 
-        CU_ASSERT_EQUAL_FATAL(find(0x7f0000001000, 0x2000, &regions, &n, NULL), 0);
+        CU_ASSERT_EQUAL_FATAL(find(0x7f0000001000, 0x2000, &mappings, &n, NULL), 0);
         CU_ASSERT_EQUAL(n, 1);
-        CU_ASSERT_EQUAL(regions[0].hva, 0x7f0000001000);
-        CU_ASSERT_EQUAL(regions[0].size_bytes, 0x2000);
-        CU_ASSERT_EQUAL(regions[0].first_page, 0);
-        CU_ASSERT_EQUAL(regions[0].file_offset, 0);
-        CU_ASSERT_FALSE(regions[0].shared);
-        CU_ASSERT_FALSE(regions[0].hugetlb);
-        CU_ASSERT_TRUE(regions[0].mergeable);
-        CU_ASSERT_TRUE(regions[0].writable);
-        CU_ASSERT_EQUAL(regions[0].page_size_bytes, 4096);
+        CU_ASSERT_EQUAL(mappings[0].hva, 0x7f0000001000);
+        CU_ASSERT_EQUAL(mappings[0].size_bytes, 0x2000);
+        CU_ASSERT_EQUAL(mappings[0].first_page, 0);
+        CU_ASSERT_EQUAL(mappings[0].file_offset, 0);
+        CU_ASSERT_FALSE(mappings[0].shared);
+        CU_ASSERT_FALSE(mappings[0].hugetlb);
+        CU_ASSERT_TRUE(mappings[0].mergeable);
+        CU_ASSERT_TRUE(mappings[0].writable);
+        CU_ASSERT_EQUAL(mappings[0].page_size_bytes, 4096);
 }
 
 static void test_block_over_several_mappings(void)
 {
-        CLEANUP_FREE struct region *regions = NULL;
+        CLEANUP_FREE struct mapping *mappings = NULL;
         size_t n = 0;
 
-        CU_ASSERT_EQUAL_FATAL(find(0x7f0000100000, 0x600000, &regions, &n, NULL), 0);
+        CU_ASSERT_EQUAL_FATAL(find(0x7f0000100000, 0x600000, &mappings, &n, NULL), 0);
         CU_ASSERT_EQUAL_FATAL(n, 3);
-        CU_ASSERT_EQUAL(regions[0].size_bytes, 0x100000);
-        CU_ASSERT_TRUE(regions[0].mergeable);
-        CU_ASSERT_FALSE(regions[1].mergeable);
-        CU_ASSERT_EQUAL(regions[1].first_page, 0x100);
-        CU_ASSERT_EQUAL(regions[2].first_page, 0x300);
-        CU_ASSERT_EQUAL(regions[2].size_bytes, 0x300000);
-        CU_ASSERT_TRUE(regions[2].shared);
-        CU_ASSERT_TRUE(regions[2].hugetlb);
-        CU_ASSERT_EQUAL(regions[2].page_size_bytes, 2 << 20);
-        CU_ASSERT_EQUAL(regions[2].file_offset, 0x100000);
-        CU_ASSERT_EQUAL(regions[2].file_inode, 4711);
-        CU_ASSERT_EQUAL(regions[2].mapping_start, 0x7f0000400000);
-        CU_ASSERT_EQUAL(regions[2].mapping_end, 0x7f0000800000);
+        CU_ASSERT_EQUAL(mappings[0].size_bytes, 0x100000);
+        CU_ASSERT_TRUE(mappings[0].mergeable);
+        CU_ASSERT_FALSE(mappings[1].mergeable);
+        CU_ASSERT_EQUAL(mappings[1].first_page, 0x100);
+        CU_ASSERT_EQUAL(mappings[2].first_page, 0x300);
+        CU_ASSERT_EQUAL(mappings[2].size_bytes, 0x300000);
+        CU_ASSERT_TRUE(mappings[2].shared);
+        CU_ASSERT_TRUE(mappings[2].hugetlb);
+        CU_ASSERT_EQUAL(mappings[2].page_size_bytes, 2 << 20);
+        CU_ASSERT_EQUAL(mappings[2].file_offset, 0x100000);
+        CU_ASSERT_EQUAL(mappings[2].file_inode, 4711);
+        CU_ASSERT_EQUAL(mappings[2].start, 0x7f0000400000);
+        CU_ASSERT_EQUAL(mappings[2].end, 0x7f0000800000);
 }
 
 static void test_offset_inside_a_file(void)
 {
-        CLEANUP_FREE struct region *regions = NULL;
+        CLEANUP_FREE struct mapping *mappings = NULL;
         size_t n = 0;
 
-        CU_ASSERT_EQUAL_FATAL(find(0x7f0000500000, 0x1000, &regions, &n, NULL), 0);
-        CU_ASSERT_EQUAL(regions[0].file_offset, 0x200000);
+        CU_ASSERT_EQUAL_FATAL(find(0x7f0000500000, 0x1000, &mappings, &n, NULL), 0);
+        CU_ASSERT_EQUAL(mappings[0].file_offset, 0x200000);
 }
 
 static void test_hole_in_the_block(void)
 {
-        struct region *regions = NULL;
+        struct mapping *mappings = NULL;
         struct failure failure = {0};
         size_t n = 0;
 
-        CU_ASSERT_EQUAL(find(0x7f0000700000, 0x300000, &regions, &n, &failure), -ENXIO);
+        CU_ASSERT_EQUAL(find(0x7f0000700000, 0x300000, &mappings, &n, &failure), -ENXIO);
         CU_ASSERT_PTR_NOT_NULL(strstr(failure.text, "0x7f0000800000"));
-        CU_ASSERT_EQUAL(find(0x1000, 0x1000, &regions, &n, NULL), -ENXIO);
-        CU_ASSERT_EQUAL(find(0x7f0000a00000, 0x1000, &regions, &n, NULL), -ENXIO);
-        CU_ASSERT_PTR_NULL(regions);
+        CU_ASSERT_EQUAL(find(0x1000, 0x1000, &mappings, &n, NULL), -ENXIO);
+        CU_ASSERT_EQUAL(find(0x7f0000a00000, 0x1000, &mappings, &n, NULL), -ENXIO);
+        CU_ASSERT_PTR_NULL(mappings);
 }
 
 static void test_impossible_addresses(void)
 {
-        struct region *regions = NULL;
+        struct mapping *mappings = NULL;
         size_t n = 0;
 
-        CU_ASSERT_EQUAL(find(UINT64_MAX - 0xfff, 0x2000, &regions, &n, NULL), -EINVAL);
-        CU_ASSERT_EQUAL(find(0x7f0000000001, 0x1000, &regions, &n, NULL), -EINVAL);
-        CU_ASSERT_EQUAL(find(0x7f0000000000, 0x1001, &regions, &n, NULL), -EINVAL);
+        CU_ASSERT_EQUAL(find(UINT64_MAX - 0xfff, 0x2000, &mappings, &n, NULL), -EINVAL);
+        CU_ASSERT_EQUAL(find(0x7f0000000001, 0x1000, &mappings, &n, NULL), -EINVAL);
+        CU_ASSERT_EQUAL(find(0x7f0000000000, 0x1001, &mappings, &n, NULL), -EINVAL);
 }
 
 static void test_garbage(void)
@@ -113,10 +113,10 @@ static void test_garbage(void)
         };
 
         for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
-                struct region *regions = NULL;
+                struct mapping *mappings = NULL;
                 size_t n = 0;
 
-                CU_ASSERT_EQUAL(region_find(texts[i], 0x7f0000000000, 0x1000, &regions, &n, NULL), -EINVAL);
+                CU_ASSERT_EQUAL(mapping_find(texts[i], 0x7f0000000000, 0x1000, &mappings, &n, NULL), -EINVAL);
         }
 }
 
@@ -134,11 +134,11 @@ static void test_writable(void)
         };
 
         for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-                CLEANUP_FREE struct region *regions = NULL;
+                CLEANUP_FREE struct mapping *mappings = NULL;
                 size_t n = 0;
 
-                CU_ASSERT_EQUAL_FATAL(region_find(cases[i].smaps, 0x1000, 0x1000, &regions, &n, NULL), 0);
-                CU_ASSERT_EQUAL(regions[0].writable, cases[i].writable);
+                CU_ASSERT_EQUAL_FATAL(mapping_find(cases[i].smaps, 0x1000, 0x1000, &mappings, &n, NULL), 0);
+                CU_ASSERT_EQUAL(mappings[0].writable, cases[i].writable);
         }
 }
 
@@ -152,4 +152,4 @@ static const struct unit_test tests[] = {
         {"garbage", test_garbage},
 };
 
-UNIT_MAIN("region", tests)
+UNIT_MAIN("mapping", tests)
