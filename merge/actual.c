@@ -87,7 +87,7 @@ static size_t count_distinct(uint64_t *frames, size_t n)
 }
 
 /* Walks one block: KSM pages are counted, and the frames of its zero pages appended to @frames. */
-static size_t walk_block(const struct guest_block *block, uint64_t *frames, struct actual_figures *figures,
+static size_t walk_block(const struct pages_block *block, uint64_t *frames, struct actual_figures *figures,
                          uint64_t *n_unknown)
 {
         size_t n = 0;
@@ -122,8 +122,8 @@ static int count_zero_pages(struct actual *actual, const struct census *census)
                 const size_t first = n_frames;
                 uint64_t n_guest_unknown = 0;
 
-                for (size_t b = 0; b < census->rams[g]->n_blocks; b++)
-                        n_frames += walk_block(&census->rams[g]->blocks[b], frames + n_frames,
+                for (size_t b = 0; b < census->pages[g]->n_blocks; b++)
+                        n_frames += walk_block(&census->pages[g]->blocks[b], frames + n_frames,
                                                &actual->guests[g], &n_guest_unknown);
                 actual->guests[g].zero = census->guests[g].zero - n_guest_unknown -
                                          count_distinct(frames + first, n_frames - first);
@@ -168,7 +168,7 @@ int actual_new(const struct census *census, struct pool *pool, struct actual **r
                 return -ENOMEM;
         actual->known = true;
         for (size_t g = 0; g < census->n_guests; g++)
-                actual->known = actual->known && census->rams[g]->frames_known;
+                actual->known = actual->known && census->pages[g]->frames_known;
         r = count_shared_frames(actual, census, pool);
         if (r == 0)
                 r = count_zero_pages(actual, census);

@@ -90,21 +90,21 @@ static int list_blocks(struct census *census)
         size_t n = 0;
 
         for (size_t g = 0; g < census->n_guests; g++)
-                n += census->rams[g]->n_blocks;
+                n += census->pages[g]->n_blocks;
         census->blocks = calloc(n + 1, sizeof(*census->blocks));
         if (!census->blocks)
                 return -ENOMEM;
         for (size_t g = 0; g < census->n_guests; g++)
-                for (size_t b = 0; b < census->rams[g]->n_blocks; b++)
+                for (size_t b = 0; b < census->pages[g]->n_blocks; b++)
                         census->blocks[census->n_blocks++] = (struct census_block){(uint32_t)g, (uint32_t)b};
         return 0;
 }
 
-static const struct guest_block *block_of(const struct census *census, uint32_t number)
+static const struct pages_block *block_of(const struct census *census, uint32_t number)
 {
         const struct census_block *block = &census->blocks[number];
 
-        return &census->rams[block->guest]->blocks[block->block];
+        return &census->pages[block->guest]->blocks[block->block];
 }
 
 /* What is counted content by content. */
@@ -164,8 +164,8 @@ static void tally_deinit(struct tally *tally)
 
 static int group_pages(struct census *census, struct pool *pool, struct tally *tallies)
 {
-        CLEANUP_FREE const struct guest_block **blocks =
-                calloc(census->n_blocks + 1, sizeof(const struct guest_block *));
+        CLEANUP_FREE const struct pages_block **blocks =
+                calloc(census->n_blocks + 1, sizeof(const struct pages_block *));
         struct counting counting = {.census = census, .tallies = tallies};
         int r = blocks ? 0 : -ENOMEM;
 
@@ -193,14 +193,14 @@ static int count(struct census *census, struct pool *pool)
         return r;
 }
 
-int census_new(struct pool *pool, struct guest_ram *const *rams, size_t n_guests, struct census **ret)
+int census_new(struct pool *pool, struct pages *const *pages, size_t n_guests, struct census **ret)
 {
         struct census *census = calloc(1, sizeof(*census));
         int r = -ENOMEM;
 
         if (!census)
                 return -ENOMEM;
-        census->rams = rams;
+        census->pages = pages;
         census->n_guests = n_guests;
         census->guests = calloc(n_guests + 1, sizeof(*census->guests));
         if (census->guests)

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/pool.h"
-#include "scanner/guest_ram.h"
+#include "pages/pages.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -54,7 +54,7 @@ struct census_block;
 struct census {
         struct census_figures *guests;
         struct census_figures total;
-        struct guest_ram *const *rams;
+        struct pages *const *pages;
         size_t n_guests;
         struct census_block *blocks;
         size_t n_blocks;
@@ -64,12 +64,12 @@ struct census {
 /**
  * census_new() - count
  * @pool: borrowed for the call
- * @rams: @n_guests guests, all read completely; borrowed for the life of the census. Failed ones are left out
+ * @pages: @n_guests guests, all read completely; borrowed for the life of the census. Failed ones are left out
  * by the caller.
  *
  * Return: 0; -ENOMEM; -EFBIG for a block above 16 TiB.
  */
-int census_new(struct pool *pool, struct guest_ram *const *rams, size_t n_guests, struct census **ret);
+int census_new(struct pool *pool, struct pages *const *pages, size_t n_guests, struct census **ret);
 
 struct census *census_free(struct census *census);
 

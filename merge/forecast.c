@@ -68,35 +68,34 @@ static size_t n_scratch(const struct reckoning *reckoning)
         return 2 * (reckoning->census->n_guests + reckoning->request->n_groups);
 }
 
-static bool can_merge(const struct mapping *mapping)
+static bool can_merge(const struct pages_range *range)
 {
-        return !mapping->shared && !mapping->hugetlb;
+        return !range->shared && !range->hugetlb;
 }
 
 static bool takes(const struct reckoning *reckoning, const struct census_copy *copy)
 {
-        const struct guest_block *block = &reckoning->census->rams[copy->guest]->blocks[copy->block];
+        const struct pages_block *block = &reckoning->census->pages[copy->guest]->blocks[copy->block];
 
-        return !reckoning->request->left_out[copy->guest] &&
-               can_merge(guest_block_mapping(block, copy->page));
+        return !reckoning->request->left_out[copy->guest] && can_merge(pages_range_of(block, copy->page));
 }
 
-static uint64_t huge_index(const struct guest_block *block, uint64_t page)
+static uint64_t huge_index(const struct pages_block *block, uint64_t page)
 {
-        const uint64_t start = block->mappings[0].hva;
+        const uint64_t start = block->ranges[0].hva;
 
         return ((start + page * PAGE_BYTES) >> HUGE_SHIFT) - (start >> HUGE_SHIFT);
 }
 
-static size_t huge_words(const struct guest_block *block)
+static size_t huge_words(const struct pages_block *block)
 {
         return block->n_pages == 0 ? 1 : (size_t)(huge_index(block, block->n_pages - 1) / 64 + 1);
 }
 
-static void note_huge(const struct huge_maps *maps, const struct guest_ram *ram, size_t guest, size_t block,
+static void note_huge(const struct huge_maps *maps, const struct pages *pages, size_t guest, size_t block,
                       uint64_t page)
 {
-        const uint64_t index = huge_index(&ram->blocks[block], page);
+        const uint64_t index = huge_index(&pages->blocks[block], page);
 
         (void)atomic_fetch_or_explicit(&maps->words[guest][block][index / 64], UINT64_C(1) << index % 64,
                                        memory_order_relaxed);
@@ -161,8 +160,8 @@ static void note_huge_pages(const struct reckoning *reckoning, const struct scra
         for (size_t i = 0; i < n_copies; i++)
                 if (copies[i].frame & FRAME_HUGE && takes(reckoning, &copies[i]) &&
                     scratch->of_group[reckoning->request->groups[copies[i].guest]] >= 2)
-                        note_huge(&reckoning->maps, reckoning->census->rams[copies[i].guest], copies[i].guest,
-                                  copies[i].block, copies[i].page);
+                        note_huge(&reckoning->maps, reckoning->census->pages[copies[i].guest],
+                                  copies[i].guest, copies[i].block, copies[i].page);
 }
 
 /* The sums: figures across, of the groups, of the guests; then, for the worker alone, what guests save by group. */
@@ -200,11 +199,11 @@ struct walk {
         uint64_t zero_saved; /* without one */
 };
 
-static void walk_mapping(const struct guest_block *block, const struct mapping *mapping, struct walk *walk)
+static void walk_range(const struct pages_block *block, const struct pages_range *range, struct walk *walk)
 {
-        const uint64_t end = mapping->first_page + mapping->size_bytes / PAGE_BYTES;
+        const uint64_t end = range->first_page + range->n_pages;
 
-        for (uint64_t page = mapping->first_page; page < end; page++) {
+        for (uint64_t page = range->first_page; page < end; page++) {
                 const bool is_zero = block->fingerprints[page] == PAGE_ZERO;
                 const bool has_no_frame = is_zero && block->frames[page] & FRAME_ZERO;
 
@@ -216,24 +215,24 @@ static void walk_mapping(const struct guest_block *block, const struct mapping *
         }
 }
 
-static void walk_guest(const struct guest_ram *ram, struct walk *walk)
+static void walk_guest(const struct pages *pages, struct walk *walk)
 {
-        for (size_t b = 0; b < ram->n_blocks; b++)
-                for (size_t r = 0; r < ram->blocks[b].n_mappings; r++)
-                        if (can_merge(&ram->blocks[b].mappings[r]))
-                                walk_mapping(&ram->blocks[b], &ram->blocks[b].mappings[r], walk);
+        for (size_t b = 0; b < pages->n_blocks; b++)
+                for (size_t r = 0; r < pages->blocks[b].n_ranges; r++)
+                        if (can_merge(&pages->blocks[b].ranges[r]))
+                                walk_range(&pages->blocks[b], &pages->blocks[b].ranges[r], walk);
 }
 
 /* Zero pages of one guest in huge pages that would be merged. */
-static void note_huge_zero(const struct huge_maps *maps, const struct guest_ram *ram, size_t guest)
+static void note_huge_zero(const struct huge_maps *maps, const struct pages *pages, size_t guest)
 {
-        for (size_t b = 0; b < ram->n_blocks; b++) {
-                const struct guest_block *block = &ram->blocks[b];
+        for (size_t b = 0; b < pages->n_blocks; b++) {
+                const struct pages_block *block = &pages->blocks[b];
 
                 for (uint64_t page = 0; page < block->n_pages; page++)
                         if (block->fingerprints[page] == PAGE_ZERO && block->frames[page] & FRAME_HUGE &&
-                            can_merge(guest_block_mapping(block, page)))
-                                note_huge(maps, ram, guest, b, page);
+                            can_merge(pages_range_of(block, page)))
+                                note_huge(maps, pages, guest, b, page);
         }
 }
 
@@ -258,7 +257,7 @@ static int walk_all(struct forecast *forecast, const struct reckoning *reckoning
 
                 if (request->left_out[g])
                         continue;
-                walk_guest(reckoning->census->rams[g], &walk);
+                walk_guest(reckoning->census->pages[g], &walk);
                 forecast->guests[g].scanned = walk.scanned;
                 forecast->guests[g].zero_now = walk.zero_saved;
                 forecast->guests[g].zero = zero_saving(request, walk.zero, walk.zero_saved);
@@ -280,14 +279,14 @@ static int walk_all(struct forecast *forecast, const struct reckoning *reckoning
         for (size_t g = 0; g < forecast->n_guests; g++)
                 if (!request->left_out[g] &&
                     (request->use_zero_pages || groups[request->groups[g]].zero >= 2))
-                        note_huge_zero(&reckoning->maps, reckoning->census->rams[g], g);
+                        note_huge_zero(&reckoning->maps, reckoning->census->pages[g], g);
         return 0;
 }
 
 static void free_maps(struct huge_maps *maps, const struct census *census)
 {
         for (size_t g = 0; maps->words && g < maps->n_guests; g++) {
-                for (size_t b = 0; maps->words[g] && b < census->rams[g]->n_blocks; b++)
+                for (size_t b = 0; maps->words[g] && b < census->pages[g]->n_blocks; b++)
                         free(maps->words[g][b]);
                 free(maps->words[g]);
         }
@@ -299,11 +298,11 @@ static int make_maps(struct huge_maps *maps, const struct census *census)
         maps->words = calloc(census->n_guests + 1, sizeof(*maps->words));
         maps->n_guests = census->n_guests;
         for (size_t g = 0; maps->words && g < census->n_guests; g++) {
-                const struct guest_ram *ram = census->rams[g];
+                const struct pages *pages = census->pages[g];
 
-                maps->words[g] = calloc(ram->n_blocks + 1, sizeof(*maps->words[g]));
-                for (size_t b = 0; maps->words[g] && b < ram->n_blocks; b++) {
-                        maps->words[g][b] = calloc(huge_words(&ram->blocks[b]), sizeof(*maps->words[g][b]));
+                maps->words[g] = calloc(pages->n_blocks + 1, sizeof(*maps->words[g]));
+                for (size_t b = 0; maps->words[g] && b < pages->n_blocks; b++) {
+                        maps->words[g][b] = calloc(huge_words(&pages->blocks[b]), sizeof(*maps->words[g][b]));
                         if (!maps->words[g][b])
                                 return -ENOMEM;
                 }
@@ -316,10 +315,10 @@ static int make_maps(struct huge_maps *maps, const struct census *census)
 static void count_huge_pages(struct forecast *forecast, const struct reckoning *reckoning)
 {
         for (size_t g = 0; g < forecast->n_guests; g++) {
-                const struct guest_ram *ram = reckoning->census->rams[g];
+                const struct pages *pages = reckoning->census->pages[g];
 
-                for (size_t b = 0; b < ram->n_blocks; b++)
-                        for (size_t i = 0; i < huge_words(&ram->blocks[b]); i++)
+                for (size_t b = 0; b < pages->n_blocks; b++)
+                        for (size_t i = 0; i < huge_words(&pages->blocks[b]); i++)
                                 forecast->huge_pages[g] +=
                                         (uint64_t)__builtin_popcountll(reckoning->maps.words[g][b][i]);
         }

@@ -33,7 +33,6 @@
 
 #include "merge/ksm/ksm.h"
 #include "pages/page.h"
-#include "scanner/recheck.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -88,23 +87,23 @@ const char *gap_reason_to_string(enum gap_reason reason)
         return names[reason];
 }
 
-enum gap_reason gap_reason_of_mapping(const struct mapping *mapping)
+enum gap_reason gap_reason_of_range(const struct pages_range *range)
 {
-        if (mapping->shared)
+        if (range->shared)
                 return GAP_REASON_SHARED_MAPPING;
-        if (mapping->hugetlb)
+        if (range->hugetlb)
                 return GAP_REASON_HUGETLB;
-        return mapping->mergeable ? GAP_REASON_MAX_ : GAP_REASON_NOT_MERGEABLE;
+        return range->mergeable ? GAP_REASON_MAX_ : GAP_REASON_NOT_MERGEABLE;
 }
 
-static const struct guest_block *block_of(const struct census *census, const struct census_copy *copy)
+static const struct pages_block *block_of(const struct census *census, const struct census_copy *copy)
 {
-        return &census->rams[copy->guest]->blocks[copy->block];
+        return &census->pages[copy->guest]->blocks[copy->block];
 }
 
-static const struct mapping *mapping_of(const struct census *census, const struct census_copy *copy)
+static const struct pages_range *range_of(const struct census *census, const struct census_copy *copy)
 {
-        return guest_block_mapping(block_of(census, copy), copy->page);
+        return pages_range_of(block_of(census, copy), copy->page);
 }
 
 static bool is_below_needed(int64_t passes)
@@ -116,9 +115,9 @@ static bool is_not_scanned_yet(const struct gap_facts *facts, uint32_t guest, ui
 {
         const struct gap_guest_facts *of_guest = facts->guests ? &facts->guests[guest] : NULL;
 
-        if (mark & RECHECK_MERGED)
+        if (mark & PAGE_MARK_MERGED)
                 return true;
-        if (mark & RECHECK_KEPT && facts->was_met_twice)
+        if (mark & PAGE_MARK_KEPT && facts->was_met_twice)
                 return false;
         if (is_below_needed(facts->full_scans))
                 return true;
@@ -127,17 +126,18 @@ static bool is_not_scanned_yet(const struct gap_facts *facts, uint32_t guest, ui
 
 static bool is_pinned(const struct attribution *attribution, const struct census_copy *copy)
 {
-        const struct mapping *mapping = mapping_of(attribution->census, copy);
+        const struct pages_range *range = range_of(attribution->census, copy);
 
         return attribution->facts->guests &&
                pins_hold(&attribution->facts->guests[copy->guest].pins,
-                         mapping->hva + (copy->page - mapping->first_page) * PAGE_BYTES);
+                         range->hva + (copy->page - range->first_page) * PAGE_BYTES);
 }
 
 /* Whether KSM has met it twice, with the same content, and left the huge page whole. */
 static bool is_huge_and_met(const struct gap_facts *facts, const struct census_copy *copy, uint8_t mark)
 {
-        return copy->frame & FRAME_HUGE && mark & RECHECK_KEPT && facts->was_met_twice && !facts->passes_over;
+        return copy->frame & FRAME_HUGE && mark & PAGE_MARK_KEPT && facts->was_met_twice &&
+               !facts->passes_over;
 }
 
 /* Why KSM has not merged this frame although it runs and may. */
@@ -149,7 +149,7 @@ static enum gap_reason reason_of_mergeable(const struct attribution *attribution
 
         if (is_not_scanned_yet(attribution->facts, copy->guest, mark))
                 return GAP_REASON_NOT_SCANNED_YET;
-        if (mark & RECHECK_CHANGED)
+        if (mark & PAGE_MARK_CHANGED)
                 return GAP_REASON_VOLATILE;
         if (is_pinned(attribution, copy))
                 return GAP_REASON_PINNED;
@@ -160,7 +160,7 @@ static enum gap_reason reason_of_mergeable(const struct attribution *attribution
 /* Why this frame was not merged away, as far as it alone can tell, or RANK_KSM. */
 static unsigned int rank_of_frame(const struct attribution *attribution, const struct census_copy *copy)
 {
-        const enum gap_reason reason = gap_reason_of_mapping(mapping_of(attribution->census, copy));
+        const enum gap_reason reason = gap_reason_of_range(range_of(attribution->census, copy));
         const struct gap_facts *facts = attribution->facts;
 
         if (reason != GAP_REASON_MAX_)
@@ -411,8 +411,8 @@ static void mark_content(void *context, unsigned int worker, const struct census
                 n_frames += begins_frame(copies, i);
         for (size_t i = 0; i < n_copies && n_frames > 1; i++)
                 if (!(copies[i].frame & FRAME_KSM) &&
-                    gap_reason_of_mapping(mapping_of(census, &copies[i])) == GAP_REASON_MAX_)
-                        block_of(census, &copies[i])->marks[copies[i].page] = RECHECK_WANTED;
+                    gap_reason_of_range(range_of(census, &copies[i])) == GAP_REASON_MAX_)
+                        block_of(census, &copies[i])->marks[copies[i].page] = PAGE_MARK_WANTED;
 }
 
 int gap_mark_candidates(const struct census *census, struct pool *pool)

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "merge/census.h"
-#include "scanner/numa.h"
-#include "scanner/pins.h"
+#include "pages/numa.h"
+#include "pages/pins.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,12 +29,12 @@ enum gap_reason {
 const char *gap_reason_to_string(enum gap_reason reason);
 
 /**
- * gap_reason_of_mapping() - why KSM can never merge pages of this mapping
+ * gap_reason_of_range() - why KSM can never merge pages of this range
  *
  * Return: GAP_REASON_SHARED_MAPPING, GAP_REASON_HUGETLB or GAP_REASON_NOT_MERGEABLE; GAP_REASON_MAX_ when it
  * can.
  */
-enum gap_reason gap_reason_of_mapping(const struct mapping *mapping);
+enum gap_reason gap_reason_of_range(const struct pages_range *range);
 
 /* Passes that a page needs before KSM merges it: one to note its checksum, one to find that it kept it. */
 #define GAP_PASSES_NEEDED 2
@@ -65,7 +65,7 @@ struct gap_guest_facts {
  * @numa: where frames lie; NULL when KSM merges across nodes, or it is not known. Borrowed.
  * @guests: by guest; NULL when nothing is known. Borrowed.
  *
- * The marks of a second look (scanner/recheck.h) are read where there are any.
+ * The marks of a second look (pages/page.h) are read where there are any.
  */
 struct gap_facts {
         bool ksm_known;
@@ -104,9 +104,9 @@ struct gap *gap_free(struct gap *gap);
 
 /**
  * gap_mark_candidates() - choose the pages that a second look is worth while for
- * @census: of guests that recheck_reserve() has been called for
+ * @census: of guests that pages_add_marks() has been called for
  *
- * Marks, with RECHECK_WANTED, every page of the gap that KSM may merge and has not.
+ * Marks, with PAGE_MARK_WANTED, every page of the gap that KSM may merge and has not.
  *
  * Return: 0 or -ENOMEM.
  */

@@ -87,7 +87,7 @@ static void worker_deinit(struct worker *worker)
 
 struct work {
         struct grouping *grouping;
-        const struct guest_block *const *blocks;
+        const struct pages_block *const *blocks;
         struct segment *segments;
         size_t n_segments;
         uint64_t *places;
@@ -344,7 +344,7 @@ static bool group_partition(void *context, unsigned int number, size_t item)
         return true;
 }
 
-static uint64_t count_segments(const struct guest_block *const *blocks, size_t n_blocks,
+static uint64_t count_segments(const struct pages_block *const *blocks, size_t n_blocks,
                                uint64_t *ret_n_pages)
 {
         uint64_t n_segments = 0;
@@ -460,7 +460,7 @@ static int run(struct work *work, struct pool *pool, size_t n_blocks)
         return atomic_load(&work->error);
 }
 
-int grouping_new(struct pool *pool, const struct guest_block *const *blocks, size_t n_blocks,
+int grouping_new(struct pool *pool, const struct pages_block *const *blocks, size_t n_blocks,
                  grouping_count_fn *count, void *context, struct grouping **ret)
 {
         struct grouping *grouping = calloc(1, sizeof(*grouping));

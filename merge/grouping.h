@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/pool.h"
-#include "scanner/guest_ram.h"
+#include "pages/pages.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -65,7 +65,7 @@ typedef void grouping_count_fn(void *context, unsigned int worker, const struct 
  *
  * Return: 0; -ENOMEM; -EFBIG for a block above 16 TiB.
  */
-int grouping_new(struct pool *pool, const struct guest_block *const *blocks, size_t n_blocks,
+int grouping_new(struct pool *pool, const struct pages_block *const *blocks, size_t n_blocks,
                  grouping_count_fn *count, void *context, struct grouping **ret);
 
 struct grouping *grouping_free(struct grouping *grouping);

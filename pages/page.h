@@ -40,3 +40,9 @@ static inline bool page_is_present(uint64_t fingerprint)
 /* Of KSM with a single user, or not of KSM: the kernel does not tell (scanner/kpageflags.c). Counts as not merged. */
 #define FRAME_MAYBE_KSM (UINT64_C(1) << 60)
 #define FRAME_PFN       ((UINT64_C(1) << 55) - 1)
+
+/* Mark: that a second look at the page is wanted, and what it saw; nothing where it could not be looked at. */
+#define PAGE_MARK_WANTED  UINT8_C(1)
+#define PAGE_MARK_CHANGED UINT8_C(2) /* it has another content, or went away */
+#define PAGE_MARK_KEPT    UINT8_C(4) /* it has the same content, and KSM has not merged it */
+#define PAGE_MARK_MERGED  UINT8_C(8) /* it has the same content, and KSM has merged it */

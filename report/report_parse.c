@@ -4,7 +4,7 @@
 #include "base/cleanup.h"
 #include "base/json.h"
 #include "base/text.h"
-#include "scanner/reader.h"
+#include "pages/page_reader.h"
 
 #include <errno.h>
 #include <string.h>
@@ -69,7 +69,7 @@ static const char *find_name(const char *text, const char *(*name_at)(int), int 
 
 static const char *reader_at(int i)
 {
-        return reader_to_string((enum reader)i);
+        return page_reader_to_string((enum page_reader_kind)i);
 }
 
 static const char *reason_at(int i)
@@ -94,7 +94,7 @@ static int parse_block(struct json_object *json, struct report_block *block)
         block->present_bytes = get_bytes(json, "present_bytes");
         block->shared = json_get_bool(json, "shared");
         block->page_size = get_bytes(json, "page_size");
-        block->reader = find_name(json_get_text(json, "reader"), reader_at, READER_MAX_);
+        block->reader = find_name(json_get_text(json, "reader"), reader_at, PAGE_READER_MAX_);
         block->ksm_eligible = json_get_bool(json, "ksm_eligible");
         block->reason = find_name(json_get_text(json, "reason"), reason_at, GAP_REASON_MAX_ + 1);
         return r;

@@ -16,7 +16,7 @@
  * un-merge those as well. The price is the longer way for all mergeable memory without huge pages.
  *
  * Between the look and the reading ksmd may merge a page, which is then un-merged at once: it is as it was before the
- * scan, and ksmd finds it again. Where that is too much there is READER_PROC_MEM (samepage scan --careful).
+ * scan, and ksmd finds it again. Where that is too much there is PAGE_READER_PROC_MEM (samepage scan --careful).
  */
 #include "scanner/copy.h"
 
@@ -255,9 +255,10 @@ int copy_range(struct copy *copy, const struct guest_ram *ram, const struct mapp
 {
         const struct range range = {.copy = copy, .ram = ram, .mapping = mapping, .page = page};
 
-        assert(mapping->reader != READER_MAPPED && n_pages <= PRESENT_RANGE_PAGES);
+        assert(mapping->reader.kind != PAGE_READER_MAPPED && n_pages <= PRESENT_RANGE_PAGES);
         forget_slots(copy);
-        if (mapping->reader == READER_PROCESS_VM && find_merged(&range, runs, n_runs, kpageflags_fd)) {
+        if (mapping->reader.kind == PAGE_READER_PROCESS_VM &&
+            find_merged(&range, runs, n_runs, kpageflags_fd)) {
                 if (read_not_merged(&range, runs, n_runs))
                         return read_merged(&range, n_pages);
                 forget_slots(copy); /* a page went away, or it is not permitted */

@@ -94,7 +94,7 @@ int frames_find(const struct guest_ram *ram, const struct mapping *mapping, uint
         return add_flags(kpageflags_fd, pfns, ret_frames, n_pages);
 }
 
-int frames_read_range(const struct guest_ram *ram, struct guest_block *block, const struct mapping *mapping,
+int frames_read_range(const struct guest_ram *ram, struct pages_block *block, const struct mapping *mapping,
                       uint64_t page, size_t n_pages, int kpageflags_fd)
 {
         const uint64_t first = mapping->first_page + page;

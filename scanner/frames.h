@@ -33,7 +33,7 @@ int frames_find(const struct guest_ram *ram, const struct mapping *mapping, uint
  *
  * As frames_find(), for the pages of @block in @mapping whose fingerprint says that they were present.
  */
-int frames_read_range(const struct guest_ram *ram, struct guest_block *block, const struct mapping *mapping,
+int frames_read_range(const struct guest_ram *ram, struct pages_block *block, const struct mapping *mapping,
                       uint64_t page, size_t n_pages, int kpageflags_fd);
 
 /**

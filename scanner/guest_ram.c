@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
@@ -57,60 +58,29 @@ int guest_ram_new(pid_t pid, int proc_fd, struct guest_ram **ret, struct failure
         return 0;
 }
 
-/* Arrays as large as the block may be mostly holes: fresh anonymous memory that is not accounted until
- * touched. */
-static uint64_t *new_words(uint64_t n)
+static void close_mappings(struct mapping *mappings, size_t n)
 {
-        void *words = NULL;
-        size_t bytes = 0;
-
-        if (__builtin_mul_overflow(n, sizeof(uint64_t), &bytes))
-                return NULL;
-        words = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (words == MAP_FAILED)
-                return NULL;
-        /* Fingerprints confirm content: they stay out of core dumps. */
-        (void)madvise(words, bytes, MADV_DONTDUMP);
-        return words;
-}
-
-static void free_words(uint64_t *words, uint64_t n)
-{
-        if (words)
-                (void)munmap(words, n * sizeof(uint64_t));
-}
-
-static void let_block_go(struct guest_block *block)
-{
-        for (size_t i = 0; i < block->n_mappings; i++) {
-                reader_unmap(&block->mappings[i]);
-                close_fd(&block->mappings[i].file_fd);
+        for (size_t i = 0; i < n; i++) {
+                reader_unmap(&mappings[i]);
+                close_fd(&mappings[i].file_fd);
         }
 }
 
 void guest_ram_let_go(struct guest_ram *ram)
 {
-        for (size_t i = 0; i < ram->n_blocks; i++)
-                let_block_go(&ram->blocks[i]);
-}
-
-static void free_block(struct guest_block *block)
-{
-        let_block_go(block);
-        free_words(block->fingerprints, block->n_pages);
-        free_words(block->frames, block->n_pages);
-        free(block->marks);
-        free(block->mappings);
-        free(block->id);
+        for (size_t b = 0; b < ram->pages.n_blocks; b++)
+                close_mappings(ram->mappings[b], ram->pages.blocks[b].n_ranges);
 }
 
 struct guest_ram *guest_ram_free(struct guest_ram *ram)
 {
         if (!ram)
                 return NULL;
-        for (size_t i = 0; i < ram->n_blocks; i++)
-                free_block(&ram->blocks[i]);
-        free(ram->blocks);
+        guest_ram_let_go(ram);
+        for (size_t b = 0; b < ram->pages.n_blocks; b++)
+                free(ram->mappings[b]);
+        free(ram->mappings);
+        pages_deinit(&ram->pages);
         close_fd(&ram->pagemap_fd);
         close_fd(&ram->mem_fd);
         close_fd(&ram->pidfd);
@@ -126,63 +96,82 @@ static int open_mapping(struct mapping *mapping, int proc_fd, struct failure *fa
                 if (r < 0)
                         return r;
         }
-        mapping->reader = reader_choose(mapping);
+        mapping->reader.kind = reader_choose(mapping);
         return reader_map(mapping, failure);
 }
 
-static int fill_block(struct guest_block *block, int proc_fd, const char *smaps, const char *id, uint64_t hva,
-                      uint64_t size_bytes, struct failure *failure)
+static struct pages_range range_of(const struct mapping *mapping)
 {
-        int r = mapping_find(smaps, hva, size_bytes, &block->mappings, &block->n_mappings, failure);
+        return (struct pages_range){
+                .hva = mapping->hva,
+                .first_page = mapping->first_page,
+                .n_pages = mapping->size_bytes >> PAGE_SHIFT,
+                .shared = mapping->shared,
+                .hugetlb = mapping->hugetlb,
+                .mergeable = mapping->mergeable,
+                .reader = &mapping->reader,
+        };
+}
 
+/* Takes @mappings when it succeeds. */
+static int add_mappings(struct guest_ram *ram, const char *id, uint64_t n_pages, struct mapping *mappings,
+                        size_t n)
+{
+        struct mapping **larger =
+                reallocarray(ram->mappings, ram->pages.n_blocks + 1, sizeof(struct mapping *));
+        struct pages_block *block = NULL;
+        int r = -ENOMEM;
+
+        if (!larger)
+                return r;
+        ram->mappings = larger;
+        r = pages_add_block(&ram->pages, id, n_pages, n, &block);
         if (r < 0)
                 return r;
-        block->id = strdup(id);
-        block->n_pages = size_bytes >> PAGE_SHIFT;
-        block->fingerprints = new_words(block->n_pages);
-        block->frames = new_words(block->n_pages);
-        if (!block->id || !block->fingerprints || !block->frames)
-                return failure_set(failure, -ENOMEM, "out of memory");
-        for (size_t i = 0; i < block->n_mappings && r == 0; i++)
-                r = open_mapping(&block->mappings[i], proc_fd, failure);
-        return r;
+        for (size_t i = 0; i < n; i++) {
+                mappings[i].ram = ram;
+                block->ranges[i] = range_of(&mappings[i]);
+        }
+        ram->mappings[ram->pages.n_blocks - 1] = mappings;
+        return 0;
 }
 
 int guest_ram_add_block(struct guest_ram *ram, int proc_fd, const char *smaps, const char *id, uint64_t hva,
                         uint64_t size_bytes, struct failure *failure)
 {
-        struct guest_block *larger = reallocarray(ram->blocks, ram->n_blocks + 1, sizeof(*larger));
-        struct guest_block block = {0};
-        int r = 0;
+        struct mapping *mappings = NULL;
+        size_t n = 0;
+        int r = mapping_find(smaps, hva, size_bytes, &mappings, &n, failure);
 
-        if (!larger)
-                return failure_set(failure, -ENOMEM, "out of memory");
-        ram->blocks = larger;
-        r = fill_block(&block, proc_fd, smaps, id, hva, size_bytes, failure);
-        if (r < 0) {
-                free_block(&block);
+        if (r < 0)
                 return r;
+        for (size_t i = 0; i < n && r == 0; i++)
+                r = open_mapping(&mappings[i], proc_fd, failure);
+        if (r == 0 && add_mappings(ram, id, size_bytes >> PAGE_SHIFT, mappings, n) < 0)
+                r = failure_set(failure, -ENOMEM, "out of memory");
+        if (r < 0) {
+                close_mappings(mappings, n);
+                free(mappings);
         }
-        ram->blocks[ram->n_blocks++] = block;
-        return 0;
+        return r;
 }
 
-static void replace_reader(struct guest_ram *ram, enum reader reader, enum reader by)
+static void replace_reader(struct guest_ram *ram, enum page_reader_kind kind, enum page_reader_kind by)
 {
-        for (size_t b = 0; b < ram->n_blocks; b++)
-                for (size_t r = 0; r < ram->blocks[b].n_mappings; r++)
-                        if (ram->blocks[b].mappings[r].reader == (int)reader)
-                                ram->blocks[b].mappings[r].reader = by;
+        for (size_t b = 0; b < ram->pages.n_blocks; b++)
+                for (size_t i = 0; i < ram->pages.blocks[b].n_ranges; i++)
+                        if (ram->mappings[b][i].reader.kind == kind)
+                                ram->mappings[b][i].reader.kind = by;
 }
 
 void guest_ram_avoid_mapping(struct guest_ram *ram)
 {
-        replace_reader(ram, READER_MAPPED, READER_PREAD);
+        replace_reader(ram, PAGE_READER_MAPPED, PAGE_READER_PREAD);
 }
 
 void guest_ram_avoid_process_vm(struct guest_ram *ram)
 {
-        replace_reader(ram, READER_PROCESS_VM, READER_PROC_MEM);
+        replace_reader(ram, PAGE_READER_PROCESS_VM, PAGE_READER_PROC_MEM);
 }
 
 void guest_ram_fail(struct guest_ram *ram, int error, const char *format, ...)
@@ -196,20 +185,4 @@ void guest_ram_fail(struct guest_ram *ram, int error, const char *format, ...)
         va_end(arguments);
         if (atomic_compare_exchange_strong(&ram->error, &none, error))
                 ram->failure = failure;
-}
-
-const struct mapping *guest_block_mapping(const struct guest_block *block, uint64_t page)
-{
-        size_t low = 0;
-        size_t high = block->n_mappings - 1;
-
-        while (low < high) {
-                size_t middle = (low + high + 1) / 2;
-
-                if (block->mappings[middle].first_page <= page)
-                        low = middle;
-                else
-                        high = middle - 1;
-        }
-        return &block->mappings[low];
 }

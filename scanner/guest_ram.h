@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The RAM of one guest, as the scanner fills it in and the census reads it: blocks, the mappings behind them,
- * and for every page, in page order, its fingerprint and its frame.
- *
- * Memory per GiB of present guest RAM: 2 MiB of fingerprints, 2 MiB of frames. (While shared RAM is mapped,
- * the page tables of that mapping take 2 MiB more.)
+ * The RAM of one running guest: its pages (pages/pages.h), and the mappings of its QEMU through which they are read.
+ * (While shared RAM is mapped, the page tables of that mapping take 2 MiB per GiB.)
  */
 #pragma once
 
 #include "base/failure.h"
+#include "pages/pages.h"
 #include "scanner/mapping.h"
 
 #include <stdatomic.h>
@@ -18,30 +16,14 @@
 #include <sys/types.h>
 
 /**
- * struct guest_block - one RAM block
- * @id: QEMU's name of it, owned
- * @n_pages: its size in pages of PAGE_BYTES
- * @fingerprints, @frames: one word a page (pages/page.h)
- * @marks: of the second look, one byte a page (scanner/recheck.h); NULL without one
- */
-struct guest_block {
-        char *id;
-        uint64_t n_pages;
-        struct mapping *mappings;
-        size_t n_mappings;
-        uint64_t *fingerprints;
-        uint64_t *frames;
-        uint8_t *marks;
-};
-
-/**
  * struct guest_ram - the RAM of one guest
  * @pid: the QEMU process
  * @pidfd: says whether @pid is still its number; -1 when that is never known
  * @pagemap_fd, @mem_fd: its /proc/PID/pagemap and /proc/PID/mem
+ * @pages: of its RAM blocks
+ * @mappings: by block, one for each of its ranges
  * @has_pagemap_scan: the kernel has the PAGEMAP_SCAN ioctl (6.7)
  * @host_has_swap: pages of RAM files may be on swap, which their extents do not tell
- * @frames_known: the kernel lets us see frame numbers; where it does not, @frames means nothing
  * @error: 0, or the negative errno that lost this guest; set once, by whichever worker meets it first
  * @failure: the sentence for @error
  */
@@ -50,11 +32,10 @@ struct guest_ram {
         int pidfd;
         int pagemap_fd;
         int mem_fd;
-        struct guest_block *blocks;
-        size_t n_blocks;
+        struct pages pages;
+        struct mapping **mappings;
         bool has_pagemap_scan;
         bool host_has_swap;
-        bool frames_known;
         atomic_int error;
         struct failure failure;
 };
@@ -100,6 +81,3 @@ void guest_ram_let_go(struct guest_ram *ram);
 /* Marks the guest as lost; the first caller's sentence stays. May be called from any thread. */
 void guest_ram_fail(struct guest_ram *ram, int error, const char *format, ...)
         __attribute__((format(printf, 3, 4)));
-
-/* The mapping that page @page of @block lies in. */
-const struct mapping *guest_block_mapping(const struct guest_block *block, uint64_t page);

@@ -6,10 +6,13 @@
 #pragma once
 
 #include "base/failure.h"
+#include "pages/page_reader.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+struct guest_ram;
 
 /* More mappings than this below one RAM block are refused. */
 #define MAPPING_MAX_PER_BLOCK 4096
@@ -28,12 +31,13 @@
  * @hugetlb: backed by the hugetlb pool
  * @locked: its pages are locked in memory (mlock(2))
  * @mergeable: marked for KSM (MADV_MERGEABLE or PR_SET_MEMORY_MERGE)
- * @reader: how its pages are read (enum reader)
+ * @ram: of which QEMU it is; NULL when nothing of it is going to be read
+ * @reader: how its pages are read
  * @file_fd: the RAM file behind a shared mapping, else -1
  * @is_tmpfs: that file lies in memory, so its extents are the pages that exist
  * @window: our own read-only view of a shared mapping of such a file, or NULL
  *
- * smaps gives all but the last four; guest_ram_add_block() fills those in.
+ * smaps gives all but the last five; guest_ram_add_block() fills those in.
  */
 struct mapping {
         uint64_t hva;
@@ -50,10 +54,18 @@ struct mapping {
         bool locked;
         bool mergeable;
         bool is_tmpfs;
-        int reader;
+        struct page_reader reader;
+        const struct guest_ram *ram;
         int file_fd;
         const unsigned char *window;
 };
+
+/* The mapping that a reader belongs to: for readers of guests that run here. */
+static inline const struct mapping *mapping_of_reader(const struct page_reader *reader)
+{
+        return (const struct mapping *)(const void *)((const char *)reader -
+                                                      offsetof(struct mapping, reader));
+}
 
 /**
  * mapping_list_mergeable() - the mappings of a process that are marked for KSM

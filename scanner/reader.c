@@ -19,7 +19,6 @@
 #include "base/fileio.h"
 #include "pages/page.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <sys/mman.h>
 #include <sys/types.h>
@@ -33,24 +32,11 @@
 /* How many pages the kernel maps around one that is read, aligned to their number (its fault_around_bytes). */
 #define FAULT_AROUND_PAGES UINT64_C(16)
 
-const char *reader_to_string(enum reader reader)
-{
-        static const char *const names[] = {
-                [READER_MAPPED] = "mapped",
-                [READER_PREAD] = "pread",
-                [READER_PROC_MEM] = "proc-mem",
-                [READER_PROCESS_VM] = "process-vm",
-        };
-
-        static_assert(sizeof(names) / sizeof(names[0]) == READER_MAX_, "every reader has a name");
-        return names[reader];
-}
-
-enum reader reader_choose(const struct mapping *mapping)
+enum page_reader_kind reader_choose(const struct mapping *mapping)
 {
         if (mapping->shared)
-                return mapping->is_tmpfs ? READER_MAPPED : READER_PREAD;
-        return READER_PROCESS_VM;
+                return mapping->is_tmpfs ? PAGE_READER_MAPPED : PAGE_READER_PREAD;
+        return PAGE_READER_PROCESS_VM;
 }
 
 /*
@@ -101,7 +87,7 @@ void reader_populate(const struct mapping *mapping, uint64_t page, size_t n_page
 {
         const uint64_t first = ((uintptr_t)mapping->window >> PAGE_SHIFT) + page;
 
-        if (mapping->reader != READER_MAPPED || !mapping->window)
+        if (mapping->reader.kind != PAGE_READER_MAPPED || !mapping->window)
                 return;
         /* Before Linux 5.14 this fails, and the pages are faulted in when they are read. */
         for (uint64_t at = first; at < first + n_pages; at = (at | (FAULT_AROUND_PAGES - 1)) + 1)

@@ -9,19 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum reader {
-        READER_MAPPED,     /* our own mapping of the RAM file */
-        READER_PREAD,      /* pread(2) of the RAM file */
-        READER_PROCESS_VM, /* process_vm_readv(2); what KSM merged by /proc/PID/mem */
-        READER_PROC_MEM,   /* /proc/PID/mem */
-        READER_MAX_,
-};
-
-/* Name of a reader as the reports print it. */
-const char *reader_to_string(enum reader reader);
-
 /* The fastest reader that changes nothing for pages of this mapping, while the guest is paused. */
-enum reader reader_choose(const struct mapping *mapping);
+enum page_reader_kind reader_choose(const struct mapping *mapping);
 
 /**
  * reader_map() - map the file behind a shared mapping

@@ -33,7 +33,7 @@
 /* Neighbouring pages of a mapping. */
 struct stretch {
         const struct guest_ram *ram;
-        struct guest_block *block;
+        struct pages_block *block;
         const struct mapping *mapping;
         uint64_t page; /* in the mapping */
         size_t n_pages;
@@ -47,20 +47,6 @@ struct rechecking {
         int kpageflags_fd;
 };
 
-int recheck_reserve(struct guest_ram *const *guests, size_t n_guests)
-{
-        for (size_t g = 0; g < n_guests; g++)
-                for (size_t b = 0; b < guests[g]->n_blocks; b++) {
-                        struct guest_block *block = &guests[g]->blocks[b];
-
-                        free(block->marks);
-                        block->marks = calloc(block->n_pages + 1, sizeof(*block->marks));
-                        if (!block->marks)
-                                return -ENOMEM;
-                }
-        return 0;
-}
-
 static uint8_t *marks_of(const struct stretch *stretch)
 {
         return stretch->block->marks + stretch->mapping->first_page + stretch->page;
@@ -69,19 +55,22 @@ static uint8_t *marks_of(const struct stretch *stretch)
 /* Whether any page of it is wanted. */
 static bool is_wanted(const struct stretch *stretch)
 {
-        return memchr(marks_of(stretch), RECHECK_WANTED, stretch->n_pages) != NULL;
+        return memchr(marks_of(stretch), PAGE_MARK_WANTED, stretch->n_pages) != NULL;
 }
 
 /* Calls @take for every stretch of at most PRESENT_RANGE_PAGES that has a wanted page. */
-static void for_each_stretch(struct guest_ram *const *guests, size_t n_guests,
+static void for_each_stretch(struct pages *const *guests, size_t n_guests,
                              void (*take)(void *context, const struct stretch *stretch), void *context)
 {
         for (size_t g = 0; g < n_guests; g++)
                 for (size_t b = 0; b < guests[g]->n_blocks; b++) {
-                        struct guest_block *block = &guests[g]->blocks[b];
+                        struct pages_block *block = &guests[g]->blocks[b];
 
-                        for (size_t r = 0; block->marks && r < block->n_mappings; r++) {
-                                struct stretch stretch = {guests[g], block, &block->mappings[r], 0, 0};
+                        for (size_t r = 0; block->marks && r < block->n_ranges; r++) {
+                                if (!block->ranges[r].reader)
+                                        continue;
+                                const struct mapping *mapping = mapping_of_reader(block->ranges[r].reader);
+                                struct stretch stretch = {mapping->ram, block, mapping, 0, 0};
                                 const uint64_t n = stretch.mapping->size_bytes >> PAGE_SHIFT;
 
                                 for (; stretch.page < n; stretch.page += stretch.n_pages) {
@@ -93,22 +82,6 @@ static void for_each_stretch(struct guest_ram *const *guests, size_t n_guests,
                                 }
                         }
                 }
-}
-
-static void count_pages(void *context, const struct stretch *stretch)
-{
-        uint64_t *n = context;
-
-        for (size_t i = 0; i < stretch->n_pages; i++)
-                *n += marks_of(stretch)[i] == RECHECK_WANTED;
-}
-
-uint64_t recheck_count(struct guest_ram *const *guests, size_t n_guests)
-{
-        uint64_t n = 0;
-
-        for_each_stretch(guests, n_guests, count_pages, &n);
-        return n;
 }
 
 static void count_stretch(void *context, const struct stretch *stretch)
@@ -152,9 +125,9 @@ static void mark_absent(const struct batch *batch)
         if (pagemap_read(batch->stretch->ram->pagemap_fd, address_of(batch, 0), entries, batch->n) < 0)
                 return;
         for (size_t i = 0; i < batch->n; i++)
-                if (marks[i] == RECHECK_WANTED && batch->frames[i] == FRAME_OWN &&
+                if (marks[i] == PAGE_MARK_WANTED && batch->frames[i] == FRAME_OWN &&
                     !(entries[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)))
-                        marks[i] |= RECHECK_CHANGED;
+                        marks[i] |= PAGE_MARK_CHANGED;
 }
 
 /* Reads and judges @n wanted pages of it from number @first on. False when one of them cannot be read. */
@@ -172,9 +145,9 @@ static bool judge(const struct rechecking *rechecking, const struct batch *batch
                 return false;
         fingerprint_pages(rechecking->key, buffer, n, now);
         for (size_t i = 0; i < n; i++)
-                marks[i] |= now[i] != before[i]     ? RECHECK_CHANGED
-                            : frames[i] & FRAME_KSM ? RECHECK_MERGED
-                                                    : RECHECK_KEPT;
+                marks[i] |= now[i] != before[i]     ? PAGE_MARK_CHANGED
+                            : frames[i] & FRAME_KSM ? PAGE_MARK_MERGED
+                                                    : PAGE_MARK_KEPT;
         return true;
 }
 
@@ -184,7 +157,7 @@ static size_t measure_run(const struct batch *batch, size_t i)
         const uint8_t *marks = marks_of_batch(batch);
         size_t n = 0;
 
-        while (i + n < batch->n && marks[i + n] == RECHECK_WANTED && batch->frames[i + n] != FRAME_OWN)
+        while (i + n < batch->n && marks[i + n] == PAGE_MARK_WANTED && batch->frames[i + n] != FRAME_OWN)
                 n++;
         return n;
 }
@@ -192,7 +165,7 @@ static size_t measure_run(const struct batch *batch, size_t i)
 /* The frames are asked for right before the pages are read: to read one that is not there any more would make it anew. */
 static void work_on_batch(const struct rechecking *rechecking, struct batch *batch, unsigned char *buffer)
 {
-        if (!memchr(marks_of_batch(batch), RECHECK_WANTED, batch->n) ||
+        if (!memchr(marks_of_batch(batch), PAGE_MARK_WANTED, batch->n) ||
             frames_find(batch->stretch->ram, batch->stretch->mapping, batch->stretch->page + batch->first,
                         batch->n, rechecking->kpageflags_fd, batch->frames) < 0)
                 return;
@@ -223,7 +196,7 @@ static bool work_on_stretch(void *context, unsigned int worker, size_t item)
         return true;
 }
 
-int recheck_run(struct pool *pool, const struct fingerprint_key *key, struct guest_ram *const *guests,
+int recheck_run(struct pool *pool, const struct fingerprint_key *key, struct pages *const *guests,
                 size_t n_guests, int kpageflags_fd)
 {
         const size_t buffer_bytes = pool_n_threads(pool) * BATCH_BYTES;

@@ -127,19 +127,19 @@ static uint64_t draw(struct sample *sample)
         return x * UINT64_C(0x2545f4914f6cdd1d);
 }
 
-/* The block that a page lies in; @page becomes its index there. */
-static const struct guest_block *find_block(const struct sample *sample, const struct guest_ram **ret_ram,
-                                            uint64_t *page)
+/* The mapping that a page lies in, all of its block; @page becomes its index there. */
+static const struct mapping *find_mapping(const struct sample *sample, const struct guest_ram **ret_ram,
+                                          uint64_t *page)
 {
         for (size_t i = 0; i < sample->n_rams; i++)
-                for (size_t b = 0; b < sample->rams[i]->n_blocks; b++) {
-                        const struct guest_block *block = &sample->rams[i]->blocks[b];
+                for (size_t b = 0; b < sample->rams[i]->pages.n_blocks; b++) {
+                        const uint64_t n_pages = sample->rams[i]->pages.blocks[b].n_pages;
 
-                        if (*page < block->n_pages) {
+                        if (*page < n_pages) {
                                 *ret_ram = sample->rams[i];
-                                return block;
+                                return sample->rams[i]->mappings[b];
                         }
-                        *page -= block->n_pages;
+                        *page -= n_pages;
                 }
         return NULL;
 }
@@ -155,14 +155,12 @@ struct place {
 /* Where a page lies. Returns whether there is one. */
 static bool find(const struct sample *sample, uint64_t page, struct place *ret)
 {
-        const struct guest_block *block = NULL;
         uint64_t entry = 0;
 
         *ret = (struct place){.page = page};
-        block = find_block(sample, &ret->ram, &ret->page);
-        if (!block)
+        ret->mapping = find_mapping(sample, &ret->ram, &ret->page);
+        if (!ret->mapping)
                 return false;
-        ret->mapping = &block->mappings[0];
         ret->hva = ret->mapping->hva + ret->page * PAGE_BYTES;
         return pagemap_read(ret->ram->pagemap_fd, ret->hva, &entry, 1) == 0 && (entry & PAGEMAP_PRESENT);
 }

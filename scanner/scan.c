@@ -46,7 +46,7 @@ struct scan_range {
         uint64_t begun_usec;
         uint64_t ended_usec;
         uint64_t page; /* in the mapping */
-        struct guest_block *block;
+        struct pages_block *block;
         const struct mapping *mapping;
         uint32_t guest;
         uint16_t n_pages;
@@ -105,11 +105,11 @@ static size_t cut_guest(struct guest_ram *ram, uint32_t guest, struct scan_range
 {
         size_t n = 0;
 
-        for (size_t b = 0; b < ram->n_blocks; b++) {
-                struct guest_block *block = &ram->blocks[b];
+        for (size_t b = 0; b < ram->pages.n_blocks; b++) {
+                struct pages_block *block = &ram->pages.blocks[b];
 
-                for (size_t r = 0; r < block->n_mappings; r++) {
-                        const struct mapping *mapping = &block->mappings[r];
+                for (size_t r = 0; r < block->n_ranges; r++) {
+                        const struct mapping *mapping = &ram->mappings[b][r];
                         const uint64_t n_pages = mapping->size_bytes >> PAGE_SHIFT;
                         uint16_t length = 0;
 
@@ -157,7 +157,7 @@ static int cut_guests(struct scan *scan, struct guest_ram *const *guests)
 static bool copies_pages(const struct scan *scan)
 {
         for (size_t i = 0; i < scan->n_ranges; i++)
-                if (scan->ranges[i].mapping->reader != READER_MAPPED)
+                if (scan->ranges[i].mapping->reader.kind != PAGE_READER_MAPPED)
                         return true;
         return false;
 }
@@ -220,9 +220,9 @@ void scan_unmap(struct scan *scan, size_t guest)
 {
         struct guest_ram *ram = scan->guests[guest].ram;
 
-        for (size_t b = 0; b < ram->n_blocks; b++)
-                for (size_t r = 0; r < ram->blocks[b].n_mappings; r++)
-                        reader_unmap(&ram->blocks[b].mappings[r]);
+        for (size_t b = 0; b < ram->pages.n_blocks; b++)
+                for (size_t r = 0; r < ram->pages.blocks[b].n_ranges; r++)
+                        reader_unmap(&ram->mappings[b][r]);
 }
 
 /* A job on everything that is left of the guests at work. Costs the same however large they are. */
@@ -310,7 +310,7 @@ static void read_in_place(const struct reading *reading, const struct present_ru
         const struct scan_range *range = reading->range;
         uint64_t *fingerprints = words_at(range, range->block->fingerprints, run->page);
 
-        if (run->state == PRESENT_STATE_DATA && range->mapping->reader == READER_MAPPED)
+        if (run->state == PRESENT_STATE_DATA && range->mapping->reader.kind == PAGE_READER_MAPPED)
                 fingerprint_pages(reading->scan->key, range->mapping->window + run->page * PAGE_BYTES,
                                   run->n_pages, fingerprints);
         else if (run->state != PRESENT_STATE_DATA)
@@ -352,7 +352,7 @@ static void read_range(void *argument)
                 return;
         for (size_t i = 0; i < n_runs; i++)
                 read_in_place(reading, &runs[i]);
-        if (n_runs > 0 && range->mapping->reader != READER_MAPPED)
+        if (n_runs > 0 && range->mapping->reader.kind != PAGE_READER_MAPPED)
                 reading->error = read_by_copy(reading, n_runs);
 }
 
@@ -482,13 +482,13 @@ static void check_intact(struct guest_ram *ram)
 {
         uint64_t entry = 0;
 
-        for (size_t b = 0; b < ram->n_blocks; b++) {
-                const struct guest_block *block = &ram->blocks[b];
+        for (size_t b = 0; b < ram->pages.n_blocks; b++) {
+                const struct mapping *mappings = ram->mappings[b];
 
-                if (pagemap_read(ram->pagemap_fd, block->mappings[0].hva, &entry, 1) == -ESRCH)
+                if (pagemap_read(ram->pagemap_fd, mappings[0].hva, &entry, 1) == -ESRCH)
                         fail_guest(ram, -ESRCH);
-                for (size_t r = 0; r < block->n_mappings; r++) {
-                        const struct mapping *mapping = &block->mappings[r];
+                for (size_t r = 0; r < ram->pages.blocks[b].n_ranges; r++) {
+                        const struct mapping *mapping = &mappings[r];
                         struct stat status = {0};
 
                         if (mapping->file_fd >= 0 && fstat(mapping->file_fd, &status) == 0 &&
@@ -554,7 +554,7 @@ void scan_read_frames(struct scan *scan)
         for (size_t i = 0; i < scan->n_guests; i++) {
                 const int error = atomic_load(&scan->guests[i].frames_error);
 
-                scan->guests[i].ram->frames_known = error == 0;
+                scan->guests[i].ram->pages.frames_known = error == 0;
                 if (error == -ESRCH)
                         fail_guest(scan->guests[i].ram, error);
         }

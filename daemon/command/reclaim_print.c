@@ -27,8 +27,8 @@ static size_t sum_block(const struct reclaim_guest *guest, size_t first, struct 
 {
         const size_t block = guest->parts[first].block;
         struct block_figures sum = {
-                .id = guest->source->ram->blocks[block].id,
-                .size_bytes = guest->source->ram->blocks[block].n_pages * PAGE_BYTES,
+                .id = guest->source->ram->pages.blocks[block].id,
+                .size_bytes = guest->source->ram->pages.blocks[block].n_pages * PAGE_BYTES,
         };
         size_t i = first;
 

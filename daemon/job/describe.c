@@ -4,7 +4,6 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "merge/gap.h"
-#include "scanner/reader.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -40,21 +39,21 @@ static void describe_host(struct report *report)
         report->host_memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
 }
 
-static const struct guest_block *find_scanned_block(const struct inventory_guest *guest, const char *id)
+static const struct pages_block *find_scanned_block(const struct inventory_guest *guest, const char *id)
 {
-        for (size_t i = 0; guest->ram && i < guest->ram->n_blocks; i++)
-                if (strcmp(guest->ram->blocks[i].id, id) == 0)
-                        return &guest->ram->blocks[i];
+        for (size_t i = 0; guest->ram && i < guest->ram->pages.n_blocks; i++)
+                if (strcmp(guest->ram->pages.blocks[i].id, id) == 0)
+                        return &guest->ram->pages.blocks[i];
         return NULL;
 }
 
-/* A block is as eligible as its least eligible mapping. */
-static enum gap_reason reason_of_block(const struct guest_block *block)
+/* A block is as eligible as its least eligible range. */
+static enum gap_reason reason_of_block(const struct pages_block *block)
 {
         enum gap_reason first = GAP_REASON_MAX_;
 
-        for (size_t i = 0; i < block->n_mappings; i++) {
-                enum gap_reason reason = gap_reason_of_mapping(&block->mappings[i]);
+        for (size_t i = 0; i < block->n_ranges; i++) {
+                enum gap_reason reason = gap_reason_of_range(&block->ranges[i]);
 
                 first = reason < first ? reason : first;
         }
@@ -64,7 +63,7 @@ static enum gap_reason reason_of_block(const struct guest_block *block)
 static int describe_block(const struct inventory_guest *guest, const struct ram_block *from,
                           struct report_block *block)
 {
-        const struct guest_block *scanned = find_scanned_block(guest, from->id);
+        const struct pages_block *scanned = find_scanned_block(guest, from->id);
 
         block->id = strdup(from->id);
         block->backend = from->backend ? strdup(from->backend) : NULL;
@@ -78,10 +77,11 @@ static int describe_block(const struct inventory_guest *guest, const struct ram_
                 block->reason = REPORT_NOT_MAPPED;
         if (scanned) {
                 const enum gap_reason reason = reason_of_block(scanned);
+                const struct page_reader *reader = scanned->ranges[0].reader;
 
-                block->shared = scanned->mappings[0].shared;
-                block->page_size = (int64_t)scanned->mappings[0].page_size_bytes;
-                block->reader = reader_to_string((enum reader)scanned->mappings[0].reader);
+                block->shared = scanned->ranges[0].shared;
+                block->page_size = (int64_t)mapping_of_reader(reader)->page_size_bytes;
+                block->reader = page_reader_to_string(reader->kind);
                 block->ksm_eligible = reason == GAP_REASON_MAX_;
                 block->reason = block->ksm_eligible ? NULL : gap_reason_to_string(reason);
         }

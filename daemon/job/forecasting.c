@@ -61,24 +61,24 @@ static void number_groups(struct forecasting *forecasting)
         }
 }
 
-static void observe_mapping(const struct mapping *mapping, struct plan_guest *guest)
+static void observe_range(const struct pages_range *range, struct plan_guest *guest)
 {
-        if (mapping->shared || mapping->hugetlb)
+        if (range->shared || range->hugetlb)
                 return;
         guest->can_merge = true;
-        guest->is_mergeable = guest->is_mergeable || mapping->mergeable;
-        guest->is_whole = guest->is_whole && mapping->mergeable;
+        guest->is_mergeable = guest->is_mergeable || range->mergeable;
+        guest->is_whole = guest->is_whole && range->mergeable;
 }
 
 static void observe_guest(const struct forecasting *forecasting, size_t g, struct plan_guest *guest)
 {
-        const struct guest_ram *ram = forecasting->census->rams[g];
+        const struct pages *pages = forecasting->census->pages[g];
 
         *guest = (struct plan_guest){
                 .group = forecasting->groups[g], .is_whole = true, .left_out = forecasting->left_out[g]};
-        for (size_t b = 0; b < ram->n_blocks; b++)
-                for (size_t r = 0; r < ram->blocks[b].n_mappings; r++)
-                        observe_mapping(&ram->blocks[b].mappings[r], guest);
+        for (size_t b = 0; b < pages->n_blocks; b++)
+                for (size_t r = 0; r < pages->blocks[b].n_ranges; r++)
+                        observe_range(&pages->blocks[b].ranges[r], guest);
 }
 
 static enum plan_switch to_switch(enum merging_switch value)

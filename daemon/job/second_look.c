@@ -84,20 +84,24 @@ int second_look_run(const struct settings *settings, const struct first_look *fi
                     const struct census *census, struct pool *pool, const struct ksm *ksm,
                     double *ret_seconds, bool *ret_met_twice)
 {
+        uint64_t n_wanted = 0;
         int r = 0;
 
         *ret_seconds = 0;
         *ret_met_twice = false;
         if (!can_tell(settings, first, ksm))
                 return 0;
-        r = recheck_reserve(census->rams, census->n_guests);
+        for (size_t g = 0; r == 0 && g < census->n_guests; g++)
+                r = pages_add_marks(census->pages[g]);
         if (r == 0)
                 r = gap_mark_candidates(census, pool);
-        if (r < 0 || recheck_count(census->rams, census->n_guests) == 0)
+        for (size_t g = 0; r == 0 && g < census->n_guests; g++)
+                n_wanted += pages_count_wanted(census->pages[g]);
+        if (r < 0 || n_wanted == 0)
                 return r;
         wait_until(first->ended_usec + settings->recheck_usec, first->observer);
         /* Passes that end while we look do not count. */
         *ret_met_twice = has_met_twice(settings, ksm);
         *ret_seconds = (double)(clock_now_usec() - first->ended_usec) / USEC_PER_SEC;
-        return recheck_run(pool, first->key, census->rams, census->n_guests, first->kpageflags_fd);
+        return recheck_run(pool, first->key, census->pages, census->n_guests, first->kpageflags_fd);
 }

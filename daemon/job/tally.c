@@ -12,7 +12,8 @@
 #include "merge/ksm/ksmd.h"
 #include "pages/page.h"
 #include "scanner/frames.h"
-#include "scanner/numa.h"
+#include "scanner/numa_read.h"
+#include "scanner/pins_read.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +22,7 @@
 
 /* The scanned guests, and where each stands in the report. */
 struct scanned {
-        struct guest_ram **rams;
+        struct pages **pages;
         size_t *indexes;
         struct gap_guest_facts *facts;
         size_t n;
@@ -29,27 +30,27 @@ struct scanned {
 
 static void scanned_deinit(struct scanned *scanned)
 {
-        free(scanned->rams);
+        free(scanned->pages);
         free(scanned->indexes);
         for (size_t i = 0; i < scanned->n; i++)
                 pins_deinit(&scanned->facts[i].pins);
         free(scanned->facts);
 }
 
-static uint64_t ram_bytes(const struct guest_ram *ram)
+static uint64_t ram_bytes(const struct pages *pages)
 {
         uint64_t n_pages = 0;
 
-        for (size_t i = 0; i < ram->n_blocks; i++)
-                n_pages += ram->blocks[i].n_pages;
+        for (size_t i = 0; i < pages->n_blocks; i++)
+                n_pages += pages->blocks[i].n_pages;
         return n_pages * PAGE_BYTES;
 }
 
 static bool ram_is_locked(const struct guest_ram *ram)
 {
-        for (size_t b = 0; b < ram->n_blocks; b++)
-                for (size_t r = 0; r < ram->blocks[b].n_mappings; r++)
-                        if (ram->blocks[b].mappings[r].locked)
+        for (size_t b = 0; b < ram->pages.n_blocks; b++)
+                for (size_t r = 0; r < ram->pages.blocks[b].n_ranges; r++)
+                        if (ram->mappings[b][r].locked)
                                 return true;
         return false;
 }
@@ -72,7 +73,8 @@ static int learn_facts(struct gap_guest_facts *facts, const struct inventory_gue
         facts->passes = ksm_get(ksm, "full_scans", &full_scans)
                                 ? ksm_clock_passes_since(clock, started_usec(guest->qmp), full_scans)
                                 : -1;
-        return pins_read(guest->qmp->proc_fd, ram_bytes(guest->ram), ram_is_locked(guest->ram), &facts->pins);
+        return pins_read(guest->qmp->proc_fd, ram_bytes(&guest->ram->pages), ram_is_locked(guest->ram),
+                         &facts->pins);
 }
 
 static int scanned_init(struct scanned *scanned, const struct settings *settings,
@@ -81,10 +83,10 @@ static int scanned_init(struct scanned *scanned, const struct settings *settings
         struct ksm_clock clock = {0};
         int r = 0;
 
-        scanned->rams = calloc(report->n_guests + 1, sizeof(struct guest_ram *));
+        scanned->pages = calloc(report->n_guests + 1, sizeof(struct pages *));
         scanned->indexes = calloc(report->n_guests + 1, sizeof(*scanned->indexes));
         scanned->facts = calloc(report->n_guests + 1, sizeof(*scanned->facts));
-        if (!scanned->rams || !scanned->indexes || !scanned->facts)
+        if (!scanned->pages || !scanned->indexes || !scanned->facts)
                 return -ENOMEM;
         (void)ksm_clock_tick(settings->runtime_dir, settings->ksm_dir, &clock);
         for (size_t i = 0; i < report->n_guests && r == 0; i++) {
@@ -93,7 +95,7 @@ static int scanned_init(struct scanned *scanned, const struct settings *settings
                 if (!report->guests[i].scanned)
                         continue;
                 scanned->indexes[scanned->n] = i;
-                scanned->rams[scanned->n] = guest->ram;
+                scanned->pages[scanned->n] = &guest->ram->pages;
                 r = learn_facts(&scanned->facts[scanned->n++], guest, &report->ksm, &clock);
         }
         return r;
@@ -133,7 +135,7 @@ static struct report_figures to_figures(const struct census_figures *ideal,
         return figures;
 }
 
-static uint64_t count_present(const struct guest_block *block)
+static uint64_t count_present(const struct pages_block *block)
 {
         uint64_t n = 0;
 
@@ -142,12 +144,12 @@ static uint64_t count_present(const struct guest_block *block)
         return n;
 }
 
-static void fill_blocks(struct report_guest *guest, const struct guest_ram *ram)
+static void fill_blocks(struct report_guest *guest, const struct pages *pages)
 {
         for (size_t i = 0; i < guest->n_blocks; i++)
-                for (size_t b = 0; b < ram->n_blocks; b++)
-                        if (strcmp(guest->blocks[i].id, ram->blocks[b].id) == 0)
-                                guest->blocks[i].present_bytes = to_bytes(count_present(&ram->blocks[b]));
+                for (size_t b = 0; b < pages->n_blocks; b++)
+                        if (strcmp(guest->blocks[i].id, pages->blocks[b].id) == 0)
+                                guest->blocks[i].present_bytes = to_bytes(count_present(&pages->blocks[b]));
 }
 
 static void fill_guests(struct report *report, const struct scanned *scanned, const struct census *census,
@@ -155,10 +157,10 @@ static void fill_guests(struct report *report, const struct scanned *scanned, co
 {
         for (size_t i = 0; i < scanned->n; i++) {
                 struct report_guest *guest = &report->guests[scanned->indexes[i]];
-                const bool known = scanned->rams[i]->frames_known;
+                const bool known = scanned->pages[i]->frames_known;
 
                 guest->figures = to_figures(&census->guests[i], &actual->guests[i], known);
-                fill_blocks(guest, scanned->rams[i]);
+                fill_blocks(guest, scanned->pages[i]);
                 if (!known && guest->note.text[0] == '\0')
                         (void)failure_set(&guest->note, 0,
                                           "the kernel does not show which frames stand behind its pages "
@@ -263,7 +265,7 @@ static int fill_report(struct pool *pool, const struct settings *settings, const
 {
         struct census *census = NULL;
         struct actual *actual = NULL;
-        int r = census_new(pool, scanned->rams, scanned->n, &census);
+        int r = census_new(pool, scanned->pages, scanned->n, &census);
 
         if (r == 0)
                 r = actual_new(census, pool, &actual);

@@ -82,7 +82,7 @@ int reclaim_open(int proc_fd, const struct mapping *mapping, struct reclaim_file
         };
         int r = 0;
 
-        file.view.reader = READER_MAPPED;
+        file.view.reader.kind = PAGE_READER_MAPPED;
         file.view.file_fd = -1;
         file.view.window = NULL;
         r = map_file_open(proc_fd, mapping, &file.view.file_fd, &file.view.is_tmpfs, failure);

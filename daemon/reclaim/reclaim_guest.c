@@ -259,9 +259,9 @@ static int list_parts(struct reclaim_guest *guest)
 {
         const struct guest_ram *ram = guest->source->ram;
 
-        for (size_t b = 0; b < ram->n_blocks; b++)
-                for (size_t i = 0; i < ram->blocks[b].n_mappings; i++) {
-                        int r = add_part(guest, b, &ram->blocks[b].mappings[i]);
+        for (size_t b = 0; b < ram->pages.n_blocks; b++)
+                for (size_t i = 0; i < ram->pages.blocks[b].n_ranges; i++) {
+                        int r = add_part(guest, b, &ram->mappings[b][i]);
 
                         if (r < 0)
                                 return r;
@@ -282,7 +282,7 @@ static int learn_backings(struct reclaim_guest *guest, const struct settings *se
         for (size_t i = 0; i < guest->n_parts && r == 0; i++) {
                 struct reclaim_part *part = &guest->parts[i];
                 const struct backing *backing =
-                        backings_find(&backings, guest->source->ram->blocks[part->block].id);
+                        backings_find(&backings, guest->source->ram->pages.blocks[part->block].id);
 
                 if (!backing)
                         continue;

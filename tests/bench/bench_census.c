@@ -48,12 +48,12 @@ static uint64_t content_of(uint64_t guest, uint64_t n_guests, uint64_t page)
         }
 }
 
-static struct guest_ram *make_guest(uint64_t guest, uint64_t n_guests, uint64_t n_pages)
+static struct pages *make_guest(uint64_t guest, uint64_t n_guests, uint64_t n_pages)
 {
-        struct guest_ram *ram = calloc(1, sizeof(*ram));
-        struct guest_block *block = calloc(1, sizeof(*block));
+        struct pages *pages = calloc(1, sizeof(*pages));
+        struct pages_block *block = calloc(1, sizeof(*block));
 
-        if (!ram || !block)
+        if (!pages || !block)
                 exit(EXIT_FAILURE);
         block->n_pages = n_pages;
         block->fingerprints = mmap(NULL, n_pages * sizeof(uint64_t), PROT_READ | PROT_WRITE,
@@ -62,16 +62,16 @@ static struct guest_ram *make_guest(uint64_t guest, uint64_t n_guests, uint64_t 
                 exit(EXIT_FAILURE);
         for (uint64_t page = 0; page < n_pages; page++)
                 block->fingerprints[page] = content_of(guest, n_guests, page);
-        ram->blocks = block;
-        ram->n_blocks = 1;
-        return ram;
+        pages->blocks = block;
+        pages->n_blocks = 1;
+        return pages;
 }
 
-static void free_guest(struct guest_ram *ram)
+static void free_guest(struct pages *pages)
 {
-        (void)munmap(ram->blocks->fingerprints, ram->blocks->n_pages * sizeof(uint64_t));
-        free(ram->blocks);
-        free(ram);
+        (void)munmap(pages->blocks->fingerprints, pages->blocks->n_pages * sizeof(uint64_t));
+        free(pages->blocks);
+        free(pages);
 }
 
 static long peak_kib(void)
@@ -119,17 +119,17 @@ static double fresh_memory_nsec(struct pool *pool, uint64_t n_pages)
 
 static void bench(struct pool *pool, uint64_t n_guests, uint64_t n_pages)
 {
-        struct guest_ram **rams = calloc(n_guests, sizeof(struct guest_ram *));
+        struct pages **pages = calloc(n_guests, sizeof(struct pages *));
         double best = 0;
         double best_cpu = 0;
         double fresh = 0;
         long before = 0;
         long peak = 0;
 
-        if (!rams)
+        if (!pages)
                 exit(EXIT_FAILURE);
         for (uint64_t guest = 0; guest < n_guests; guest++)
-                rams[guest] = make_guest(guest, n_guests, n_pages / n_guests);
+                pages[guest] = make_guest(guest, n_guests, n_pages / n_guests);
         before = peak_kib();
         for (int round = 0; round < ROUNDS; round++) {
                 struct census *census = NULL;
@@ -138,7 +138,7 @@ static void bench(struct pool *pool, uint64_t n_guests, uint64_t n_pages)
                 double nsec = 0;
                 double cpu = 0;
 
-                if (census_new(pool, rams, n_guests, &census) < 0)
+                if (census_new(pool, pages, n_guests, &census) < 0)
                         exit(EXIT_FAILURE);
                 nsec = (double)(clock_now_usec() - begun) * 1000 * pool_n_threads(pool) / (double)n_pages;
                 cpu = (cpu_nsec() - cpu_begun) / (double)n_pages;
@@ -155,8 +155,8 @@ static void bench(struct pool *pool, uint64_t n_guests, uint64_t n_pages)
                      n_pages, n_guests, pool_n_threads(pool), best, best_cpu, fresh, (peak - before) * 1024);
         (void)fflush(stdout);
         for (uint64_t guest = 0; guest < n_guests; guest++)
-                free_guest(rams[guest]);
-        free(rams);
+                free_guest(pages[guest]);
+        free(pages);
 }
 
 int main(int argc, char **argv)

@@ -57,13 +57,10 @@ static void look_init(struct look *look, const char *run)
         look->settings.ksm_dir = look->tree.path;
         look->settings.runtime_dir = look->tree.path;
         look->settings.recheck_usec = USEC_PER_MSEC;
-        for (int i = 0; i < 2; i++) {
+        for (int i = 0; i < 2; i++)
                 made_guests_add_contents(&look->guests, contents, 3, i == 0 ? 100 : 200);
-                look->guests.rams[i]->pagemap_fd = -1;
-                look->guests.rams[i]->mem_fd = -1;
-        }
         CU_ASSERT_EQUAL_FATAL(
-                census_new(made_guests_pool(), look->guests.rams, look->guests.n, &look->census), 0);
+                census_new(made_guests_pool(), look->guests.pages, look->guests.n, &look->census), 0);
 }
 
 static void look_deinit(struct look *look)
@@ -146,7 +143,7 @@ static void test_hurried(void)
         CU_ASSERT_TRUE(look.seconds > 0);
         CU_ASSERT_TRUE(look.seconds < 3600);
         CU_ASSERT(clock_now_usec() - begun_usec < 60 * USEC_PER_SEC);
-        CU_ASSERT_PTR_NOT_NULL(look.guests.rams[0]->blocks[0].marks);
+        CU_ASSERT_PTR_NOT_NULL(look.guests.pages[0]->blocks[0].marks);
         look_deinit(&look);
 }
 
@@ -162,7 +159,7 @@ static void test_nothing_to_look_at(void)
         look.settings.recheck_usec = 0;
         run_look(&look);
         CU_ASSERT_TRUE(look.seconds == 0);
-        CU_ASSERT_PTR_NULL(look.guests.rams[0]->blocks[0].marks);
+        CU_ASSERT_PTR_NULL(look.guests.pages[0]->blocks[0].marks);
         look_deinit(&look);
 }
 

@@ -4,7 +4,7 @@
 
 #include "base/pool.h"
 #include "pages/page.h"
-#include "scanner/guest_ram.h"
+#include "pages/pages.h"
 
 #include <assert.h>
 #include <stdint.h>
@@ -18,7 +18,7 @@
 #define MADE_MAX_GUESTS 16
 
 struct made_guests {
-        struct guest_ram *rams[MADE_MAX_GUESTS];
+        struct pages *pages[MADE_MAX_GUESTS];
         size_t n;
 };
 
@@ -50,32 +50,32 @@ static inline uint64_t made_fingerprint(int content)
 }
 
 /* Adds a guest with one private, mergeable block of @n_pages pages, all absent. Returns the block. */
-static inline struct guest_block *made_guests_add(struct made_guests *guests, uint64_t n_pages)
+static inline struct pages_block *made_guests_add(struct made_guests *guests, uint64_t n_pages)
 {
-        struct guest_ram *ram = calloc(1, sizeof(*ram));
-        struct guest_block *block = calloc(1, sizeof(*block));
+        struct pages *pages = calloc(1, sizeof(*pages));
+        struct pages_block *block = calloc(1, sizeof(*block));
 
-        assert(guests->n < MADE_MAX_GUESTS && ram && block);
+        assert(guests->n < MADE_MAX_GUESTS && pages && block);
         block->n_pages = n_pages;
         block->fingerprints = calloc(n_pages + 1, sizeof(uint64_t));
         block->frames = calloc(n_pages + 1, sizeof(uint64_t));
-        block->mappings = calloc(1, sizeof(*block->mappings));
-        assert(block->fingerprints && block->frames && block->mappings);
-        block->n_mappings = 1;
-        block->mappings[0].size_bytes = n_pages * PAGE_BYTES;
-        block->mappings[0].mergeable = true;
-        ram->blocks = block;
-        ram->n_blocks = 1;
-        ram->frames_known = true;
-        guests->rams[guests->n++] = ram;
+        block->ranges = calloc(1, sizeof(*block->ranges));
+        assert(block->fingerprints && block->frames && block->ranges);
+        block->n_ranges = 1;
+        block->ranges[0].n_pages = n_pages;
+        block->ranges[0].mergeable = true;
+        pages->blocks = block;
+        pages->n_blocks = 1;
+        pages->frames_known = true;
+        guests->pages[guests->n++] = pages;
         return block;
 }
 
 /* The same from a list of contents; page i gets frame @first_frame + i. */
-static inline struct guest_block *made_guests_add_contents(struct made_guests *guests, const int *contents,
+static inline struct pages_block *made_guests_add_contents(struct made_guests *guests, const int *contents,
                                                            size_t n_pages, uint64_t first_frame)
 {
-        struct guest_block *block = made_guests_add(guests, n_pages);
+        struct pages_block *block = made_guests_add(guests, n_pages);
 
         for (size_t i = 0; i < n_pages; i++) {
                 block->fingerprints[i] = made_fingerprint(contents[i]);
@@ -87,12 +87,12 @@ static inline struct guest_block *made_guests_add_contents(struct made_guests *g
 static inline void made_guests_free(struct made_guests *guests)
 {
         for (size_t i = 0; i < guests->n; i++) {
-                free(guests->rams[i]->blocks[0].fingerprints);
-                free(guests->rams[i]->blocks[0].frames);
-                free(guests->rams[i]->blocks[0].marks);
-                free(guests->rams[i]->blocks[0].mappings);
-                free(guests->rams[i]->blocks);
-                free(guests->rams[i]);
+                free(guests->pages[i]->blocks[0].fingerprints);
+                free(guests->pages[i]->blocks[0].frames);
+                free(guests->pages[i]->blocks[0].marks);
+                free(guests->pages[i]->blocks[0].ranges);
+                free(guests->pages[i]->blocks);
+                free(guests->pages[i]);
         }
         guests->n = 0;
 }

@@ -11,7 +11,7 @@ static struct actual *count(const struct made_guests *guests)
         struct census *census = NULL;
         struct actual *actual = NULL;
 
-        CU_ASSERT_EQUAL_FATAL(census_new(made_guests_pool(), guests->rams, guests->n, &census), 0);
+        CU_ASSERT_EQUAL_FATAL(census_new(made_guests_pool(), guests->pages, guests->n, &census), 0);
         CU_ASSERT_EQUAL_FATAL(actual_new(census, made_guests_pool(), &actual), 0);
         census_free(census);
         return actual;
@@ -22,7 +22,7 @@ static void test_six_pages_in_four_frames(void)
 {
         static const int contents[] = {1, 1, 1, 2, 3, 4};
         struct made_guests guests = {0};
-        struct guest_block *block = made_guests_add_contents(&guests, contents, 6, 100);
+        struct pages_block *block = made_guests_add_contents(&guests, contents, 6, 100);
         struct actual *actual = NULL;
 
         block->frames[0] = block->frames[1] = block->frames[2] = KSM(7);
@@ -39,8 +39,8 @@ static void test_self_and_inter_of_one_frame(void)
 {
         static const int contents[] = {1, 1, 1};
         struct made_guests guests = {0};
-        struct guest_block *a = made_guests_add_contents(&guests, contents, 3, 100);
-        struct guest_block *b = made_guests_add_contents(&guests, contents, 2, 200);
+        struct pages_block *a = made_guests_add_contents(&guests, contents, 3, 100);
+        struct pages_block *b = made_guests_add_contents(&guests, contents, 2, 200);
         struct actual *actual = NULL;
 
         for (size_t i = 0; i < 3; i++)
@@ -79,7 +79,7 @@ static void test_unknown_frames_are_own(void)
 {
         static const int contents[] = {1, 1, MADE_ZERO, MADE_ZERO};
         struct made_guests guests = {0};
-        struct guest_block *block = made_guests_add_contents(&guests, contents, 4, 100);
+        struct pages_block *block = made_guests_add_contents(&guests, contents, 4, 100);
         struct actual *actual = NULL;
 
         for (size_t i = 0; i < 4; i++)
@@ -94,8 +94,8 @@ static void test_zero_pages(void)
 {
         static const int contents[] = {MADE_ZERO, MADE_ZERO, MADE_ZERO, MADE_ZERO, MADE_ZERO};
         struct made_guests guests = {0};
-        struct guest_block *a = made_guests_add_contents(&guests, contents, 5, 100);
-        struct guest_block *b = made_guests_add_contents(&guests, contents, 2, 200);
+        struct pages_block *a = made_guests_add_contents(&guests, contents, 5, 100);
+        struct pages_block *b = made_guests_add_contents(&guests, contents, 2, 200);
         struct actual *actual = NULL;
 
         a->frames[0] = ZERO(1); /* the kernel's zero page: no frame of its own */
@@ -122,7 +122,7 @@ static void test_known_only_if_all_are(void)
 
         made_guests_add_contents(&guests, contents, 1, 100);
         made_guests_add_contents(&guests, contents, 1, 200);
-        guests.rams[1]->frames_known = false;
+        guests.pages[1]->frames_known = false;
         actual = count(&guests);
         CU_ASSERT_FALSE(actual->known);
         actual_free(actual);
@@ -143,7 +143,7 @@ static void test_saved_on_random_frames(void)
                 for (size_t i = 0; i < sizeof(used); i++)
                         used[i] = 0;
                 for (size_t g = 0; g < 3; g++) {
-                        struct guest_block *block = made_guests_add(&guests, 700);
+                        struct pages_block *block = made_guests_add(&guests, 700);
 
                         for (size_t i = 0; i < 700; i++) {
                                 const int content = rand() % 60 - 1; /* -1: zero, 0: absent */

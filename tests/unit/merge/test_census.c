@@ -12,7 +12,7 @@ static struct census *count(const struct made_guests *guests)
 {
         struct census *census = NULL;
 
-        CU_ASSERT_EQUAL_FATAL(census_new(made_guests_pool(), guests->rams, guests->n, &census), 0);
+        CU_ASSERT_EQUAL_FATAL(census_new(made_guests_pool(), guests->pages, guests->n, &census), 0);
         return census;
 }
 
@@ -207,7 +207,7 @@ static void test_identity_on_random_pages(void)
                 memset(&plain, 0, sizeof(plain));
                 for (size_t g = 0; g < n_guests; g++) {
                         const size_t n_pages = (size_t)rand() % 3000;
-                        struct guest_block *block = made_guests_add(&guests, n_pages);
+                        struct pages_block *block = made_guests_add(&guests, n_pages);
 
                         for (size_t i = 0; i < n_pages; i++) {
                                 const int content = rand() % (RANDOM_CONTENTS + 2) - 2;
@@ -229,7 +229,7 @@ static void test_identity_on_random_pages(void)
 static void test_sort_by_every_byte(void)
 {
         struct made_guests guests = {0};
-        struct guest_block *block = made_guests_add(&guests, UINT64_C(2) * 8 * 256);
+        struct pages_block *block = made_guests_add(&guests, UINT64_C(2) * 8 * 256);
         struct census *census = NULL;
         size_t n = 0;
 
@@ -250,7 +250,7 @@ static void test_many_pages_of_one_place(void)
 {
         const size_t n_pages = 100000;
         struct made_guests guests = {0};
-        struct guest_block *block = made_guests_add(&guests, n_pages);
+        struct pages_block *block = made_guests_add(&guests, n_pages);
         struct census *census = NULL;
 
         for (size_t i = 0; i < n_pages; i++)
@@ -276,8 +276,8 @@ static void check_equality(void *context, unsigned int worker, const struct cens
 
         (void)worker;
         for (size_t i = 0; i < n_copies; i++) {
-                const struct guest_ram *ram = equality->guests->rams[copies[i].guest];
-                const uint64_t fingerprint = ram->blocks[copies[i].block].fingerprints[copies[i].page];
+                const struct pages *pages = equality->guests->pages[copies[i].guest];
+                const uint64_t fingerprint = pages->blocks[copies[i].block].fingerprints[copies[i].page];
 
                 first = i == 0 ? fingerprint : first;
                 equality->n_wrong += fingerprint != first;
@@ -290,8 +290,8 @@ static void test_many_partitions(void)
 {
         const size_t n_pages = 300000;
         struct made_guests guests = {0};
-        struct guest_block *a = made_guests_add(&guests, n_pages);
-        struct guest_block *b = made_guests_add(&guests, n_pages);
+        struct pages_block *a = made_guests_add(&guests, n_pages);
+        struct pages_block *b = made_guests_add(&guests, n_pages);
         struct equality equality = {.guests = &guests};
         struct census *census = NULL;
 

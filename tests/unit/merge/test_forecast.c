@@ -15,7 +15,7 @@ static struct forecast *reckon(const struct made_guests *guests, const uint32_t 
         struct census *census = NULL;
         struct forecast *forecast = NULL;
 
-        CU_ASSERT_EQUAL_FATAL(census_new(made_guests_pool(), guests->rams, guests->n, &census), 0);
+        CU_ASSERT_EQUAL_FATAL(census_new(made_guests_pool(), guests->pages, guests->n, &census), 0);
         if (left_out)
                 CU_ASSERT_EQUAL_FATAL(
                         forecast_leave_out_losses(census, made_guests_pool(), &request, left_out, &forecast),
@@ -112,9 +112,9 @@ static void test_what_can_merge(void)
 
         for (int i = 0; i < 3; i++)
                 made_guests_add_contents(&guests, contents, 3, 1000 * (uint64_t)(i + 1));
-        guests.rams[0]->blocks[0].mappings[0].shared = true;
-        guests.rams[1]->blocks[0].mappings[0].hugetlb = true;
-        guests.rams[2]->blocks[0].mappings[0].mergeable = false;
+        guests.pages[0]->blocks[0].ranges[0].shared = true;
+        guests.pages[1]->blocks[0].ranges[0].hugetlb = true;
+        guests.pages[2]->blocks[0].ranges[0].mergeable = false;
         forecast = reckon(&guests, groups, 1, 256, NULL);
         check(&forecast->groups[0], 3, 2, 1, 0, 0);
         check(&forecast->guests[0], 0, 0, 0, 0, 0);
@@ -129,7 +129,7 @@ static void test_zero_pages(void)
         static const uint32_t groups[] = {0};
         static const int contents[] = {MADE_ZERO, MADE_ZERO, MADE_ZERO, 5};
         struct made_guests guests = {0};
-        struct guest_block *block = made_guests_add_contents(&guests, contents, 4, 1000);
+        struct pages_block *block = made_guests_add_contents(&guests, contents, 4, 1000);
         struct forecast *forecast = NULL;
 
         block->frames[0] = 1 | FRAME_ZERO;
@@ -148,12 +148,12 @@ static void test_huge_pages(void)
 {
         static const uint32_t groups[] = {0, 1};
         struct made_guests guests = {0};
-        struct guest_block *block = made_guests_add(&guests, 2048);
-        struct guest_block *other = made_guests_add(&guests, 512);
+        struct pages_block *block = made_guests_add(&guests, 2048);
+        struct pages_block *other = made_guests_add(&guests, 512);
         struct forecast *forecast = NULL;
 
-        block->mappings[0].hva = UINT64_C(0x7f0000100000); /* in the middle of a huge page */
-        other->mappings[0].hva = UINT64_C(0x7f0000000000);
+        block->ranges[0].hva = UINT64_C(0x7f0000100000); /* in the middle of a huge page */
+        other->ranges[0].hva = UINT64_C(0x7f0000000000);
         for (uint64_t i = 0; i < 2048; i++) {
                 block->fingerprints[i] = made_fingerprint((int)i + 1);
                 block->frames[i] = (1000 + i) | FRAME_HUGE;
@@ -180,7 +180,7 @@ static void test_losses_are_left_out(void)
         struct forecast *forecast = NULL;
 
         for (int g = 0; g < 3; g++) {
-                struct guest_block *block = made_guests_add(&guests, 1000);
+                struct pages_block *block = made_guests_add(&guests, 1000);
 
                 for (uint64_t i = 0; i < 1000; i++) {
                         block->fingerprints[i] = made_fingerprint(g * 1000 + (int)i + 1);
@@ -189,9 +189,9 @@ static void test_losses_are_left_out(void)
         }
         /* The first two share 100 pages; the third has 10 of the first's. */
         for (uint64_t i = 0; i < 100; i++)
-                guests.rams[1]->blocks[0].fingerprints[i] = made_fingerprint((int)i + 1);
+                guests.pages[1]->blocks[0].fingerprints[i] = made_fingerprint((int)i + 1);
         for (uint64_t i = 500; i < 510; i++)
-                guests.rams[2]->blocks[0].fingerprints[i] = made_fingerprint((int)i + 1);
+                guests.pages[2]->blocks[0].fingerprints[i] = made_fingerprint((int)i + 1);
         forecast = reckon(&guests, groups, 1, 256, left_out);
         CU_ASSERT_FALSE(left_out[0]);
         CU_ASSERT_FALSE(left_out[1]);
@@ -209,8 +209,8 @@ static void test_losses_follow_each_other(void)
         struct made_guests guests = {0};
         bool left_out[2] = {false};
         struct forecast *forecast = NULL;
-        struct guest_block *small = made_guests_add(&guests, 20);
-        struct guest_block *large = made_guests_add(&guests, 2000);
+        struct pages_block *small = made_guests_add(&guests, 20);
+        struct pages_block *large = made_guests_add(&guests, 2000);
 
         for (uint64_t i = 0; i < 20; i++)
                 small->fingerprints[i] = made_fingerprint((int)i + 1);
@@ -235,7 +235,7 @@ static void test_random(void)
         unsigned int seed = 42;
 
         for (int g = 0; g < GUESTS; g++) {
-                struct guest_block *block = made_guests_add(&guests, PAGES);
+                struct pages_block *block = made_guests_add(&guests, PAGES);
 
                 for (uint64_t i = 0; i < PAGES; i++) {
                         const int content = rand_r(&seed) % CONTENTS + 1;

@@ -2,7 +2,6 @@
 #include "made_guests.h"
 #include "merge/actual.h"
 #include "merge/gap.h"
-#include "scanner/recheck.h"
 #include "unit.h"
 
 #define KSM(frame) ((frame) | FRAME_KSM)
@@ -21,7 +20,7 @@ static struct gap *attribute(const struct made_guests *guests, const struct gap_
         struct gap *gap = NULL;
         uint64_t by_reason = 0;
 
-        CU_ASSERT_EQUAL_FATAL(census_new(made_guests_pool(), guests->rams, guests->n, &census), 0);
+        CU_ASSERT_EQUAL_FATAL(census_new(made_guests_pool(), guests->pages, guests->n, &census), 0);
         CU_ASSERT_EQUAL_FATAL(actual_new(census, made_guests_pool(), &actual), 0);
         CU_ASSERT_EQUAL_FATAL(gap_new(census, made_guests_pool(), facts, &gap), 0);
         /* Always: the gap is ideal less actual, and its reasons add up to it. */
@@ -35,9 +34,9 @@ static struct gap *attribute(const struct made_guests *guests, const struct gap_
         return gap;
 }
 
-static struct mapping *mapping_of(const struct made_guests *guests, size_t guest)
+static struct pages_range *range_of(const struct made_guests *guests, size_t guest)
 {
-        return &guests->rams[guest]->blocks[0].mappings[0];
+        return &guests->pages[guest]->blocks[0].ranges[0];
 }
 
 static uint64_t of_guest(const struct gap *gap, size_t guest, enum gap_reason reason)
@@ -71,7 +70,7 @@ static void test_shared_mapping(void)
         struct made_guests guests = {0};
 
         add_two_guests(&guests);
-        mapping_of(&guests, 0)->shared = true;
+        range_of(&guests, 0)->shared = true;
         check_first_guest_is_charged(&ksm_done, &guests, GAP_REASON_SHARED_MAPPING);
 }
 
@@ -80,7 +79,7 @@ static void test_hugetlb(void)
         struct made_guests guests = {0};
 
         add_two_guests(&guests);
-        mapping_of(&guests, 0)->hugetlb = true;
+        range_of(&guests, 0)->hugetlb = true;
         check_first_guest_is_charged(&ksm_done, &guests, GAP_REASON_HUGETLB);
 }
 
@@ -89,7 +88,7 @@ static void test_not_mergeable(void)
         struct made_guests guests = {0};
 
         add_two_guests(&guests);
-        mapping_of(&guests, 0)->mergeable = false;
+        range_of(&guests, 0)->mergeable = false;
         check_first_guest_is_charged(&ksm_done, &guests, GAP_REASON_NOT_MERGEABLE);
 }
 
@@ -153,11 +152,11 @@ static void test_guest_that_is_younger_than_two_passes(void)
 static void mark(struct made_guests *guests, uint8_t marks)
 {
         for (size_t g = 0; g < 2; g++) {
-                struct guest_block *block = &guests->rams[g]->blocks[0];
+                struct pages_block *block = &guests->pages[g]->blocks[0];
 
                 block->marks = calloc(block->n_pages, 1);
                 for (size_t i = 0; i < block->n_pages; i++)
-                        block->marks[i] = RECHECK_WANTED | (g == 0 ? marks : RECHECK_KEPT);
+                        block->marks[i] = PAGE_MARK_WANTED | (g == 0 ? marks : PAGE_MARK_KEPT);
         }
 }
 
@@ -166,7 +165,7 @@ static void test_volatile(void)
         struct made_guests guests = {0};
 
         add_two_guests(&guests);
-        mark(&guests, RECHECK_CHANGED);
+        mark(&guests, PAGE_MARK_CHANGED);
         check_first_guest_is_charged(&ksm_done, &guests, GAP_REASON_VOLATILE);
 }
 
@@ -175,7 +174,7 @@ static void test_merged_between_two_looks(void)
         struct made_guests guests = {0};
 
         add_two_guests(&guests);
-        mark(&guests, RECHECK_MERGED);
+        mark(&guests, PAGE_MARK_MERGED);
         check_first_guest_is_charged(&ksm_done, &guests, GAP_REASON_NOT_SCANNED_YET);
 }
 
@@ -188,7 +187,7 @@ static void test_met_twice_between_two_looks(void)
         struct gap *gap = NULL;
 
         add_two_guests(&guests);
-        mark(&guests, RECHECK_KEPT);
+        mark(&guests, PAGE_MARK_KEPT);
         facts.guests = young;
         gap = attribute(&guests, &facts);
         CU_ASSERT_EQUAL(gap->by_reason[GAP_REASON_NOT_SCANNED_YET], 10);
@@ -212,10 +211,10 @@ static void test_pinned(void)
         struct gap *gap = NULL;
 
         add_two_guests(&guests);
-        mapping_of(&guests, 0)->hva = 0x10000 - PAGE_BYTES;
+        range_of(&guests, 0)->hva = 0x10000 - PAGE_BYTES;
         facts.guests = of_guests;
         /* A huge page that is pinned cannot be split. */
-        guests.rams[0]->blocks[0].frames[1] |= FRAME_HUGE;
+        guests.pages[0]->blocks[0].frames[1] |= FRAME_HUGE;
         gap = attribute(&guests, &facts);
         CU_ASSERT_EQUAL(of_guest(gap, 0, GAP_REASON_PINNED), 4);
         CU_ASSERT_EQUAL(of_guest(gap, 1, GAP_REASON_UNEXPLAINED), 6);
@@ -238,7 +237,7 @@ static void test_numa(void)
         static const int five[] = {1, 1, 1, 1, 1};
         struct made_guests guests = {0};
         struct gap_facts facts = ksm_done;
-        struct guest_block *block = made_guests_add_contents(&guests, five, 5, 10);
+        struct pages_block *block = made_guests_add_contents(&guests, five, 5, 10);
         struct gap *gap = NULL;
 
         facts.numa = three_nodes();
@@ -262,7 +261,7 @@ static void check_unexplained_on_nodes(const uint64_t *frames, size_t n)
         static const int contents[] = {1, 1, 1};
         struct made_guests guests = {0};
         struct gap_facts facts = ksm_done;
-        struct guest_block *block = made_guests_add_contents(&guests, contents, n, 10);
+        struct pages_block *block = made_guests_add_contents(&guests, contents, n, 10);
         struct gap *gap = NULL;
 
         facts.numa = three_nodes();
@@ -297,7 +296,7 @@ static void test_numa_of_the_kept_frame_unknown(void)
 static void test_sharing_limit_on_each_node(void)
 {
         struct made_guests guests = {0};
-        struct guest_block *block = made_guests_add(&guests, 600);
+        struct pages_block *block = made_guests_add(&guests, 600);
         struct gap_facts facts = ksm_done;
         struct gap *gap = NULL;
 
@@ -319,7 +318,7 @@ static void test_the_one_too_many_stays_alone(void)
 {
         for (size_t n = 256; n <= 257; n++) {
                 struct made_guests guests = {0};
-                struct guest_block *block = made_guests_add(&guests, n);
+                struct pages_block *block = made_guests_add(&guests, n);
                 struct gap *gap = NULL;
 
                 for (size_t i = 0; i < n; i++) {
@@ -344,14 +343,16 @@ static void test_candidates(void)
 
         made_guests_add_contents(&guests, contents, 6, 100);
         made_guests_add_contents(&guests, contents + 2, 1, 300);
-        guests.rams[0]->blocks[0].frames[2] = KSM(300);
-        mapping_of(&guests, 1)->shared = true;
-        CU_ASSERT_EQUAL_FATAL(census_new(made_guests_pool(), guests.rams, guests.n, &census), 0);
-        CU_ASSERT_EQUAL_FATAL(recheck_reserve(guests.rams, guests.n), 0);
+        guests.pages[0]->blocks[0].frames[2] = KSM(300);
+        range_of(&guests, 1)->shared = true;
+        CU_ASSERT_EQUAL_FATAL(census_new(made_guests_pool(), guests.pages, guests.n, &census), 0);
+        for (size_t g = 0; g < guests.n; g++)
+                CU_ASSERT_EQUAL_FATAL(pages_add_marks(guests.pages[g]), 0);
         CU_ASSERT_EQUAL(gap_mark_candidates(census, made_guests_pool()), 0);
-        CU_ASSERT_EQUAL(recheck_count(guests.rams, guests.n), 2);
-        marks = guests.rams[0]->blocks[0].marks;
-        CU_ASSERT(marks[0] == RECHECK_WANTED && marks[1] == RECHECK_WANTED);
+        CU_ASSERT_EQUAL(pages_count_wanted(guests.pages[0]), 2);
+        CU_ASSERT_EQUAL(pages_count_wanted(guests.pages[1]), 0);
+        marks = guests.pages[0]->blocks[0].marks;
+        CU_ASSERT(marks[0] == PAGE_MARK_WANTED && marks[1] == PAGE_MARK_WANTED);
         census_free(census);
         made_guests_free(&guests);
 }
@@ -360,10 +361,10 @@ static void test_candidates(void)
 static struct gap *attribute_huge(struct made_guests *guests, uint64_t others, const struct gap_facts *facts)
 {
         add_two_guests(guests);
-        mark(guests, RECHECK_KEPT);
+        mark(guests, PAGE_MARK_KEPT);
         for (size_t i = 0; i < 10; i++) {
-                guests->rams[0]->blocks[0].frames[i] |= FRAME_HUGE;
-                guests->rams[1]->blocks[0].frames[i] |= others;
+                guests->pages[0]->blocks[0].frames[i] |= FRAME_HUGE;
+                guests->pages[1]->blocks[0].frames[i] |= others;
         }
         return attribute(guests, facts);
 }
@@ -412,13 +413,13 @@ static void test_huge_page_explains_nothing(void)
 static void test_huge_page_at_the_limit(void)
 {
         struct made_guests guests = {0};
-        struct guest_block *block = made_guests_add(&guests, 257);
+        struct pages_block *block = made_guests_add(&guests, 257);
         struct gap_facts facts = ksm_done;
         struct gap *gap = NULL;
 
         facts.was_met_twice = true;
         block->marks = calloc(257, 1);
-        block->marks[256] = RECHECK_WANTED | RECHECK_KEPT;
+        block->marks[256] = PAGE_MARK_WANTED | PAGE_MARK_KEPT;
         for (size_t i = 0; i < 257; i++) {
                 block->fingerprints[i] = made_fingerprint(9);
                 block->frames[i] = i < 256 ? KSM(1) : 2 | FRAME_HUGE;
@@ -461,7 +462,7 @@ static void test_nothing_is_left_when_all_is_merged(void)
 
         add_two_guests(&guests);
         for (size_t i = 0; i < 10; i++)
-                guests.rams[0]->blocks[0].frames[i] = guests.rams[1]->blocks[0].frames[i] = KSM(300 + i);
+                guests.pages[0]->blocks[0].frames[i] = guests.pages[1]->blocks[0].frames[i] = KSM(300 + i);
         gap = attribute(&guests, &ksm_done);
         CU_ASSERT_EQUAL(gap->pages, 0);
         gap_free(gap);
@@ -474,7 +475,7 @@ static void test_sharing_limit(void)
 {
         for (size_t in_first = 255; in_first <= 256; in_first++) {
                 struct made_guests guests = {0};
-                struct guest_block *block = made_guests_add(&guests, 305);
+                struct pages_block *block = made_guests_add(&guests, 305);
                 struct gap *gap = NULL;
 
                 for (size_t i = 0; i < 305; i++) {
@@ -493,7 +494,7 @@ static void test_sharing_limit(void)
 static void test_no_limit_where_nothing_is_merged(void)
 {
         struct made_guests guests = {0};
-        struct guest_block *block = made_guests_add(&guests, 10000);
+        struct pages_block *block = made_guests_add(&guests, 10000);
         struct gap *gap = NULL;
 
         for (size_t i = 0; i < 10000; i++) {
@@ -527,7 +528,7 @@ static void test_users_outside_the_scan(void)
         for (uint64_t users = 255; users <= 256; users++) {
                 struct made_guests guests = {0};
                 struct gap_facts facts = ksm_done;
-                struct guest_block *block = made_guests_add_contents(&guests, ten, 10, 10);
+                struct pages_block *block = made_guests_add_contents(&guests, ten, 10, 10);
                 struct gap *gap = NULL;
 
                 for (size_t i = 0; i < 10; i++)
@@ -553,7 +554,7 @@ static void test_the_most_mergeable_copy_is_kept(void)
 
         made_guests_add_contents(&guests, one, 1, 100);
         made_guests_add_contents(&guests, three, 3, 200);
-        mapping_of(&guests, 0)->shared = true;
+        range_of(&guests, 0)->shared = true;
         facts.full_scans = 0;
         gap = attribute(&guests, &facts);
         CU_ASSERT_EQUAL(of_guest(gap, 0, GAP_REASON_SHARED_MAPPING), 1);

@@ -37,7 +37,7 @@ static void open_file_of(const struct guest_ram *of, bool to_change)
 {
         CLEANUP_CLOSE int proc_fd = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-        CU_ASSERT_EQUAL_FATAL(reclaim_open(proc_fd, &of->blocks[0].mappings[0], &file, &failure), 0);
+        CU_ASSERT_EQUAL_FATAL(reclaim_open(proc_fd, &of->mappings[0][0], &file, &failure), 0);
         CU_ASSERT_FALSE(file.is_writable);
         CU_ASSERT_EQUAL(fcntl(file.view.file_fd, F_GETFL) & O_ACCMODE, O_RDONLY);
         if (to_change)
@@ -190,7 +190,7 @@ static void test_two_blocks_in_one_file(void)
                             (off_t)(first * PAGE_BYTES));
         CU_ASSERT_NOT_EQUAL_FATAL(second.pages, MAP_FAILED);
         ram = own_memory_as_guest(&second);
-        CU_ASSERT_EQUAL(ram->blocks[0].mappings[0].file_offset, first * PAGE_BYTES);
+        CU_ASSERT_EQUAL(ram->mappings[0][0].file_offset, first * PAGE_BYTES);
         open_file_of(ram, true);
         CU_ASSERT_EQUAL(reclaim_find(ram, &file, NULL, NULL, &failure), 0);
         CU_ASSERT_EQUAL(reclaim_look_for_resident(ram, &file, &failure), 0);
@@ -337,7 +337,7 @@ static void test_anonymous_has_no_file(void)
         memory = own_memory_map(16, MAP_PRIVATE, 0);
         own_memory_fill(&memory, 0, 0);
         ram = own_memory_as_guest(&memory);
-        CU_ASSERT_EQUAL(reclaim_kind_of(&ram->blocks[0].mappings[0]), RECLAIM_KIND_NONE);
+        CU_ASSERT_EQUAL(reclaim_kind_of(&ram->mappings[0][0]), RECLAIM_KIND_NONE);
         guest_ram_free(ram);
         own_memory_unmap(&memory);
 }

@@ -243,7 +243,8 @@ bool reclaim_judge_process(const struct reclaim_process_facts *process, enum rec
 static void open_guest(void)
 {
         static struct mapping mappings[N_PARTS];
-        static struct guest_block block = {.mappings = mappings, .n_mappings = N_PARTS};
+        static struct mapping *by_block[] = {mappings};
+        static struct pages_block block = {.n_ranges = N_PARTS};
         static char id[] = "pc.ram";
         static const struct settings settings = {.max_pause_usec = MAX_PAUSE_USEC};
 
@@ -251,7 +252,7 @@ static void open_guest(void)
         mappings[0].file_inode = 1;
         mappings[1].file_inode = 2;
         block.id = id;
-        ram = (struct guest_ram){.blocks = &block, .n_blocks = 1};
+        ram = (struct guest_ram){.pages = {.blocks = &block, .n_blocks = 1}, .mappings = by_block};
         qmp = (struct qmp_guest){.pid = 1, .proc_fd = -1};
         source = (struct inventory_guest){.qmp = &qmp, .ram = &ram};
         reclaim_guest_open(&guest, &source, &settings);

@@ -68,8 +68,8 @@ static void begin(void)
         for (size_t i = 0; i < N_PAGES; i++)
                 own_memory_fill(&memory, i, (int)i + 1);
         ram = own_memory_as_guest(&memory);
-        CU_ASSERT_EQUAL(ram->blocks[0].mappings[0].reader, READER_PROCESS_VM);
-        ram->blocks[0].mappings[0].mergeable = true;
+        CU_ASSERT_EQUAL(ram->mappings[0][0].reader.kind, PAGE_READER_PROCESS_VM);
+        ram->mappings[0][0].mergeable = true;
         real_pagemap_fd = ram->pagemap_fd;
         ram->pagemap_fd = memfd_create("pagemap", MFD_CLOEXEC);
         kpageflags_fd = memfd_create("kpageflags", MFD_CLOEXEC);
@@ -93,7 +93,7 @@ static void end(void)
 
 static int copy_runs(const struct present_run *runs, size_t n_runs)
 {
-        return copy_range(&copy, ram, &ram->blocks[0].mappings[0], 0, N_PAGES, runs, n_runs, kpageflags_fd);
+        return copy_range(&copy, ram, &ram->mappings[0][0], 0, N_PAGES, runs, n_runs, kpageflags_fd);
 }
 
 static int copy_all(void)

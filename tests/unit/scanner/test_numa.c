@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "made_tree.h"
-#include "scanner/numa.h"
+#include "scanner/numa_read.h"
 #include "unit.h"
 
 #include <errno.h>

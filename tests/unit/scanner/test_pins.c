@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "made_tree.h"
-#include "scanner/pins.h"
+#include "scanner/pins_read.h"
 #include "unit.h"
 
 #define GIB (UINT64_C(1) << 30)

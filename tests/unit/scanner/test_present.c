@@ -18,8 +18,7 @@ static size_t find(const struct guest_ram *ram, uint64_t page, size_t n_pages, s
 {
         size_t n_runs = 0;
 
-        CU_ASSERT_EQUAL_FATAL(present_find(ram, &ram->blocks[0].mappings[0], page, n_pages, runs, &n_runs),
-                              0);
+        CU_ASSERT_EQUAL_FATAL(present_find(ram, &ram->mappings[0][0], page, n_pages, runs, &n_runs), 0);
         return n_runs;
 }
 
@@ -170,8 +169,8 @@ static void test_populating_what_went_away(void)
         const blkcnt_t blocks_per_page = (blkcnt_t)(PAGE_BYTES / 512);
         struct guest_ram *ram = own_memory_as_guest(&memory);
 
-        CU_ASSERT_EQUAL(ram->blocks[0].mappings[0].reader, READER_MAPPED);
-        reader_populate(&ram->blocks[0].mappings[0], 0, PRESENT_RANGE_PAGES);
+        CU_ASSERT_EQUAL(ram->mappings[0][0].reader.kind, PAGE_READER_MAPPED);
+        reader_populate(&ram->mappings[0][0], 0, PRESENT_RANGE_PAGES);
         CU_ASSERT(own_memory_blocks(&memory) <= (PRESENT_RANGE_PAGES / 16 + 1) * blocks_per_page);
         guest_ram_free(ram);
         own_memory_unmap(&memory);
@@ -187,8 +186,8 @@ static void test_populating_maps_what_exists(void)
 
         for (size_t i = 0; i < PRESENT_RANGE_PAGES; i++)
                 own_memory_fill(&memory, i, 1);
-        reader_populate(&ram->blocks[0].mappings[0], 0, PRESENT_RANGE_PAGES);
-        CU_ASSERT_EQUAL(pagemap_read(ram->pagemap_fd, (uintptr_t)ram->blocks[0].mappings[0].window, entries,
+        reader_populate(&ram->mappings[0][0], 0, PRESENT_RANGE_PAGES);
+        CU_ASSERT_EQUAL(pagemap_read(ram->pagemap_fd, (uintptr_t)ram->mappings[0][0].window, entries,
                                      PRESENT_RANGE_PAGES),
                         0);
         for (size_t i = 0; i < PRESENT_RANGE_PAGES; i++)

@@ -41,7 +41,7 @@ static void looks_init(struct looks *looks)
         scan_window(scan, first_guest, 1, USEC_INFINITY, NULL);
         (void)scan_accept(scan, 0, 0, USEC_INFINITY);
         scan_free(scan);
-        CU_ASSERT_EQUAL_FATAL(recheck_reserve(&looks->ram, 1), 0);
+        CU_ASSERT_EQUAL_FATAL(pages_add_marks(&looks->ram->pages), 0);
 }
 
 static void looks_deinit(struct looks *looks)
@@ -54,12 +54,14 @@ static void looks_deinit(struct looks *looks)
 
 static uint8_t *marks_of(const struct looks *looks)
 {
-        return looks->ram->blocks[0].marks;
+        return looks->ram->pages.blocks[0].marks;
 }
 
 static void look_again(struct looks *looks)
 {
-        CU_ASSERT_EQUAL(recheck_run(looks->pool, &looks->key, &looks->ram, 1, looks->kpageflags_fd), 0);
+        struct pages *pages = &looks->ram->pages;
+
+        CU_ASSERT_EQUAL(recheck_run(looks->pool, &looks->key, &pages, 1, looks->kpageflags_fd), 0);
 }
 
 static void test_changed_and_kept(void)
@@ -70,8 +72,8 @@ static void test_changed_and_kept(void)
 
         looks_init(&looks);
         for (size_t i = 0; i < N_PAGES; i++)
-                marks_of(&looks)[i] = i % 4 < 3 ? RECHECK_WANTED : 0;
-        CU_ASSERT_EQUAL(recheck_count(&looks.ram, 1), N_PAGES * 3 / 4);
+                marks_of(&looks)[i] = i % 4 < 3 ? PAGE_MARK_WANTED : 0;
+        CU_ASSERT_EQUAL(pages_count_wanted(&looks.ram->pages), N_PAGES * 3 / 4);
         for (size_t i = 0; i < N_PAGES; i++) {
                 if (i % 4 == 1 || i % 4 == 3)
                         looks.memory.pages[i * PAGE_BYTES + 4095] ^= 1;
@@ -81,9 +83,9 @@ static void test_changed_and_kept(void)
         look_again(&looks);
         for (size_t i = 0; i < N_PAGES; i++) {
                 const uint8_t wanted[] = {
-                        RECHECK_WANTED | RECHECK_KEPT,
-                        RECHECK_WANTED | RECHECK_CHANGED,
-                        RECHECK_WANTED | (i % 8 == 2 ? RECHECK_CHANGED : RECHECK_KEPT),
+                        PAGE_MARK_WANTED | PAGE_MARK_KEPT,
+                        PAGE_MARK_WANTED | PAGE_MARK_CHANGED,
+                        PAGE_MARK_WANTED | (i % 8 == 2 ? PAGE_MARK_CHANGED : PAGE_MARK_KEPT),
                         0,
                 };
 
@@ -101,13 +103,13 @@ static void test_cannot_be_read(void)
         struct looks looks;
 
         looks_init(&looks);
-        marks_of(&looks)[7] = RECHECK_WANTED;
+        marks_of(&looks)[7] = PAGE_MARK_WANTED;
         close_fd(&looks.ram->mem_fd);
         look_again(&looks);
-        CU_ASSERT_EQUAL(marks_of(&looks)[7], RECHECK_WANTED);
+        CU_ASSERT_EQUAL(marks_of(&looks)[7], PAGE_MARK_WANTED);
         close_fd(&looks.ram->pagemap_fd);
         look_again(&looks);
-        CU_ASSERT_EQUAL(marks_of(&looks)[7], RECHECK_WANTED);
+        CU_ASSERT_EQUAL(marks_of(&looks)[7], PAGE_MARK_WANTED);
         CU_ASSERT_EQUAL(atomic_load(&looks.ram->error), 0);
         looks_deinit(&looks);
 }
@@ -125,7 +127,7 @@ static void test_merged(void)
 
         looks_init(&looks);
         close_fd(&looks.kpageflags_fd);
-        memset(marks_of(&looks), RECHECK_WANTED, N_PAGES);
+        memset(marks_of(&looks), PAGE_MARK_WANTED, N_PAGES);
         /* Another content first: it may be merged with something else by now. */
         for (size_t i = 0; i < N_PAGES; i += 5)
                 looks.memory.pages[i * PAGE_BYTES] ^= 1;
@@ -134,9 +136,9 @@ static void test_merged(void)
         look_again(&looks);
         (void)kpageflags_doubt_ksm(doubt);
         for (size_t i = 0; i < N_PAGES; i++)
-                n_wrong += marks_of(&looks)[i] != (RECHECK_WANTED | (i % 5 == 0   ? RECHECK_CHANGED
-                                                                     : i % 2 == 0 ? RECHECK_MERGED
-                                                                                  : RECHECK_KEPT));
+                n_wrong += marks_of(&looks)[i] != (PAGE_MARK_WANTED | (i % 5 == 0   ? PAGE_MARK_CHANGED
+                                                                       : i % 2 == 0 ? PAGE_MARK_MERGED
+                                                                                    : PAGE_MARK_KEPT));
         CU_ASSERT_EQUAL(n_wrong, 0);
         looks_deinit(&looks);
 }
@@ -158,13 +160,13 @@ static void test_kernel_that_calls_all_merged(void)
                         (unsigned char)(i % 100 + 1);
         close_fd(&looks.kpageflags_fd);
         looks.kpageflags_fd = own_memory_kpageflags(&looks.memory, looks.ram->pagemap_fd, NULL);
-        memset(marks_of(&looks), RECHECK_WANTED, N_PAGES);
+        memset(marks_of(&looks), PAGE_MARK_WANTED, N_PAGES);
         doubt = kpageflags_doubt_ksm(true);
         look_again(&looks);
         (void)kpageflags_doubt_ksm(doubt);
         for (size_t i = 0; i < N_PAGES; i++)
                 n_wrong += marks_of(&looks)[i] !=
-                           (RECHECK_WANTED | (is_even(i) ? RECHECK_MERGED : RECHECK_KEPT));
+                           (PAGE_MARK_WANTED | (is_even(i) ? PAGE_MARK_MERGED : PAGE_MARK_KEPT));
         CU_ASSERT_EQUAL(n_wrong, 0);
         own_memory_end_child(child, &pipe_fd);
         looks_deinit(&looks);
@@ -183,10 +185,10 @@ static void test_neighbours_of_what_cannot_be_read(void)
         CU_ASSERT_EQUAL(pwrite(looks.ram->mem_fd, looks.memory.pages, n_readable * PAGE_BYTES,
                                (off_t)(uintptr_t)looks.memory.pages),
                         (ssize_t)(n_readable * PAGE_BYTES));
-        memset(marks_of(&looks), RECHECK_WANTED, N_PAGES);
+        memset(marks_of(&looks), PAGE_MARK_WANTED, N_PAGES);
         look_again(&looks);
         for (size_t i = 0; i < N_PAGES; i++)
-                n_wrong += marks_of(&looks)[i] != (RECHECK_WANTED | (i < n_readable ? RECHECK_KEPT : 0));
+                n_wrong += marks_of(&looks)[i] != (PAGE_MARK_WANTED | (i < n_readable ? PAGE_MARK_KEPT : 0));
         CU_ASSERT_EQUAL(n_wrong, 0);
         looks_deinit(&looks);
 }

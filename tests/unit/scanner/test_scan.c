@@ -79,7 +79,7 @@ static void fill(const struct own_memory *memory)
 
 static void check_words(const struct own_memory *memory, const struct pass *pass)
 {
-        const uint64_t *words = pass->ram->blocks[0].fingerprints;
+        const uint64_t *words = pass->ram->pages.blocks[0].fingerprints;
         size_t n_wrong = 0;
 
         for (size_t i = 0; i < memory->n_pages; i++) {
@@ -272,7 +272,7 @@ static void test_a_guest_that_ends_before_its_frames_are_read(void)
         (void)kill(pid, SIGKILL);
         CU_ASSERT_EQUAL(waitpid(pid, NULL, 0), pid);
         scan_read_frames(pass.scan);
-        CU_ASSERT_FALSE(pass.ram->frames_known);
+        CU_ASSERT_FALSE(pass.ram->pages.frames_known);
         CU_ASSERT_EQUAL(atomic_load(&pass.ram->error), -ESRCH);
         CU_ASSERT_NOT_EQUAL(pass.ram->failure.text[0], '\0');
         end(&pass);

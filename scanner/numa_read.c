@@ -4,7 +4,7 @@
  * large they are, and node/nodeN/memoryM, that block M lies on node N. A block in which two nodes meet is listed by
  * both: it is not known then.
  */
-#include "scanner/numa.h"
+#include "scanner/numa_read.h"
 
 #include "base/cleanup.h"
 #include "base/fileio.h"
@@ -16,8 +16,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define MANY_NODES UINT16_MAX
 
 /* The number behind @prefix, and nothing else behind that. */
 static bool parse_name(const char *name, const char *prefix, unsigned long most, unsigned long *ret)
@@ -76,7 +74,7 @@ static int take_block(struct numa *numa, int folder_fd, const char *name, unsign
                 numa->nodes = larger;
                 numa->n_blocks = block + 1;
         }
-        numa->nodes[block] = numa->nodes[block] == 0 ? (uint16_t)(node + 1) : MANY_NODES;
+        numa->nodes[block] = numa->nodes[block] == 0 ? (uint16_t)(node + 1) : NUMA_MANY_NODES;
         return 0;
 }
 
@@ -120,18 +118,4 @@ int numa_read(int system_fd, struct numa *ret)
         }
         *ret = numa;
         return 0;
-}
-
-void numa_deinit(struct numa *numa)
-{
-        free(numa->nodes);
-        *numa = (struct numa){0};
-}
-
-int numa_node_of_frame(const struct numa *numa, uint64_t pfn)
-{
-        const uint64_t block = pfn / numa->block_frames;
-        const uint16_t node = block < numa->n_blocks ? numa->nodes[block] : 0;
-
-        return node == 0 || node == MANY_NODES ? -1 : node - 1;
 }

@@ -18,7 +18,7 @@
  * A buffer that was registered before QEMU gave the memory below it back and got other memory there is still listed: its
  * new pages are not pinned, and yet called so. Direct I/O pins for a moment only and is not looked for.
  */
-#include "scanner/pins.h"
+#include "scanner/pins_read.h"
 
 #include "base/cleanup.h"
 #include "base/fileio.h"
@@ -29,31 +29,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int add_range(struct pins *pins, uint64_t begin, uint64_t length)
-{
-        struct pin_range *larger = NULL;
-        uint64_t end = 0;
-
-        if (length == 0 || __builtin_add_overflow(begin, length, &end) || pins->n_ranges == PINS_MAX_RANGES)
-                return 0;
-        /* Grows at powers of two. */
-        if ((pins->n_ranges & (pins->n_ranges - 1)) == 0) {
-                const size_t capacity = pins->n_ranges ? 2 * pins->n_ranges : 1;
-
-                larger = reallocarray(pins->ranges, capacity, sizeof(*larger));
-                if (!larger)
-                        return -ENOMEM;
-                pins->ranges = larger;
-        }
-        /* A page that is pinned in part is pinned. */
-        pins->ranges[pins->n_ranges++] = (struct pin_range){
-                .begin = begin & ~(PAGE_BYTES - 1),
-                .end = end > UINT64_MAX - PAGE_BYTES ? UINT64_MAX
-                                                     : (end + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1),
-        };
-        return 0;
-}
 
 struct look {
         struct pins pins;
@@ -76,7 +51,7 @@ static int take_buffers(struct look *look, const char *descriptor)
                 return r == -ENOMEM ? r : 0;
         look->text_bytes += uring.text ? strlen(uring.text) : 0;
         while (r == 0 && uring_next(&uring, &buffer))
-                r = add_range(&look->pins, buffer.begin, buffer.length);
+                r = pins_add(&look->pins, buffer.begin, buffer.length);
         return r;
 }
 
@@ -108,33 +83,6 @@ static int look_at_descriptor(void *context, int folder_fd, const char *name, lo
         return 0;
 }
 
-static int compare_ranges(const void *a, const void *b)
-{
-        const struct pin_range *x = a;
-        const struct pin_range *y = b;
-
-        return x->begin < y->begin ? -1 : x->begin > y->begin;
-}
-
-/* In order, and those that touch as one. */
-static void arrange(struct pins *pins)
-{
-        size_t n = 0;
-
-        if (pins->n_ranges == 0)
-                return;
-        qsort(pins->ranges, pins->n_ranges, sizeof(*pins->ranges), compare_ranges);
-        for (size_t i = 1; i < pins->n_ranges; i++) {
-                struct pin_range *last = &pins->ranges[n];
-
-                if (pins->ranges[i].begin > last->end)
-                        pins->ranges[++n] = pins->ranges[i];
-                else if (pins->ranges[i].end > last->end)
-                        last->end = pins->ranges[i].end;
-        }
-        pins->n_ranges = n + 1;
-}
-
 int pins_read(int proc_fd, uint64_t ram_bytes, bool ram_is_locked, struct pins *ret)
 {
         struct look look = {.proc_fd = proc_fd};
@@ -144,33 +92,8 @@ int pins_read(int proc_fd, uint64_t ram_bytes, bool ram_is_locked, struct pins *
                 pins_deinit(&look.pins);
                 return r;
         }
-        arrange(&look.pins);
+        pins_arrange(&look.pins);
         look.pins.all = look.passed_through && holds_all(proc_fd, ram_bytes, ram_is_locked);
         *ret = look.pins;
         return 0;
-}
-
-void pins_deinit(struct pins *pins)
-{
-        free(pins->ranges);
-        *pins = (struct pins){0};
-}
-
-bool pins_hold(const struct pins *pins, uint64_t hva)
-{
-        size_t low = 0;
-        size_t high = pins->n_ranges;
-
-        if (pins->all)
-                return true;
-        /* The first range that ends behind the address. */
-        while (low < high) {
-                const size_t middle = low + (high - low) / 2;
-
-                if (pins->ranges[middle].end <= hva)
-                        low = middle + 1;
-                else
-                        high = middle;
-        }
-        return low < pins->n_ranges && pins->ranges[low].begin <= hva;
 }
