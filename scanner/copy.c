@@ -24,84 +24,61 @@
 #include "base/pidfd.h"
 #include "pages/page.h"
 #include "scanner/frames.h"
+#include "scanner/guest_ram.h"
 #include "scanner/pagemap.h"
-#include "scanner/reader.h"
 
-#include <assert.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-
-#define BUFFER_BYTES (PRESENT_RANGE_PAGES * PAGE_BYTES)
+#include <sys/uio.h>
 
 /* Pages that are not for process_vm_readv. */
 #define SPARED (FRAME_KSM | FRAME_MAYBE_KSM)
 
-/* What one call of copy_range() is about. */
-struct range {
-        struct copy *copy;
-        const struct guest_ram *ram;
+/* What one call of copy_span_fast() is about. */
+struct copying {
+        struct page_span span;
         const struct mapping *mapping;
-        uint64_t page;
+        struct page_buffer *buffer;
+        uint64_t frames[PAGE_SPAN_MAX];
+        struct iovec remote[PAGE_SPAN_MAX];
+        uint16_t readers[PAGE_SPAN_MAX];
 };
 
-int copy_init(struct copy *copy)
+int copy_pages(const struct page_span *span, void *to)
 {
-        *copy = (struct copy){.buffer = aligned_alloc(BUFFER_BYTES, BUFFER_BYTES)};
-        if (!copy->buffer)
-                return -ENOMEM;
-        (void)madvise(copy->buffer, BUFFER_BYTES, MADV_HUGEPAGE);
-        (void)madvise(copy->buffer, BUFFER_BYTES, MADV_DONTDUMP);
-        memset(copy->buffer, 0, BUFFER_BYTES);
-        return 0;
-}
-
-void copy_deinit(struct copy *copy)
-{
-        if (copy->buffer)
-                explicit_bzero(copy->buffer, BUFFER_BYTES);
-        free(copy->buffer);
-        *copy = (struct copy){0};
-}
-
-static unsigned char *slot_at(const struct copy *copy, size_t slot)
-{
-        return copy->buffer + slot * PAGE_BYTES;
-}
-
-/* Through a file: the RAM file, or the process's address space. */
-static int read_pages(const struct range *range, size_t index, size_t n, void *to)
-{
-        const uint64_t offset = (range->page + index) * PAGE_BYTES;
+        const struct mapping *mapping = mapping_of_reader(span->reader);
+        const uint64_t offset = span->first * PAGE_BYTES;
+        const enum page_reader_kind kind = span->reader->kind;
         int r = 0;
 
-        if (range->mapping->shared)
-                return fileio_pread_full(range->mapping->file_fd, to, n * PAGE_BYTES,
-                                         range->mapping->file_offset + offset);
-        r = fileio_pread_full(range->ram->mem_fd, to, n * PAGE_BYTES, range->mapping->hva + offset);
+        if (kind == PAGE_READER_MAPPED || kind == PAGE_READER_PREAD)
+                return fileio_pread_full(mapping->file_fd, to, span->n * PAGE_BYTES,
+                                         mapping->file_offset + offset);
+        r = fileio_pread_full(mapping->ram->mem_fd, to, span->n * PAGE_BYTES, mapping->hva + offset);
         /* The address space of a dead process reads as an empty file. */
         return r == -ENODATA ? -ESRCH : r;
 }
 
-static int read_run(const struct range *range, const struct present_run *run)
+/* Copies pages of @span to the next slots. */
+static int copy_run(const struct page_span *span, const struct page_run *run, struct page_buffer *buffer)
 {
-        const size_t first = run->page - range->page;
-        struct copy *copy = range->copy;
-        const int r = read_pages(range, first, run->n_pages, slot_at(copy, copy->n_slots));
+        const struct page_span part = {span->reader, run->page, run->n_pages};
+        const int r = copy_pages(&part, page_buffer_next(buffer));
 
         for (size_t i = 0; i < run->n_pages; i++)
-                copy->slots[first + i] = (uint16_t)copy->n_slots++;
+                buffer->slots[run->page - span->first + i] = (uint16_t)buffer->n_slots++;
         return r;
 }
 
-static int read_runs(const struct range *range, const struct present_run *runs, size_t n_runs)
+int copy_span(const struct page_span *span, const struct page_run *runs, size_t n_runs,
+              struct page_buffer *buffer)
 {
         int r = 0;
 
+        page_buffer_clear(buffer);
         for (size_t i = 0; i < n_runs && r == 0; i++)
-                if (runs[i].state == PRESENT_STATE_DATA)
-                        r = read_run(range, &runs[i]);
+                if (runs[i].state == PAGE_STATE_DATA)
+                        r = copy_run(span, &runs[i], buffer);
         return r;
 }
 
@@ -109,44 +86,40 @@ static int read_runs(const struct range *range, const struct present_run *runs, 
  * Looks at the frames of pages that KSM may have merged. Returns false when that is not known. Afterwards the frame
  * word of a page has one of SPARED, or is without meaning and the page is not merged.
  */
-static bool find_merged(const struct range *range, const struct present_run *runs, size_t n_runs,
-                        int kpageflags_fd)
+static bool find_merged(struct copying *copying, const struct page_run *runs, size_t n_runs)
 {
-        uint64_t *frames = range->copy->frames;
-
-        memset(frames, 0, sizeof(range->copy->frames));
+        memset(copying->frames, 0, sizeof(copying->frames));
         for (size_t i = 0; i < n_runs; i++) {
-                const struct present_run *run = &runs[i];
-                uint64_t *first = frames + (run->page - range->page);
+                const struct page_run *run = &runs[i];
+                const struct page_span part = {copying->span.reader, run->page, run->n_pages};
 
-                if (run->state != PRESENT_STATE_DATA || run->huge || !range->mapping->mergeable)
+                if (run->state != PAGE_STATE_DATA || run->huge || !copying->mapping->mergeable)
                         continue;
-                if (kpageflags_fd < 0 || frames_find(range->ram, range->mapping, run->page, run->n_pages,
-                                                     kpageflags_fd, first) < 0)
+                if (copying->mapping->ram->kpageflags_fd < 0 ||
+                    frames_find(&part, copying->frames + (run->page - copying->span.first)) < 0)
                         return false;
         }
         return true;
 }
 
 /* Has the pages of @run that are not merged read: appends them to @remote, and gives them slots. */
-static size_t list_run(const struct range *range, const struct present_run *run, size_t n_remote)
+static size_t list_run(struct copying *copying, const struct page_run *run, size_t n_remote)
 {
-        struct copy *copy = range->copy;
-        const size_t first = run->page - range->page;
+        const size_t first = run->page - copying->span.first;
         bool joined = false;
 
         for (size_t i = first; i < first + run->n_pages; i++) {
-                if (copy->frames[i] & SPARED) {
+                if (copying->frames[i] & SPARED) {
                         joined = false;
                         continue;
                 }
                 if (!joined)
-                        copy->remote[n_remote++] = (struct iovec){
-                                .iov_base = (void *)(uintptr_t)(range->mapping->hva +
-                                                                (range->page + i) * PAGE_BYTES),
+                        copying->remote[n_remote++] = (struct iovec){
+                                .iov_base = (void *)(uintptr_t)(copying->mapping->hva +
+                                                                (copying->span.first + i) * PAGE_BYTES),
                         };
-                copy->remote[n_remote - 1].iov_len += PAGE_BYTES;
-                copy->slots[i] = (uint16_t)copy->n_slots++;
+                copying->remote[n_remote - 1].iov_len += PAGE_BYTES;
+                copying->buffer->slots[i] = (uint16_t)copying->buffer->n_slots++;
                 joined = true;
         }
         return n_remote;
@@ -165,103 +138,93 @@ static bool read_process(const struct guest_ram *ram, const struct iovec *local,
 }
 
 /* All pages that are not merged, in one call. Returns false when they could not be read so. */
-static bool read_not_merged(const struct range *range, const struct present_run *runs, size_t n_runs)
+static bool read_not_merged(struct copying *copying, const struct page_run *runs, size_t n_runs)
 {
-        struct copy *copy = range->copy;
-        struct iovec local = {.iov_base = copy->buffer};
+        struct iovec local = {.iov_base = copying->buffer->room};
         size_t n_remote = 0;
 
         for (size_t i = 0; i < n_runs; i++)
-                if (runs[i].state == PRESENT_STATE_DATA)
-                        n_remote = list_run(range, &runs[i], n_remote);
-        local.iov_len = copy->n_slots * PAGE_BYTES;
-        return n_remote == 0 || read_process(range->ram, &local, copy->remote, n_remote);
+                if (runs[i].state == PAGE_STATE_DATA)
+                        n_remote = list_run(copying, &runs[i], n_remote);
+        local.iov_len = copying->buffer->n_slots * PAGE_BYTES;
+        return n_remote == 0 || read_process(copying->mapping->ram, &local, copying->remote, n_remote);
 }
 
-static int read_merged_page(const struct range *range, size_t index)
+static int read_merged_page(struct copying *copying, size_t index)
 {
-        struct copy *copy = range->copy;
-        const int r = read_pages(range, index, 1, slot_at(copy, copy->n_slots));
+        const struct page_span page = {copying->span.reader, copying->span.first + index, 1};
+        const int r = copy_pages(&page, page_buffer_next(copying->buffer));
 
-        copy->readers[index] = (uint16_t)index;
-        copy->slots[index] = (uint16_t)copy->n_slots++;
+        copying->readers[index] = (uint16_t)index;
+        copying->buffer->slots[index] = (uint16_t)copying->buffer->n_slots++;
         return r;
 }
 
 /* The last pages that were read, by the low bits of their frames; two that fall together only cost a reading. */
 #define LAST_READ 1024
 
-static int read_each_frame_once(const struct range *range, size_t n_pages, bool *ret_shared)
+static int read_each_frame_once(struct copying *copying, bool *ret_shared)
 {
-        struct copy *copy = range->copy;
         uint16_t last_read[LAST_READ];
         int r = 0;
 
         memset(last_read, 0xff, sizeof(last_read));
-        for (size_t i = 0; i < n_pages && r == 0; i++) {
-                uint16_t *last = &last_read[copy->frames[i] % LAST_READ];
+        for (size_t i = 0; i < copying->span.n && r == 0; i++) {
+                uint16_t *last = &last_read[copying->frames[i] % LAST_READ];
 
-                if (!(copy->frames[i] & SPARED))
+                if (!(copying->frames[i] & SPARED))
                         continue;
-                if (*last != UINT16_MAX && copy->frames[*last] == copy->frames[i]) {
-                        copy->readers[i] = *last;
-                        copy->slots[i] = copy->slots[*last];
+                if (*last != UINT16_MAX && copying->frames[*last] == copying->frames[i]) {
+                        copying->readers[i] = *last;
+                        copying->buffer->slots[i] = copying->buffer->slots[*last];
                         *ret_shared = true;
                         continue;
                 }
-                r = read_merged_page(range, i);
+                r = read_merged_page(copying, i);
                 *last = (uint16_t)i;
         }
         return r;
 }
 
 /* Whether every merged page still has the frame that it had before. */
-static bool still_has_its_frames(const struct range *range, size_t n_pages)
+static bool still_has_its_frames(const struct copying *copying)
 {
-        const uint64_t *frames = range->copy->frames;
-        uint64_t entries[PRESENT_RANGE_PAGES];
+        const uint64_t *frames = copying->frames;
+        uint64_t entries[PAGE_SPAN_MAX];
 
-        if (pagemap_read(range->ram->pagemap_fd, range->mapping->hva + range->page * PAGE_BYTES, entries,
-                         n_pages) < 0)
+        if (pagemap_read(copying->mapping->ram->pagemap_fd,
+                         copying->mapping->hva + copying->span.first * PAGE_BYTES, entries,
+                         copying->span.n) < 0)
                 return false;
-        for (size_t i = 0; i < n_pages; i++)
+        for (size_t i = 0; i < copying->span.n; i++)
                 if (frames[i] & SPARED && (frames[i] & FRAME_PFN) != (entries[i] & PAGEMAP_PFN))
                         return false;
         return true;
 }
 
-static int read_merged(const struct range *range, size_t n_pages)
+static int read_merged(struct copying *copying)
 {
-        struct copy *copy = range->copy;
         bool shared = false;
-        int r = read_each_frame_once(range, n_pages, &shared);
+        int r = read_each_frame_once(copying, &shared);
 
-        if (r < 0 || !shared || still_has_its_frames(range, n_pages))
+        if (r < 0 || !shared || still_has_its_frames(copying))
                 return r;
-        for (size_t i = 0; i < n_pages && r == 0; i++)
-                if (copy->frames[i] & SPARED && copy->readers[i] != i)
-                        r = read_merged_page(range, i);
+        for (size_t i = 0; i < copying->span.n && r == 0; i++)
+                if (copying->frames[i] & SPARED && copying->readers[i] != i)
+                        r = read_merged_page(copying, i);
         return r;
 }
 
-static void forget_slots(struct copy *copy)
+int copy_span_fast(const struct page_span *span, const struct page_run *runs, size_t n_runs,
+                   struct page_buffer *buffer)
 {
-        copy->n_slots = 0;
-        memset(copy->slots, 0xff, sizeof(copy->slots));
-}
+        struct copying copying;
 
-int copy_range(struct copy *copy, const struct guest_ram *ram, const struct mapping *mapping, uint64_t page,
-               size_t n_pages, const struct present_run *runs, size_t n_runs, int kpageflags_fd)
-{
-        const struct range range = {.copy = copy, .ram = ram, .mapping = mapping, .page = page};
-
-        assert(mapping->reader.kind != PAGE_READER_MAPPED && n_pages <= PRESENT_RANGE_PAGES);
-        forget_slots(copy);
-        if (mapping->reader.kind == PAGE_READER_PROCESS_VM &&
-            find_merged(&range, runs, n_runs, kpageflags_fd)) {
-                if (read_not_merged(&range, runs, n_runs))
-                        return read_merged(&range, n_pages);
-                forget_slots(copy); /* a page went away, or it is not permitted */
-        }
-        return read_runs(&range, runs, n_runs);
+        copying.span = *span;
+        copying.mapping = mapping_of_reader(span->reader);
+        copying.buffer = buffer;
+        page_buffer_clear(buffer);
+        if (find_merged(&copying, runs, n_runs) && read_not_merged(&copying, runs, n_runs))
+                return read_merged(&copying);
+        return copy_span(span, runs, n_runs, buffer); /* a page went away, or it is not permitted */
 }

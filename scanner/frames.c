@@ -14,7 +14,6 @@
 #include "pages/page.h"
 #include "scanner/kpageflags.h"
 #include "scanner/pagemap.h"
-#include "scanner/present.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -78,41 +77,21 @@ static int add_flags(int kpageflags_fd, const uint64_t *pfns, uint64_t *words, s
         return 0;
 }
 
-int frames_find(const struct guest_ram *ram, const struct mapping *mapping, uint64_t page, size_t n_pages,
-                int kpageflags_fd, uint64_t *ret_frames)
+int frames_find(const struct page_span *span, uint64_t *ret_frames)
 {
-        uint64_t pfns[PRESENT_RANGE_PAGES];
-        int r = pagemap_read(ram->pagemap_fd, mapping->hva + page * PAGE_BYTES, ret_frames, n_pages);
+        const struct mapping *mapping = mapping_of_reader(span->reader);
+        uint64_t pfns[PAGE_SPAN_MAX];
+        int r = pagemap_read(mapping->ram->pagemap_fd, mapping->hva + span->first * PAGE_BYTES, ret_frames,
+                             span->n);
 
         if (r < 0)
                 return r;
-        for (size_t i = 0; i < n_pages; i++) {
+        for (size_t i = 0; i < span->n; i++) {
                 pfns[i] = ret_frames[i] & PAGEMAP_PRESENT ? ret_frames[i] & PAGEMAP_PFN : 0;
                 if (ret_frames[i] & PAGEMAP_PRESENT && pfns[i] == 0)
                         return -EPERM;
         }
-        return add_flags(kpageflags_fd, pfns, ret_frames, n_pages);
-}
-
-int frames_read_range(const struct guest_ram *ram, struct pages_block *block, const struct mapping *mapping,
-                      uint64_t page, size_t n_pages, int kpageflags_fd)
-{
-        const uint64_t first = mapping->first_page + page;
-        const uint64_t *fingerprints = block->fingerprints + first;
-        uint64_t frames[PRESENT_RANGE_PAGES];
-        size_t n_present = 0;
-        int r = 0;
-
-        for (size_t i = 0; i < n_pages; i++)
-                n_present += page_is_present(fingerprints[i]);
-        if (n_present == 0)
-                return 0; /* also spares the frame words of holes from being allocated */
-        r = frames_find(ram, mapping, page, n_pages, kpageflags_fd, frames);
-        if (r < 0)
-                return r;
-        for (size_t i = 0; i < n_pages; i++)
-                block->frames[first + i] = page_is_present(fingerprints[i]) ? frames[i] : FRAME_OWN;
-        return 0;
+        return add_flags(mapping->ram->kpageflags_fd, pfns, ret_frames, span->n);
 }
 
 void frame_users_init(struct frame_users *users, int proc_dir_fd, int kpageflags_fd)

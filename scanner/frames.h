@@ -17,24 +17,13 @@ int frames_open(int proc_dir_fd);
 
 /**
  * frames_find() - the frame words of some pages
- * @page: first page, counted from the mapping's start
- * @n_pages: at most PRESENT_RANGE_PAGES
- * @kpageflags_fd: from frames_open()
- * @ret_frames: @n_pages words; a page that is not there, or that QEMU itself has not mapped, gets FRAME_OWN
+ * @span: of the reader of a mapping, whose guest has a kpageflags_fd
+ * @ret_frames: one word a page; one that is not there, or that QEMU itself has not mapped, gets FRAME_OWN
  *
  * Return: 0; -EPERM when the kernel hides frame numbers; -ESRCH when the process is gone; another negative
  * errno.
  */
-int frames_find(const struct guest_ram *ram, const struct mapping *mapping, uint64_t page, size_t n_pages,
-                int kpageflags_fd, uint64_t *ret_frames);
-
-/**
- * frames_read_range() - fill in the frame words of present pages
- *
- * As frames_find(), for the pages of @block in @mapping whose fingerprint says that they were present.
- */
-int frames_read_range(const struct guest_ram *ram, struct pages_block *block, const struct mapping *mapping,
-                      uint64_t page, size_t n_pages, int kpageflags_fd);
+int frames_find(const struct page_span *span, uint64_t *ret_frames);
 
 /**
  * struct frame_users - the kernel's tables that tell how often a frame is used

@@ -45,6 +45,7 @@ int guest_ram_new(pid_t pid, int proc_fd, struct guest_ram **ret, struct failure
         ram->mem_fd = -1;
         /* First: the files below open only while the process has its number. So the pidfd is of no other. */
         ram->pidfd = pidfd_open(pid, 0);
+        ram->kpageflags_fd = -1;
         r = open_proc_file(proc_fd, "pagemap", &ram->pagemap_fd, failure);
         if (r >= 0)
                 r = open_proc_file(proc_fd, "mem", &ram->mem_fd, failure);
@@ -96,7 +97,7 @@ static int open_mapping(struct mapping *mapping, int proc_fd, struct failure *fa
                 if (r < 0)
                         return r;
         }
-        mapping->reader.kind = reader_choose(mapping);
+        mapping->reader = reader_of_kind(reader_choose(mapping));
         return reader_map(mapping, failure);
 }
 
@@ -161,7 +162,7 @@ static void replace_reader(struct guest_ram *ram, enum page_reader_kind kind, en
         for (size_t b = 0; b < ram->pages.n_blocks; b++)
                 for (size_t i = 0; i < ram->pages.blocks[b].n_ranges; i++)
                         if (ram->mappings[b][i].reader.kind == kind)
-                                ram->mappings[b][i].reader.kind = by;
+                                ram->mappings[b][i].reader = reader_of_kind(by);
 }
 
 void guest_ram_avoid_mapping(struct guest_ram *ram)

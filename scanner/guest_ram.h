@@ -20,6 +20,7 @@
  * @pid: the QEMU process
  * @pidfd: says whether @pid is still its number; -1 when that is never known
  * @pagemap_fd, @mem_fd: its /proc/PID/pagemap and /proc/PID/mem
+ * @kpageflags_fd: from frames_open(), borrowed: scan_new() sets it; negative: frames are not known
  * @pages: of its RAM blocks
  * @mappings: by block, one for each of its ranges
  * @has_pagemap_scan: the kernel has the PAGEMAP_SCAN ioctl (6.7)
@@ -32,6 +33,7 @@ struct guest_ram {
         int pidfd;
         int pagemap_fd;
         int mem_fd;
+        int kpageflags_fd;
         struct pages pages;
         struct mapping **mappings;
         bool has_pagemap_scan;

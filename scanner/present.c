@@ -46,33 +46,33 @@ bool present_has_pagemap_scan(int pagemap_fd)
         return ioctl(pagemap_fd, PAGEMAP_SCAN_IOCTL, &argument) >= 0;
 }
 
-static enum present_state state_of_categories(uint64_t categories)
+static enum page_state state_of_categories(uint64_t categories)
 {
         if (categories & PAGEMAP_SCAN_SWAPPED)
-                return PRESENT_STATE_SWAPPED;
-        return categories & PAGEMAP_SCAN_ZERO ? PRESENT_STATE_ZERO_MAPPED : PRESENT_STATE_DATA;
+                return PAGE_STATE_SWAPPED;
+        return categories & PAGEMAP_SCAN_ZERO ? PAGE_STATE_ZERO_MAPPED : PAGE_STATE_DATA;
 }
 
-static int find_by_pagemap_scan(const struct guest_ram *ram, const struct mapping *mapping, uint64_t page,
-                                size_t n_pages, struct present_run *ret_runs, size_t *ret_n_runs)
+static int find_by_pagemap_scan(const struct page_span *span, struct page_run *ret_runs, size_t *ret_n_runs)
 {
+        const struct mapping *mapping = mapping_of_reader(span->reader);
         const uint64_t categories = PAGEMAP_SCAN_PRESENT | PAGEMAP_SCAN_SWAPPED | PAGEMAP_SCAN_ZERO;
-        struct pagemap_scan_region found[PRESENT_RANGE_PAGES] = {0};
+        struct pagemap_scan_region found[PAGE_SPAN_MAX] = {0};
         struct pagemap_scan_argument argument = {
                 .size = sizeof(argument),
-                .start = mapping->hva + page * PAGE_BYTES,
-                .end = mapping->hva + (page + n_pages) * PAGE_BYTES,
+                .start = mapping->hva + span->first * PAGE_BYTES,
+                .end = mapping->hva + (span->first + span->n) * PAGE_BYTES,
                 .vec = (uintptr_t)found,
-                .vec_len = PRESENT_RANGE_PAGES,
+                .vec_len = PAGE_SPAN_MAX,
                 .category_anyof_mask = categories,
                 .return_mask = categories | PAGEMAP_SCAN_HUGE,
         };
-        long n_found = ioctl(ram->pagemap_fd, PAGEMAP_SCAN_IOCTL, &argument);
+        long n_found = ioctl(mapping->ram->pagemap_fd, PAGEMAP_SCAN_IOCTL, &argument);
 
         if (n_found < 0)
                 return -errno;
         for (long i = 0; i < n_found; i++)
-                ret_runs[i] = (struct present_run){
+                ret_runs[i] = (struct page_run){
                         .page = (found[i].start - mapping->hva) >> PAGE_SHIFT,
                         .n_pages = (uint32_t)((found[i].end - found[i].start) >> PAGE_SHIFT),
                         .state = state_of_categories(found[i].categories),
@@ -82,31 +82,32 @@ static int find_by_pagemap_scan(const struct guest_ram *ram, const struct mappin
         return 0;
 }
 
-static void add_page(struct present_run *runs, size_t *n_runs, uint64_t page, enum present_state state)
+static void add_page(struct page_run *runs, size_t *n_runs, uint64_t page, enum page_state state)
 {
-        struct present_run *last = *n_runs > 0 ? &runs[*n_runs - 1] : NULL;
+        struct page_run *last = *n_runs > 0 ? &runs[*n_runs - 1] : NULL;
 
         if (last && last->state == state && last->page + last->n_pages == page)
                 last->n_pages++;
         else
-                runs[(*n_runs)++] = (struct present_run){.page = page, .n_pages = 1, .state = state};
+                runs[(*n_runs)++] = (struct page_run){.page = page, .n_pages = 1, .state = state};
 }
 
 /* The kernel's zero page is not told apart here: it is read like any page, which does no harm. */
-static int find_by_pagemap(const struct guest_ram *ram, const struct mapping *mapping, uint64_t page,
-                           size_t n_pages, struct present_run *ret_runs, size_t *ret_n_runs)
+static int find_by_pagemap(const struct page_span *span, struct page_run *ret_runs, size_t *ret_n_runs)
 {
-        uint64_t entries[PRESENT_RANGE_PAGES];
+        const struct mapping *mapping = mapping_of_reader(span->reader);
+        uint64_t entries[PAGE_SPAN_MAX];
         size_t n_runs = 0;
-        int r = pagemap_read(ram->pagemap_fd, mapping->hva + page * PAGE_BYTES, entries, n_pages);
+        int r = pagemap_read(mapping->ram->pagemap_fd, mapping->hva + span->first * PAGE_BYTES, entries,
+                             span->n);
 
         if (r < 0)
                 return r;
-        for (size_t i = 0; i < n_pages; i++) {
+        for (size_t i = 0; i < span->n; i++) {
                 if (entries[i] & PAGEMAP_SWAPPED)
-                        add_page(ret_runs, &n_runs, page + i, PRESENT_STATE_SWAPPED);
+                        add_page(ret_runs, &n_runs, span->first + i, PAGE_STATE_SWAPPED);
                 else if (entries[i] & PAGEMAP_PRESENT)
-                        add_page(ret_runs, &n_runs, page + i, PRESENT_STATE_DATA);
+                        add_page(ret_runs, &n_runs, span->first + i, PAGE_STATE_DATA);
         }
         *ret_n_runs = n_runs;
         return 0;
@@ -167,27 +168,28 @@ static int find_data(const struct mapping *mapping, uint64_t page, uint64_t end,
  * SEEK_DATA passes over holes at once. What it finds is looked at with mincore(2), which only walks the page table
  * where our mapping is populated; SEEK_HOLE would walk to the end of the extent, for every range again.
  */
-static int find_in_file(const struct guest_ram *ram, const struct mapping *mapping, uint64_t page,
-                        size_t n_pages, struct present_run *ret_runs, size_t *ret_n_runs)
+static int find_in_file(const struct page_span *span, struct page_run *ret_runs, size_t *ret_n_runs)
 {
-        const uint64_t end = page + n_pages;
-        unsigned char resident[PRESENT_RANGE_PAGES];
+        const struct mapping *mapping = mapping_of_reader(span->reader);
+        const uint64_t end = span->first + span->n;
+        unsigned char resident[PAGE_SPAN_MAX];
         uint64_t n_cached = 0;
         size_t n_runs = 0;
         uint64_t first = 0;
-        int r = find_data(mapping, page, end, &first);
+        int r = find_data(mapping, span->first, end, &first);
 
         *ret_n_runs = 0;
         if (r < 0 || first == end)
                 return r;
         if (mincore((void *)(mapping->window + first * PAGE_BYTES), (end - first) * PAGE_BYTES, resident) < 0)
                 return -errno;
-        const bool swapped = ram->host_has_swap && may_be_swapped(mapping, first, end - first, &n_cached);
+        const bool swapped =
+                mapping->ram->host_has_swap && may_be_swapped(mapping, first, end - first, &n_cached);
         if (swapped)
                 unmark_swapped(mapping, first, end - first, resident);
-        for (page = first; page < end; page++) {
+        for (uint64_t page = first; page < end; page++) {
                 if (resident[page - first] & 1) {
-                        add_page(ret_runs, &n_runs, page, PRESENT_STATE_DATA);
+                        add_page(ret_runs, &n_runs, page, PAGE_STATE_DATA);
                 } else if (swapped) {
                         uint64_t data = 0;
 
@@ -195,19 +197,20 @@ static int find_in_file(const struct guest_ram *ram, const struct mapping *mappi
                         if (r < 0)
                                 return r;
                         if (data == page)
-                                add_page(ret_runs, &n_runs, page, PRESENT_STATE_SWAPPED);
+                                add_page(ret_runs, &n_runs, page, PAGE_STATE_SWAPPED);
                 }
         }
         *ret_n_runs = n_runs;
         return 0;
 }
 
-int present_find(const struct guest_ram *ram, const struct mapping *mapping, uint64_t page, size_t n_pages,
-                 struct present_run *ret_runs, size_t *ret_n_runs)
+int present_find(const struct page_span *span, struct page_run *ret_runs, size_t *ret_n_runs)
 {
+        const struct mapping *mapping = mapping_of_reader(span->reader);
+
         if (mapping->is_tmpfs)
-                return find_in_file(ram, mapping, page, n_pages, ret_runs, ret_n_runs);
-        if (ram->has_pagemap_scan)
-                return find_by_pagemap_scan(ram, mapping, page, n_pages, ret_runs, ret_n_runs);
-        return find_by_pagemap(ram, mapping, page, n_pages, ret_runs, ret_n_runs);
+                return find_in_file(span, ret_runs, ret_n_runs);
+        if (mapping->ram->has_pagemap_scan)
+                return find_by_pagemap_scan(span, ret_runs, ret_n_runs);
+        return find_by_pagemap(span, ret_runs, ret_n_runs);
 }

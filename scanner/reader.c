@@ -16,8 +16,10 @@
  */
 #include "scanner/reader.h"
 
-#include "base/fileio.h"
 #include "pages/page.h"
+#include "scanner/copy.h"
+#include "scanner/frames.h"
+#include "scanner/present.h"
 
 #include <errno.h>
 #include <sys/mman.h>
@@ -31,6 +33,52 @@
 
 /* How many pages the kernel maps around one that is read, aligned to their number (its fault_around_bytes). */
 #define FAULT_AROUND_PAGES UINT64_C(16)
+
+/*
+ * The guest still runs, so a page may have become a hole since it was found, and touching it would allocate it. Only
+ * one page of each FAULT_AROUND_PAGES is touched: the kernel maps its neighbours with it where they exist, and only
+ * there.
+ */
+static void populate(const struct page_reader *reader, const struct page_run *run)
+{
+        const struct mapping *mapping = mapping_of_reader(reader);
+        const uint64_t first = ((uintptr_t)mapping->window >> PAGE_SHIFT) + run->page;
+
+        if (!mapping->window)
+                return;
+        /* Before Linux 5.14 this fails, and the pages are faulted in when they are read. */
+        for (uint64_t at = first; at < first + run->n_pages; at = (at | (FAULT_AROUND_PAGES - 1)) + 1)
+                (void)madvise((void *)(uintptr_t)(at << PAGE_SHIFT), PAGE_BYTES, MADV_POPULATE_READ);
+}
+
+/* Nothing is copied: the bytes are read where our mapping has them. */
+static int read_in_place(const struct page_span *span, const struct page_run *runs, size_t n_runs,
+                         struct page_buffer *buffer)
+{
+        (void)runs;
+        (void)n_runs;
+        buffer->in_place = true;
+        buffer->bytes = mapping_of_reader(span->reader)->window + span->first * PAGE_BYTES;
+        return 0;
+}
+
+struct page_reader reader_of_kind(enum page_reader_kind kind)
+{
+        struct page_reader reader = {
+                .kind = kind,
+                .find = present_find,
+                .read = copy_span,
+                .frames = frames_find,
+        };
+
+        if (kind == PAGE_READER_MAPPED) {
+                reader.prepare = populate;
+                reader.read = read_in_place;
+        }
+        if (kind == PAGE_READER_PROCESS_VM)
+                reader.read = copy_span_fast;
+        return reader;
+}
 
 enum page_reader_kind reader_choose(const struct mapping *mapping)
 {
@@ -76,22 +124,6 @@ int reader_map(struct mapping *mapping, struct failure *failure)
         (void)madvise(window, mapping->size_bytes, MADV_DONTDUMP);
         mapping->window = window;
         return 0;
-}
-
-/*
- * The guest still runs, so a page may have become a hole since it was found, and touching it would allocate it. Only
- * one page of each FAULT_AROUND_PAGES is touched: the kernel maps its neighbours with it where they exist, and only
- * there.
- */
-void reader_populate(const struct mapping *mapping, uint64_t page, size_t n_pages)
-{
-        const uint64_t first = ((uintptr_t)mapping->window >> PAGE_SHIFT) + page;
-
-        if (mapping->reader.kind != PAGE_READER_MAPPED || !mapping->window)
-                return;
-        /* Before Linux 5.14 this fails, and the pages are faulted in when they are read. */
-        for (uint64_t at = first; at < first + n_pages; at = (at | (FAULT_AROUND_PAGES - 1)) + 1)
-                (void)madvise((void *)(uintptr_t)(at << PAGE_SHIFT), PAGE_BYTES, MADV_POPULATE_READ);
 }
 
 void reader_unmap(struct mapping *mapping)

@@ -9,6 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The reader of a mapping, as a part of which it has to stand. */
+struct page_reader reader_of_kind(enum page_reader_kind kind);
+
 /* The fastest reader that changes nothing for pages of this mapping, while the guest is paused. */
 enum page_reader_kind reader_choose(const struct mapping *mapping);
 
@@ -21,15 +24,6 @@ enum page_reader_kind reader_choose(const struct mapping *mapping);
  * Return: 0, or a negative errno with @failure.
  */
 int reader_map(struct mapping *mapping, struct failure *failure);
-
-/**
- * reader_populate() - fault pages of our mapping in, before the guest is paused
- * @page: first page, counted from the mapping's start
- * @n_pages: pages that hold data at this moment
- *
- * Does nothing where the mapping is not what they are going to be read by.
- */
-void reader_populate(const struct mapping *mapping, uint64_t page, size_t n_pages);
 
 /* Takes our mapping away again; harmless when there is none. */
 void reader_unmap(struct mapping *mapping);

@@ -15,11 +15,10 @@
 #include "scanner/recheck.h"
 
 #include "base/cleanup.h"
-#include "base/fileio.h"
 #include "pages/page.h"
-#include "scanner/frames.h"
+#include "scanner/copy.h"
+#include "scanner/guest_ram.h"
 #include "scanner/pagemap.h"
-#include "scanner/present.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -30,13 +29,10 @@
 #define BATCH_PAGES 64
 #define BATCH_BYTES (BATCH_PAGES * PAGE_BYTES)
 
-/* Neighbouring pages of a mapping. */
 struct stretch {
-        const struct guest_ram *ram;
+        struct page_span span;
         struct pages_block *block;
-        const struct mapping *mapping;
-        uint64_t page; /* in the mapping */
-        size_t n_pages;
+        uint64_t first_page; /* of the span, in the block */
 };
 
 struct rechecking {
@@ -44,42 +40,38 @@ struct rechecking {
         struct stretch *stretches;
         size_t n_stretches;
         unsigned char *buffers; /* of each worker */
-        int kpageflags_fd;
 };
 
 static uint8_t *marks_of(const struct stretch *stretch)
 {
-        return stretch->block->marks + stretch->mapping->first_page + stretch->page;
+        return stretch->block->marks + stretch->first_page;
 }
 
 /* Whether any page of it is wanted. */
 static bool is_wanted(const struct stretch *stretch)
 {
-        return memchr(marks_of(stretch), PAGE_MARK_WANTED, stretch->n_pages) != NULL;
+        return memchr(marks_of(stretch), PAGE_MARK_WANTED, stretch->span.n) != NULL;
 }
 
-/* Calls @take for every stretch of at most PRESENT_RANGE_PAGES that has a wanted page. */
-static void for_each_stretch(struct pages *const *guests, size_t n_guests,
+/* Calls @take for every stretch of at most PAGE_SPAN_MAX that has a wanted page. */
+static void for_each_stretch(const struct pages *pages,
                              void (*take)(void *context, const struct stretch *stretch), void *context)
 {
-        for (size_t g = 0; g < n_guests; g++)
-                for (size_t b = 0; b < guests[g]->n_blocks; b++) {
-                        struct pages_block *block = &guests[g]->blocks[b];
+        for (size_t b = 0; b < pages->n_blocks; b++)
+                for (size_t r = 0; pages->blocks[b].marks && r < pages->blocks[b].n_ranges; r++) {
+                        const struct pages_range *range = &pages->blocks[b].ranges[r];
+                        const bool is_readable = range->reader && range->reader->frames;
+                        struct stretch stretch = {.span = {.reader = range->reader},
+                                                  .block = &pages->blocks[b]};
 
-                        for (size_t r = 0; block->marks && r < block->n_ranges; r++) {
-                                if (!block->ranges[r].reader)
-                                        continue;
-                                const struct mapping *mapping = mapping_of_reader(block->ranges[r].reader);
-                                struct stretch stretch = {mapping->ram, block, mapping, 0, 0};
-                                const uint64_t n = stretch.mapping->size_bytes >> PAGE_SHIFT;
+                        for (; is_readable && stretch.span.first < range->n_pages;
+                             stretch.span.first += stretch.span.n) {
+                                const uint64_t left = range->n_pages - stretch.span.first;
 
-                                for (; stretch.page < n; stretch.page += stretch.n_pages) {
-                                        stretch.n_pages = n - stretch.page < PRESENT_RANGE_PAGES
-                                                                  ? n - stretch.page
-                                                                  : PRESENT_RANGE_PAGES;
-                                        if (is_wanted(&stretch))
-                                                take(context, &stretch);
-                                }
+                                stretch.span.n = left < PAGE_SPAN_MAX ? left : PAGE_SPAN_MAX;
+                                stretch.first_page = range->first_page + stretch.span.first;
+                                if (is_wanted(&stretch))
+                                        take(context, &stretch);
                         }
                 }
 }
@@ -97,51 +89,40 @@ static void list_stretch(void *context, const struct stretch *stretch)
         rechecking->stretches[rechecking->n_stretches++] = *stretch;
 }
 
-/* Pages of a stretch that are looked at together: so many from number @first on. */
+/* Pages of a stretch that are looked at together. */
 struct batch {
-        const struct stretch *stretch;
-        size_t first;
-        size_t n;
+        struct page_span span;
+        const uint64_t *fingerprints;
+        uint8_t *marks;
         uint64_t frames[BATCH_PAGES];
 };
-
-static uint8_t *marks_of_batch(const struct batch *batch)
-{
-        return marks_of(batch->stretch) + batch->first;
-}
-
-/* The address of its page number @i in QEMU. */
-static uint64_t address_of(const struct batch *batch, size_t i)
-{
-        return batch->stretch->mapping->hva + (batch->stretch->page + batch->first + i) * PAGE_BYTES;
-}
 
 /* What became of wanted pages that have no frame. */
 static void mark_absent(const struct batch *batch)
 {
-        uint8_t *marks = marks_of_batch(batch);
+        const struct mapping *mapping = mapping_of_reader(batch->span.reader);
         uint64_t entries[BATCH_PAGES];
 
-        if (pagemap_read(batch->stretch->ram->pagemap_fd, address_of(batch, 0), entries, batch->n) < 0)
+        if (pagemap_read(mapping->ram->pagemap_fd, mapping->hva + batch->span.first * PAGE_BYTES, entries,
+                         batch->span.n) < 0)
                 return;
-        for (size_t i = 0; i < batch->n; i++)
-                if (marks[i] == PAGE_MARK_WANTED && batch->frames[i] == FRAME_OWN &&
+        for (size_t i = 0; i < batch->span.n; i++)
+                if (batch->marks[i] == PAGE_MARK_WANTED && batch->frames[i] == FRAME_OWN &&
                     !(entries[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)))
-                        marks[i] |= PAGE_MARK_CHANGED;
+                        batch->marks[i] |= PAGE_MARK_CHANGED;
 }
 
 /* Reads and judges @n wanted pages of it from number @first on. False when one of them cannot be read. */
 static bool judge(const struct rechecking *rechecking, const struct batch *batch, unsigned char *buffer,
                   size_t first, size_t n)
 {
-        const struct stretch *stretch = batch->stretch;
-        const uint64_t *before = stretch->block->fingerprints + stretch->mapping->first_page + stretch->page +
-                                 batch->first + first;
+        const struct page_span span = {batch->span.reader, batch->span.first + first, n};
+        const uint64_t *before = batch->fingerprints + first;
         const uint64_t *frames = batch->frames + first;
-        uint8_t *marks = marks_of_batch(batch) + first;
+        uint8_t *marks = batch->marks + first;
         uint64_t now[BATCH_PAGES];
 
-        if (fileio_pread_full(stretch->ram->mem_fd, buffer, n * PAGE_BYTES, address_of(batch, first)) < 0)
+        if (copy_pages(&span, buffer) < 0)
                 return false;
         fingerprint_pages(rechecking->key, buffer, n, now);
         for (size_t i = 0; i < n; i++)
@@ -154,10 +135,10 @@ static bool judge(const struct rechecking *rechecking, const struct batch *batch
 /* How many of its pages from number @i on are wanted and have a frame. */
 static size_t measure_run(const struct batch *batch, size_t i)
 {
-        const uint8_t *marks = marks_of_batch(batch);
         size_t n = 0;
 
-        while (i + n < batch->n && marks[i + n] == PAGE_MARK_WANTED && batch->frames[i + n] != FRAME_OWN)
+        while (i + n < batch->span.n && batch->marks[i + n] == PAGE_MARK_WANTED &&
+               batch->frames[i + n] != FRAME_OWN)
                 n++;
         return n;
 }
@@ -165,12 +146,11 @@ static size_t measure_run(const struct batch *batch, size_t i)
 /* The frames are asked for right before the pages are read: to read one that is not there any more would make it anew. */
 static void work_on_batch(const struct rechecking *rechecking, struct batch *batch, unsigned char *buffer)
 {
-        if (!memchr(marks_of_batch(batch), PAGE_MARK_WANTED, batch->n) ||
-            frames_find(batch->stretch->ram, batch->stretch->mapping, batch->stretch->page + batch->first,
-                        batch->n, rechecking->kpageflags_fd, batch->frames) < 0)
+        if (!memchr(batch->marks, PAGE_MARK_WANTED, batch->span.n) ||
+            batch->span.reader->frames(&batch->span, batch->frames) < 0)
                 return;
         mark_absent(batch);
-        for (size_t i = 0; i < batch->n;) {
+        for (size_t i = 0; i < batch->span.n;) {
                 const size_t n = measure_run(batch, i);
 
                 /* A page that cannot be read, a poisoned one say, loses only itself. */
@@ -186,31 +166,38 @@ static bool work_on_stretch(void *context, unsigned int worker, size_t item)
         const struct rechecking *rechecking = context;
         const struct stretch *stretch = &rechecking->stretches[item];
         unsigned char *buffer = rechecking->buffers + worker * BATCH_BYTES;
-        struct batch batch = {.stretch = stretch};
 
-        for (; batch.first < stretch->n_pages; batch.first += batch.n) {
-                batch.n = stretch->n_pages - batch.first < BATCH_PAGES ? stretch->n_pages - batch.first
-                                                                       : BATCH_PAGES;
+        for (size_t i = 0; i < stretch->span.n; i += BATCH_PAGES) {
+                const size_t left = stretch->span.n - i;
+                struct batch batch = {
+                        .span = {stretch->span.reader, stretch->span.first + i,
+                                 left < BATCH_PAGES ? left : BATCH_PAGES},
+                        .fingerprints = stretch->block->fingerprints + stretch->first_page + i,
+                        .marks = marks_of(stretch) + i,
+                };
+
                 work_on_batch(rechecking, &batch, buffer);
         }
         return true;
 }
 
 int recheck_run(struct pool *pool, const struct fingerprint_key *key, struct pages *const *guests,
-                size_t n_guests, int kpageflags_fd)
+                size_t n_guests)
 {
         const size_t buffer_bytes = pool_n_threads(pool) * BATCH_BYTES;
         CLEANUP_FREE unsigned char *buffers = malloc(buffer_bytes);
         CLEANUP_FREE struct stretch *stretches = NULL;
-        struct rechecking rechecking = {.key = key, .buffers = buffers, .kpageflags_fd = kpageflags_fd};
+        struct rechecking rechecking = {.key = key, .buffers = buffers};
         size_t n = 0;
 
-        for_each_stretch(guests, n_guests, count_stretch, &n);
+        for (size_t i = 0; i < n_guests; i++)
+                for_each_stretch(guests[i], count_stretch, &n);
         stretches = calloc(n + 1, sizeof(*stretches));
         if (!buffers || !stretches)
                 return -ENOMEM;
         rechecking.stretches = stretches;
-        for_each_stretch(guests, n_guests, list_stretch, &rechecking);
+        for (size_t i = 0; i < n_guests; i++)
+                for_each_stretch(guests[i], list_stretch, &rechecking);
         pool_run(pool, n, work_on_stretch, &rechecking);
         explicit_bzero(buffers, buffer_bytes);
         return 0;

@@ -13,7 +13,6 @@
  * recheck_run() - look at the pages marked as wanted again
  * @guests: @n_guests guests with marks (pages_add_marks()); those whose ranges have no reader are passed over
  * @key: that their fingerprints were made with
- * @kpageflags_fd: from frames_open()
  *
  * Reads /proc/PID/mem, which changes nothing (process_vm_readv(2) would un-merge pages). The pages of a guest that has ended
  * get no marks; nothing else is lost of it.
@@ -21,4 +20,4 @@
  * Return: 0 or -ENOMEM.
  */
 int recheck_run(struct pool *pool, const struct fingerprint_key *key, struct pages *const *guests,
-                size_t n_guests, int kpageflags_fd);
+                size_t n_guests);

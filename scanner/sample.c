@@ -15,7 +15,7 @@
 #include "base/cleanup.h"
 #include "base/fileio.h"
 #include "pages/page.h"
-#include "scanner/frames.h"
+#include "scanner/copy.h"
 #include "scanner/guest_ram.h"
 #include "scanner/pagemap.h"
 
@@ -104,8 +104,10 @@ int sample_add(struct sample *sample, pid_t pid, int proc_fd)
                 sample->rams = larger;
                 r = guest_ram_new(pid, proc_fd, &ram, &failure);
         }
-        if (r == 0)
+        if (r == 0) {
+                ram->kpageflags_fd = sample->kpageflags_fd;
                 r = add_blocks(ram, proc_fd, &n_pages);
+        }
         if (r < 0) {
                 guest_ram_free(ram);
                 return r;
@@ -127,66 +129,49 @@ static uint64_t draw(struct sample *sample)
         return x * UINT64_C(0x2545f4914f6cdd1d);
 }
 
-/* The mapping that a page lies in, all of its block; @page becomes its index there. */
-static const struct mapping *find_mapping(const struct sample *sample, const struct guest_ram **ret_ram,
-                                          uint64_t *page)
-{
-        for (size_t i = 0; i < sample->n_rams; i++)
-                for (size_t b = 0; b < sample->rams[i]->pages.n_blocks; b++) {
-                        const uint64_t n_pages = sample->rams[i]->pages.blocks[b].n_pages;
-
-                        if (*page < n_pages) {
-                                *ret_ram = sample->rams[i];
-                                return sample->rams[i]->mappings[b];
-                        }
-                        *page -= n_pages;
-                }
-        return NULL;
-}
-
-/* A page of the sample, in its guest. */
-struct place {
-        const struct guest_ram *ram;
-        const struct mapping *mapping;
-        uint64_t page;
-        uint64_t hva;
-};
-
-/* Where a page lies. Returns whether there is one. */
-static bool find(const struct sample *sample, uint64_t page, struct place *ret)
+/* Finds a page among all pages. Returns whether there is something at this moment. */
+static bool find_page(const struct sample *sample, uint64_t page, struct page_span *ret)
 {
         uint64_t entry = 0;
 
-        *ret = (struct place){.page = page};
-        ret->mapping = find_mapping(sample, &ret->ram, &ret->page);
-        if (!ret->mapping)
-                return false;
-        ret->hva = ret->mapping->hva + ret->page * PAGE_BYTES;
-        return pagemap_read(ret->ram->pagemap_fd, ret->hva, &entry, 1) == 0 && (entry & PAGEMAP_PRESENT);
+        for (size_t i = 0; i < sample->n_rams; i++) {
+                const struct guest_ram *ram = sample->rams[i];
+
+                for (size_t b = 0; b < ram->pages.n_blocks; b++) {
+                        const struct mapping *mapping = ram->mappings[b]; /* all of the block */
+
+                        if (page < ram->pages.blocks[b].n_pages) {
+                                *ret = (struct page_span){&mapping->reader, page, 1};
+                                return pagemap_read(ram->pagemap_fd, mapping->hva + page * PAGE_BYTES, &entry,
+                                                    1) == 0 &&
+                                       (entry & PAGEMAP_PRESENT);
+                        }
+                        page -= ram->pages.blocks[b].n_pages;
+                }
+        }
+        return false;
 }
 
 /* The frame word of a page that there is. */
-static uint64_t frame_of(const struct sample *sample, const struct place *place)
+static uint64_t frame_of(const struct page_span *page)
 {
         uint64_t frame = FRAME_OWN;
 
-        if (frames_find(place->ram, place->mapping, place->page, 1, sample->kpageflags_fd, &frame) < 0)
-                return FRAME_OWN;
-        return frame;
+        return page->reader->frames(page, &frame) < 0 ? FRAME_OWN : frame;
 }
 
 /* The fingerprint of a page; PAGE_ABSENT where there is nothing. */
-static uint64_t read_page(const struct sample *sample, uint64_t page)
+static uint64_t read_page(const struct sample *sample, uint64_t number)
 {
         unsigned char bytes[PAGE_BYTES];
         uint64_t fingerprint = PAGE_ABSENT;
-        struct place place;
+        struct page_span page = {0};
 
-        if (!find(sample, page, &place))
+        if (!find_page(sample, number, &page))
                 return PAGE_ABSENT;
-        if (frame_of(sample, &place) & FRAME_ZERO)
+        if (frame_of(&page) & FRAME_ZERO)
                 return PAGE_ZERO;
-        if (fileio_pread_full(place.ram->mem_fd, bytes, sizeof(bytes), place.hva) < 0)
+        if (copy_pages(&page, bytes) < 0)
                 return PAGE_ABSENT;
         fingerprint_pages(sample->key, bytes, 1, &fingerprint);
         return fingerprint;
@@ -217,12 +202,12 @@ void sample_look(struct sample *sample, struct sample_figures *figures)
         figures->present = 0;
         figures->merged = 0;
         for (size_t i = 0; i < sample->n_pages; i++) {
-                struct place place;
+                struct page_span page = {0};
 
-                if (!find(sample, sample->pages[i].page, &place))
+                if (!find_page(sample, sample->pages[i].page, &page))
                         continue;
                 figures->present++;
-                figures->merged += (frame_of(sample, &place) & (FRAME_KSM | FRAME_ZERO)) != 0;
+                figures->merged += (frame_of(&page) & (FRAME_KSM | FRAME_ZERO)) != 0;
         }
 }
 

@@ -18,10 +18,8 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "pages/page.h"
-#include "scanner/copy.h"
-#include "scanner/frames.h"
+#include "pages/page_reader.h"
 #include "scanner/pagemap.h"
-#include "scanner/present.h"
 #include "scanner/reader.h"
 #include "scanner/sigbus.h"
 
@@ -45,11 +43,10 @@ enum range_state {
 struct scan_range {
         uint64_t begun_usec;
         uint64_t ended_usec;
-        uint64_t page; /* in the mapping */
+        struct page_span span;
         struct pages_block *block;
-        const struct mapping *mapping;
+        uint64_t first_page; /* of the span, in the block */
         uint32_t guest;
-        uint16_t n_pages;
         uint8_t state;
 };
 
@@ -67,10 +64,10 @@ struct scan_guest {
 
 /* What one worker needs; nobody else touches it. */
 struct scan_worker {
-        struct copy copy;
-        uint64_t words[PRESENT_RANGE_PAGES]; /* fingerprints of what was copied */
+        struct page_buffer buffer;
+        uint64_t words[PAGE_SPAN_MAX]; /* fingerprints of what was copied */
         uint64_t last_range_usec;
-        struct present_run runs[PRESENT_RANGE_PAGES];
+        struct page_run runs[PAGE_SPAN_MAX];
 };
 
 struct scan {
@@ -91,50 +88,46 @@ struct scan {
 };
 
 /* Ranges start at multiples of 2 MiB of QEMU's addresses, so that a huge page lies in one range. */
-static uint16_t range_length(const struct mapping *mapping, uint64_t page)
+static size_t range_length(const struct pages_range *mapped, uint64_t page)
 {
-        const uint64_t absolute = (mapping->hva >> PAGE_SHIFT) + page;
-        const uint64_t to_boundary = PRESENT_RANGE_PAGES - absolute % PRESENT_RANGE_PAGES;
-        const uint64_t left = (mapping->size_bytes >> PAGE_SHIFT) - page;
+        const uint64_t absolute = (mapped->hva >> PAGE_SHIFT) + page;
+        const uint64_t to_boundary = PAGE_SPAN_MAX - absolute % PAGE_SPAN_MAX;
+        const uint64_t left = mapped->n_pages - page;
 
-        return (uint16_t)(left < to_boundary ? left : to_boundary);
+        return left < to_boundary ? left : to_boundary;
 }
 
 /* Cuts a guest into ranges, in page order; only counts them while @ranges is NULL. */
-static size_t cut_guest(struct guest_ram *ram, uint32_t guest, struct scan_range *ranges)
+static size_t cut_guest(const struct pages *pages, uint32_t guest, struct scan_range *ranges)
 {
         size_t n = 0;
 
-        for (size_t b = 0; b < ram->pages.n_blocks; b++) {
-                struct pages_block *block = &ram->pages.blocks[b];
+        for (size_t b = 0; b < pages->n_blocks; b++)
+                for (size_t r = 0; r < pages->blocks[b].n_ranges; r++) {
+                        const struct pages_range *mapped = &pages->blocks[b].ranges[r];
+                        size_t length = 0;
 
-                for (size_t r = 0; r < block->n_ranges; r++) {
-                        const struct mapping *mapping = &ram->mappings[b][r];
-                        const uint64_t n_pages = mapping->size_bytes >> PAGE_SHIFT;
-                        uint16_t length = 0;
-
-                        for (uint64_t page = 0; page < n_pages; page += length, n++) {
-                                length = range_length(mapping, page);
+                        for (uint64_t page = 0; page < mapped->n_pages; page += length, n++) {
+                                length = range_length(mapped, page);
                                 if (ranges)
                                         ranges[n] = (struct scan_range){
-                                                .page = page,
-                                                .block = block,
-                                                .mapping = mapping,
+                                                .span = {mapped->reader, page, length},
+                                                .block = &pages->blocks[b],
+                                                .first_page = mapped->first_page + page,
                                                 .guest = guest,
-                                                .n_pages = length,
                                         };
                         }
                 }
-        }
         return n;
 }
 
 static int cut_guests(struct scan *scan, struct guest_ram *const *guests)
 {
         for (size_t i = 0; i < scan->n_guests; i++) {
+                guests[i]->kpageflags_fd = scan->kpageflags_fd;
                 scan->guests[i].ram = guests[i];
                 scan->guests[i].first_range = scan->n_ranges;
-                scan->guests[i].n_ranges = cut_guest(guests[i], (uint32_t)i, NULL);
+                scan->guests[i].n_ranges = cut_guest(&guests[i]->pages, (uint32_t)i, NULL);
                 scan->n_ranges += scan->guests[i].n_ranges;
         }
         scan->ranges = calloc(scan->n_ranges + 1, sizeof(*scan->ranges));
@@ -144,20 +137,20 @@ static int cut_guests(struct scan *scan, struct guest_ram *const *guests)
         for (size_t i = 0; i < scan->n_guests; i++) {
                 struct scan_guest *guest = &scan->guests[i];
 
-                cut_guest(guests[i], (uint32_t)i, scan->ranges + guest->first_range);
+                cut_guest(&guests[i]->pages, (uint32_t)i, scan->ranges + guest->first_range);
                 guest->todo = scan->todo + guest->first_range;
                 for (; guest->n_todo < guest->n_ranges; guest->n_todo++)
                         guest->todo[guest->n_todo] = guest->first_range + guest->n_todo;
         }
         for (size_t i = 0; i < scan->n_ranges; i++)
-                scan->total_bytes += scan->ranges[i].n_pages * PAGE_BYTES;
+                scan->total_bytes += scan->ranges[i].span.n * PAGE_BYTES;
         return 0;
 }
 
 static bool copies_pages(const struct scan *scan)
 {
         for (size_t i = 0; i < scan->n_ranges; i++)
-                if (scan->ranges[i].mapping->reader.kind != PAGE_READER_MAPPED)
+                if (scan->ranges[i].span.reader->kind != PAGE_READER_MAPPED)
                         return true;
         return false;
 }
@@ -172,7 +165,7 @@ static int new_workers(struct scan *scan)
         if (!scan->workers)
                 return -ENOMEM;
         for (unsigned int i = 0; copies && i < n && r == 0; i++)
-                r = copy_init(&scan->workers[i].copy);
+                r = page_buffer_init(&scan->workers[i].buffer);
         return r;
 }
 
@@ -206,7 +199,7 @@ struct scan *scan_free(struct scan *scan)
         if (!scan)
                 return NULL;
         for (unsigned int i = 0; scan->workers && i < pool_n_threads(scan->pool); i++)
-                copy_deinit(&scan->workers[i].copy);
+                page_buffer_deinit(&scan->workers[i].buffer);
         free(scan->workers);
         free(scan->ranges);
         free(scan->todo);
@@ -253,15 +246,16 @@ static struct scan_range *range_of_item(const struct scan *scan, size_t item)
         return &scan->ranges[scan->at_work[low]->todo[item - scan->at_work[low]->first_item]];
 }
 
-static uint64_t *words_at(const struct scan_range *range, uint64_t *words, uint64_t page)
+/* The fingerprints of the pages of a range from number @page of its mapping on. */
+static uint64_t *fingerprints_at(const struct scan_range *range, uint64_t page)
 {
-        return words + range->mapping->first_page + page;
+        return range->block->fingerprints + range->first_page + (page - range->span.first);
 }
 
 /* Has memory stand behind the words that are going to be written. */
-static void touch_words(const struct scan_range *range, const struct present_run *run)
+static void touch_words(const struct scan_range *range, const struct page_run *run)
 {
-        volatile uint64_t *first = words_at(range, range->block->fingerprints, run->page);
+        volatile uint64_t *first = fingerprints_at(range, run->page);
         volatile uint64_t *last = first + run->n_pages - 1;
 
         /* A run is no longer than a page of words: no page lies between these two. */
@@ -273,16 +267,16 @@ static bool prepare_range(void *context, unsigned int number, size_t item)
 {
         const struct scan *scan = context;
         const struct scan_range *range = range_of_item(scan, item);
-        struct present_run *runs = scan->workers[number].runs;
+        const struct page_reader *reader = range->span.reader;
+        struct page_run *runs = scan->workers[number].runs;
         size_t n_runs = 0;
 
-        if (present_find(scan->guests[range->guest].ram, range->mapping, range->page, range->n_pages, runs,
-                         &n_runs) < 0)
+        if (reader->find(&range->span, runs, &n_runs) < 0)
                 return true; /* what goes wrong here goes wrong again when it matters */
         for (size_t i = 0; i < n_runs; i++) {
                 touch_words(range, &runs[i]);
-                if (runs[i].state == PRESENT_STATE_DATA)
-                        reader_populate(range->mapping, runs[i].page, runs[i].n_pages);
+                if (runs[i].state == PAGE_STATE_DATA && reader->prepare)
+                        reader->prepare(reader, &runs[i]);
         }
         return true;
 }
@@ -304,56 +298,56 @@ struct reading {
         int error;
 };
 
-/* The fingerprints of pages that need not be read, or are read where they lie. */
-static void read_in_place(const struct reading *reading, const struct present_run *run)
+/* Fills in the fingerprints of pages that need not be read. Returns whether others are left. */
+static bool fill_in_known(const struct scan_range *range, const struct page_run *runs, size_t n_runs)
 {
-        const struct scan_range *range = reading->range;
-        uint64_t *fingerprints = words_at(range, range->block->fingerprints, run->page);
+        bool is_left = false;
 
-        if (run->state == PRESENT_STATE_DATA && range->mapping->reader.kind == PAGE_READER_MAPPED)
-                fingerprint_pages(reading->scan->key, range->mapping->window + run->page * PAGE_BYTES,
-                                  run->n_pages, fingerprints);
-        else if (run->state != PRESENT_STATE_DATA)
-                for (size_t i = 0; i < run->n_pages; i++)
-                        fingerprints[i] = run->state == PRESENT_STATE_SWAPPED ? PAGE_SWAPPED : PAGE_ZERO;
+        for (size_t i = 0; i < n_runs; i++) {
+                uint64_t *fingerprints = fingerprints_at(range, runs[i].page);
+
+                if (runs[i].state == PAGE_STATE_DATA) {
+                        is_left = true;
+                        continue;
+                }
+                for (size_t j = 0; j < runs[i].n_pages; j++)
+                        fingerprints[j] = runs[i].state == PAGE_STATE_SWAPPED ? PAGE_SWAPPED : PAGE_ZERO;
+        }
+        return is_left;
 }
 
-static int read_by_copy(const struct reading *reading, size_t n_runs)
+static void fingerprint_run(const struct reading *reading, const struct page_run *run)
 {
-        const struct scan_range *range = reading->range;
-        struct scan_worker *worker = reading->worker;
-        const struct present_run *runs = worker->runs;
-        const int r = copy_range(&worker->copy, reading->scan->guests[range->guest].ram, range->mapping,
-                                 range->page, range->n_pages, runs, n_runs, reading->scan->kpageflags_fd);
+        const struct page_buffer *buffer = &reading->worker->buffer;
+        const size_t first = run->page - reading->range->span.first;
+        uint64_t *fingerprints = fingerprints_at(reading->range, run->page);
 
-        if (r < 0)
-                return r;
-        fingerprint_pages(reading->scan->key, worker->copy.buffer, worker->copy.n_slots, worker->words);
-        for (size_t i = 0; i < n_runs; i++) {
-                uint64_t *fingerprints = words_at(range, range->block->fingerprints, runs[i].page);
-                const uint16_t *slots = worker->copy.slots + (runs[i].page - range->page);
-
-                for (size_t j = 0; runs[i].state == PRESENT_STATE_DATA && j < runs[i].n_pages; j++)
-                        fingerprints[j] = worker->words[slots[j]];
-        }
-        return 0;
+        if (buffer->in_place)
+                fingerprint_pages(reading->scan->key, buffer->bytes + first * PAGE_BYTES, run->n_pages,
+                                  fingerprints);
+        for (size_t i = 0; !buffer->in_place && i < run->n_pages; i++)
+                fingerprints[i] = reading->worker->words[buffer->slots[first + i]];
 }
 
 static void read_range(void *argument)
 {
         struct reading *reading = argument;
-        const struct scan_range *range = reading->range;
-        const struct present_run *runs = reading->worker->runs;
+        const struct page_span *span = &reading->range->span;
+        struct page_buffer *buffer = &reading->worker->buffer;
+        struct page_run *runs = reading->worker->runs;
         size_t n_runs = 0;
 
-        reading->error = present_find(reading->scan->guests[range->guest].ram, range->mapping, range->page,
-                                      range->n_pages, reading->worker->runs, &n_runs);
+        reading->error = span->reader->find(span, runs, &n_runs);
+        if (reading->error < 0 || !fill_in_known(reading->range, runs, n_runs))
+                return;
+        reading->error = span->reader->read(span, runs, n_runs, buffer);
         if (reading->error < 0)
                 return;
+        if (!buffer->in_place)
+                fingerprint_pages(reading->scan->key, buffer->bytes, buffer->n_slots, reading->worker->words);
         for (size_t i = 0; i < n_runs; i++)
-                read_in_place(reading, &runs[i]);
-        if (n_runs > 0 && range->mapping->reader.kind != PAGE_READER_MAPPED)
-                reading->error = read_by_copy(reading, n_runs);
+                if (runs[i].state == PAGE_STATE_DATA)
+                        fingerprint_run(reading, &runs[i]);
 }
 
 static void fail_guest(struct guest_ram *ram, int error)
@@ -397,15 +391,15 @@ static bool work_on_range(void *context, unsigned int number, size_t item)
         if (atomic_load_explicit(&guest->ram->error, memory_order_relaxed) == 0) {
                 /* Slots are cleared only where something was written: untouched ones cost no memory. */
                 if (range->state == RANGE_STATE_AGAIN)
-                        memset(words_at(range, range->block->fingerprints, range->page), 0,
-                               range->n_pages * sizeof(uint64_t));
+                        memset(fingerprints_at(range, range->span.first), 0,
+                               range->span.n * sizeof(uint64_t));
                 range->begun_usec = now;
                 if (!sigbus_survives(read_range, &reading))
                         reading.error = -EIO;
                 range->ended_usec = clock_now_usec();
                 range->state = RANGE_STATE_READ;
                 worker->last_range_usec = range->ended_usec - now;
-                atomic_fetch_add_explicit(&scan->done_bytes, range->n_pages * PAGE_BYTES,
+                atomic_fetch_add_explicit(&scan->done_bytes, range->span.n * PAGE_BYTES,
                                           memory_order_relaxed);
                 if (reading.error < 0)
                         fail_guest(guest->ram, reading.error);
@@ -516,7 +510,7 @@ size_t scan_accept(struct scan *scan, size_t guest_index, uint64_t from_usec, ui
                 }
                 if (range->state == RANGE_STATE_READ) {
                         range->state = RANGE_STATE_AGAIN;
-                        atomic_fetch_sub(&scan->done_bytes, range->n_pages * PAGE_BYTES);
+                        atomic_fetch_sub(&scan->done_bytes, range->span.n * PAGE_BYTES);
                 }
                 guest->todo[n_left++] = guest->todo[i];
         }
@@ -529,6 +523,27 @@ bool scan_guest_is_complete(const struct scan *scan, size_t guest)
         return atomic_load(&scan->guests[guest].ram->error) < 0 || scan->guests[guest].n_todo == 0;
 }
 
+/* Fills in the frame words of the pages that were present when they were read. */
+static int read_frames(const struct scan_range *range)
+{
+        const uint64_t *fingerprints = fingerprints_at(range, range->span.first);
+        uint64_t *words = range->block->frames + range->first_page;
+        uint64_t frames[PAGE_SPAN_MAX];
+        size_t n_present = 0;
+        int r = 0;
+
+        for (size_t i = 0; i < range->span.n; i++)
+                n_present += page_is_present(fingerprints[i]);
+        if (n_present == 0)
+                return 0; /* also spares the frame words of holes from being allocated */
+        r = range->span.reader->frames ? range->span.reader->frames(&range->span, frames) : -ENOTSUP;
+        if (r < 0)
+                return r;
+        for (size_t i = 0; i < range->span.n; i++)
+                words[i] = page_is_present(fingerprints[i]) ? frames[i] : FRAME_OWN;
+        return 0;
+}
+
 static bool work_on_frames(void *context, unsigned int number, size_t item)
 {
         struct scan *scan = context;
@@ -539,8 +554,7 @@ static bool work_on_frames(void *context, unsigned int number, size_t item)
         (void)number;
         if (range->state != RANGE_STATE_COUNTED || atomic_load(&guest->frames_error) < 0)
                 return true;
-        r = frames_read_range(guest->ram, range->block, range->mapping, range->page, range->n_pages,
-                              scan->kpageflags_fd);
+        r = read_frames(range);
         if (r < 0)
                 atomic_store(&guest->frames_error, r);
         return true;

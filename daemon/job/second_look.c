@@ -103,5 +103,5 @@ int second_look_run(const struct settings *settings, const struct first_look *fi
         /* Passes that end while we look do not count. */
         *ret_met_twice = has_met_twice(settings, ksm);
         *ret_seconds = (double)(clock_now_usec() - first->ended_usec) / USEC_PER_SEC;
-        return recheck_run(pool, first->key, census->pages, census->n_guests, first->kpageflags_fd);
+        return recheck_run(pool, first->key, census->pages, census->n_guests);
 }

@@ -36,8 +36,8 @@
 #include "base/clock.h"
 #include "base/fileio.h"
 #include "pages/page.h"
+#include "scanner/copy.h"
 #include "scanner/map_file.h"
-#include "scanner/present.h"
 #include "scanner/reader.h"
 
 #include <assert.h>
@@ -49,7 +49,7 @@
 
 #define WORD_BITS 64
 /* As often as a scan tells of its progress for its ranges of 2 MiB. */
-#define TICK_PAGES (UINT64_C(64) * PRESENT_RANGE_PAGES)
+#define TICK_PAGES (UINT64_C(64) * PAGE_SPAN_MAX)
 /* A batch whose look has become old is looked at again; a host that is as busy as that all the time gets nothing back. */
 #define STALE_MAX 100
 
@@ -82,7 +82,7 @@ int reclaim_open(int proc_fd, const struct mapping *mapping, struct reclaim_file
         };
         int r = 0;
 
-        file.view.reader.kind = PAGE_READER_MAPPED;
+        file.view.reader = reader_of_kind(PAGE_READER_PREAD);
         file.view.file_fd = -1;
         file.view.window = NULL;
         r = map_file_open(proc_fd, mapping, &file.view.file_fd, &file.view.is_tmpfs, failure);
@@ -156,14 +156,15 @@ static bool is_zero(const unsigned char *page)
 static int read_pages(const struct reclaim_file *file, uint64_t page, size_t n_pages, unsigned char *buffer,
                       struct failure *failure)
 {
-        int r = fileio_pread_full(file->view.file_fd, buffer, n_pages * PAGE_BYTES, file_offset(file, page));
+        const struct page_span span = {&file->view.reader, page, n_pages};
+        int r = copy_pages(&span, buffer);
 
         return r < 0 ? failure_errno(failure, r, "cannot read its RAM file") : 0;
 }
 
 /* Finding */
 
-static int look_at_run(struct reclaim_file *file, const struct present_run *run, unsigned char *buffer,
+static int look_at_run(struct reclaim_file *file, const struct page_run *run, unsigned char *buffer,
                        struct failure *failure)
 {
         int r = read_pages(file, run->page, run->n_pages, buffer, failure);
@@ -181,36 +182,37 @@ static int look_at_run(struct reclaim_file *file, const struct present_run *run,
         return r;
 }
 
-static int look_at_range(const struct guest_ram *ram, struct reclaim_file *file, uint64_t page,
-                         unsigned char *buffer, struct failure *failure)
+static int look_at_range(struct reclaim_file *file, uint64_t page, unsigned char *buffer,
+                         struct failure *failure)
 {
         const uint64_t n_left = file->n_pages - page;
-        struct present_run runs[PRESENT_RANGE_PAGES];
+        struct page_run runs[PAGE_SPAN_MAX];
         size_t n_runs = 0;
-        int r = present_find(ram, &file->view, page,
-                             n_left < PRESENT_RANGE_PAGES ? n_left : PRESENT_RANGE_PAGES, runs, &n_runs);
+        const struct page_span span = {&file->view.reader, page,
+                                       n_left < PAGE_SPAN_MAX ? n_left : PAGE_SPAN_MAX};
+        int r = span.reader->find(&span, runs, &n_runs);
 
         if (r < 0)
                 return failure_errno(failure, r, "cannot tell which pages of its RAM file are in memory");
         for (size_t i = 0; i < n_runs && r == 0; i++)
-                if (runs[i].state == PRESENT_STATE_DATA)
+                if (runs[i].state == PAGE_STATE_DATA)
                         r = look_at_run(file, &runs[i], buffer, failure);
         return r;
 }
 
-int reclaim_find(const struct guest_ram *ram, struct reclaim_file *file,
-                 void (*tick)(void *context, uint64_t n_pages), void *context, struct failure *failure)
+int reclaim_find(struct reclaim_file *file, void (*tick)(void *context, uint64_t n_pages), void *context,
+                 struct failure *failure)
 {
-        CLEANUP_FREE unsigned char *buffer = malloc(PRESENT_RANGE_PAGES * PAGE_BYTES);
+        CLEANUP_FREE unsigned char *buffer = malloc(PAGE_SPAN_MAX * PAGE_BYTES);
         int r = 0;
 
         assert(file->view.is_tmpfs);
         if (!buffer)
                 return failure_set(failure, -ENOMEM, "out of memory");
-        for (uint64_t page = 0; page < file->n_pages && r == 0; page += PRESENT_RANGE_PAGES) {
+        for (uint64_t page = 0; page < file->n_pages && r == 0; page += PAGE_SPAN_MAX) {
                 if (tick && page % TICK_PAGES == 0)
                         tick(context, page);
-                r = look_at_range(ram, file, page, buffer, failure);
+                r = look_at_range(file, page, buffer, failure);
         }
         file->resident_end = file->n_pages;
         return r;
@@ -250,11 +252,11 @@ static void drop_candidate(struct reclaim_file *file, uint64_t page, bool is_swa
 }
 
 /* Drops the candidates of a range that none of the @runs says are in memory. */
-static void drop_absent(struct reclaim_file *file, uint64_t page, uint64_t end,
-                        const struct present_run *runs, size_t n_runs)
+static void drop_absent(struct reclaim_file *file, uint64_t page, uint64_t end, const struct page_run *runs,
+                        size_t n_runs)
 {
         for (size_t i = 0; i < n_runs; i++) {
-                const bool is_swapped = runs[i].state == PRESENT_STATE_SWAPPED;
+                const bool is_swapped = runs[i].state == PAGE_STATE_SWAPPED;
 
                 for (; page < runs[i].page; page++)
                         drop_candidate(file, page, false);
@@ -266,17 +268,18 @@ static void drop_absent(struct reclaim_file *file, uint64_t page, uint64_t end,
                 drop_candidate(file, page, false);
 }
 
-int reclaim_look_for_resident(const struct guest_ram *ram, struct reclaim_file *file, struct failure *failure)
+int reclaim_look_for_resident(struct reclaim_file *file, struct failure *failure)
 {
-        struct present_run runs[PRESENT_RANGE_PAGES];
+        struct page_run runs[PAGE_SPAN_MAX];
         uint64_t page = file->next;
 
         for (uint64_t n_seen = 0; page < file->n_pages && n_seen < RECLAIM_RESIDENT_PAGES;) {
                 const uint64_t n_left = file->n_pages - page;
-                const size_t n_pages = n_left < PRESENT_RANGE_PAGES ? n_left : PRESENT_RANGE_PAGES;
+                const size_t n_pages = n_left < PAGE_SPAN_MAX ? n_left : PAGE_SPAN_MAX;
+                const struct page_span span = {&file->view.reader, page, n_pages};
                 const bool has_any = count_candidates(file, page, n_pages) > 0;
                 size_t n_runs = 0;
-                int r = has_any ? present_find(ram, &file->view, page, n_pages, runs, &n_runs) : 0;
+                int r = has_any ? span.reader->find(&span, runs, &n_runs) : 0;
 
                 if (r < 0)
                         return failure_errno(failure, r,

@@ -77,28 +77,25 @@ int reclaim_file_bytes(const struct reclaim_file *file, uint64_t *ret_bytes);
 
 /**
  * reclaim_find() - find the candidates; changes nothing, and the guest may run
- * @ram: of the guest; borrowed
  * @tick: called now and then with the pages looked at so far; may be NULL
  *
  * Return: 0, or a negative errno with @failure.
  */
-int reclaim_find(const struct guest_ram *ram, struct reclaim_file *file,
-                 void (*tick)(void *context, uint64_t n_pages), void *context, struct failure *failure);
+int reclaim_find(struct reclaim_file *file, void (*tick)(void *context, uint64_t n_pages), void *context,
+                 struct failure *failure);
 
 /* Candidates that reclaim_look_for_resident() leaves for the next pause, which gives back less than that. */
 #define RECLAIM_RESIDENT_PAGES (UINT64_C(1) << 18)
 
 /**
  * reclaim_look_for_resident() - drop the next candidates that are not in memory any more
- * @ram: of the guest; borrowed
  *
  * What was swapped out since it was found would be read in by looking at it again, while the guest waits. Goes on
  * from @next until RECLAIM_RESIDENT_PAGES are found to be in memory; reclaim_punch() goes no farther.
  *
  * Return: 0, or a negative errno with @failure.
  */
-int reclaim_look_for_resident(const struct guest_ram *ram, struct reclaim_file *file,
-                              struct failure *failure);
+int reclaim_look_for_resident(struct reclaim_file *file, struct failure *failure);
 
 /**
  * struct reclaim_permit - until when a file may be changed

@@ -337,7 +337,7 @@ void reclaim_guest_find(struct reclaim_guest *guest, void (*tick)(void *context,
                 struct reclaim_part *part = &guest->parts[i];
 
                 if (!*guest->error.text && is_eligible(part))
-                        (void)reclaim_find(guest->source->ram, &part->file, tick, context, &part->refusal);
+                        (void)reclaim_find(&part->file, tick, context, &part->refusal);
         }
 }
 
@@ -436,7 +436,7 @@ static bool prepare(struct reclaim_guest *guest, enum reclaim_kind kind)
                 struct reclaim_part *part = &guest->parts[i];
 
                 if (has_work(part, kind) && reclaim_open_to_change(&part->file, &part->refusal) == 0)
-                        (void)reclaim_look_for_resident(guest->source->ram, &part->file, &part->refusal);
+                        (void)reclaim_look_for_resident(&part->file, &part->refusal);
         }
         return has_any_work(guest, kind) && judge(guest) && has_any_work(guest, kind);
 }

@@ -92,7 +92,7 @@ static void test_find(void)
         open_own(MAP_SHARED, false);
         CU_ASSERT_EQUAL(file.kind, RECLAIM_KIND_ZERO);
         CU_ASSERT_EQUAL(file_pages(), N_ZERO + N_DATA);
-        CU_ASSERT_EQUAL(reclaim_find(ram, &file, NULL, NULL, &failure), 0);
+        CU_ASSERT_EQUAL(reclaim_find(&file, NULL, NULL, &failure), 0);
         CU_ASSERT_EQUAL(file.zero_pages, N_ZERO);
         CU_ASSERT_EQUAL(file.kept_pages, N_DATA);
         CU_ASSERT_EQUAL(file_pages(), N_ZERO + N_DATA); /* holes stay holes, zero pages stay */
@@ -102,7 +102,7 @@ static void test_find(void)
 static void test_punch(void)
 {
         open_own(MAP_SHARED, true);
-        CU_ASSERT_EQUAL(reclaim_find(ram, &file, NULL, NULL, &failure), 0);
+        CU_ASSERT_EQUAL(reclaim_find(&file, NULL, NULL, &failure), 0);
         CU_ASSERT_EQUAL(reclaim_punch(&file, &no_limit, &failure), 0);
         CU_ASSERT_EQUAL(file.punched_pages, N_ZERO);
         CU_ASSERT_EQUAL(file.given_bytes, N_ZERO * PAGE_BYTES);
@@ -121,7 +121,7 @@ static void test_punch(void)
 static void test_looked_at_again(void)
 {
         open_own(MAP_SHARED, true);
-        CU_ASSERT_EQUAL(reclaim_find(ram, &file, NULL, NULL, &failure), 0);
+        CU_ASSERT_EQUAL(reclaim_find(&file, NULL, NULL, &failure), 0);
         for (size_t i = 0; i < N_PAGES; i += 3)
                 if (i % 2)
                         memory.pages[i * PAGE_BYTES + PAGE_BYTES - 1] = 1;
@@ -139,13 +139,13 @@ static void test_gone_meanwhile(void)
 
         for (int is_asked = 0; is_asked < 2; is_asked++) {
                 open_own(MAP_SHARED, true);
-                CU_ASSERT_EQUAL(reclaim_find(ram, &file, NULL, NULL, &failure), 0);
+                CU_ASSERT_EQUAL(reclaim_find(&file, NULL, NULL, &failure), 0);
                 for (uint64_t i = 0; i < n_gone; i++)
                         CU_ASSERT_EQUAL(fallocate(memory.fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                                                   (off_t)(3 * i * PAGE_BYTES), PAGE_BYTES),
                                         0);
                 if (is_asked) {
-                        CU_ASSERT_EQUAL(reclaim_look_for_resident(ram, &file, &failure), 0);
+                        CU_ASSERT_EQUAL(reclaim_look_for_resident(&file, &failure), 0);
                         CU_ASSERT_EQUAL(file.zero_pages, N_ZERO - n_gone);
                         CU_ASSERT_EQUAL(file.kept_pages, N_DATA);
                         CU_ASSERT_EQUAL(file.next, 3 * n_gone);
@@ -155,7 +155,7 @@ static void test_gone_meanwhile(void)
                 CU_ASSERT_EQUAL(file.given_bytes, (N_ZERO - n_gone) * PAGE_BYTES);
                 expect_content();
                 /* What was given back is not counted a second time. */
-                CU_ASSERT_EQUAL(reclaim_look_for_resident(ram, &file, &failure), 0);
+                CU_ASSERT_EQUAL(reclaim_look_for_resident(&file, &failure), 0);
                 CU_ASSERT_EQUAL(file.zero_pages, is_asked ? N_ZERO - n_gone : N_ZERO);
                 close_own();
         }
@@ -165,11 +165,11 @@ static void test_gone_meanwhile(void)
 static void test_as_far_as_was_asked(void)
 {
         open_own(MAP_SHARED, true);
-        CU_ASSERT_EQUAL(reclaim_find(ram, &file, NULL, NULL, &failure), 0);
+        CU_ASSERT_EQUAL(reclaim_find(&file, NULL, NULL, &failure), 0);
         file.resident_end = 300;
         CU_ASSERT_EQUAL(reclaim_punch(&file, &no_limit, &failure), RECLAIM_E_MORE);
         CU_ASSERT_EQUAL(file.punched_pages, 100);
-        CU_ASSERT_EQUAL(reclaim_look_for_resident(ram, &file, &failure), 0);
+        CU_ASSERT_EQUAL(reclaim_look_for_resident(&file, &failure), 0);
         CU_ASSERT_EQUAL(reclaim_punch(&file, &no_limit, &failure), 0);
         CU_ASSERT_EQUAL(file.punched_pages, N_ZERO);
         CU_ASSERT_EQUAL(file.zero_pages, N_ZERO);
@@ -192,8 +192,8 @@ static void test_two_blocks_in_one_file(void)
         ram = own_memory_as_guest(&second);
         CU_ASSERT_EQUAL(ram->mappings[0][0].file_offset, first * PAGE_BYTES);
         open_file_of(ram, true);
-        CU_ASSERT_EQUAL(reclaim_find(ram, &file, NULL, NULL, &failure), 0);
-        CU_ASSERT_EQUAL(reclaim_look_for_resident(ram, &file, &failure), 0);
+        CU_ASSERT_EQUAL(reclaim_find(&file, NULL, NULL, &failure), 0);
+        CU_ASSERT_EQUAL(reclaim_look_for_resident(&file, &failure), 0);
         CU_ASSERT_EQUAL(file.zero_pages, N_ZERO - (first + 2) / 3);
         CU_ASSERT_EQUAL(reclaim_punch(&file, &no_limit, &failure), 0);
         CU_ASSERT_EQUAL(file.given_bytes, file.zero_pages * PAGE_BYTES);
@@ -203,7 +203,7 @@ static void test_two_blocks_in_one_file(void)
         memory.n_pages = first;
         ram = own_memory_as_guest(&memory);
         open_file_of(ram, true);
-        CU_ASSERT_EQUAL(reclaim_find(ram, &file, NULL, NULL, &failure), 0);
+        CU_ASSERT_EQUAL(reclaim_find(&file, NULL, NULL, &failure), 0);
         CU_ASSERT_EQUAL(file.zero_pages, (first + 2) / 3);
         CU_ASSERT_EQUAL(reclaim_punch(&file, &no_limit, &failure), 0);
         CU_ASSERT_EQUAL(file_pages(), N_DATA);
@@ -222,7 +222,7 @@ static void test_permit(void)
         unsigned int rounds = 0;
 
         open_own(MAP_SHARED, true);
-        CU_ASSERT_EQUAL(reclaim_find(ram, &file, NULL, NULL, &failure), 0);
+        CU_ASSERT_EQUAL(reclaim_find(&file, NULL, NULL, &failure), 0);
         CU_ASSERT_EQUAL(reclaim_punch(&file, &permit, &failure), RECLAIM_E_MORE);
         CU_ASSERT_EQUAL(file.punched_pages, 0);
         for (int r = RECLAIM_E_MORE; r == RECLAIM_E_MORE; rounds++) {
@@ -261,7 +261,7 @@ static void test_stale_look(void)
         const struct reclaim_permit permit = {.holds = is_held_up, .fresh_usec = 5000};
 
         open_own(MAP_SHARED, true);
-        CU_ASSERT_EQUAL(reclaim_find(ram, &file, NULL, NULL, &failure), 0);
+        CU_ASSERT_EQUAL(reclaim_find(&file, NULL, NULL, &failure), 0);
         CU_ASSERT_EQUAL(reclaim_punch(&file, &permit, &failure), 0);
         CU_ASSERT_EQUAL(memory.pages[0], 7);
         CU_ASSERT_EQUAL(file.punched_pages, N_ZERO - 1);
@@ -280,7 +280,7 @@ static void test_shadow(void)
         open_file_of(ram, true);
         CU_ASSERT_EQUAL(file.kind, RECLAIM_KIND_SHADOW);
         CU_ASSERT(file_pages() >= N_ZERO + N_DATA);
-        CU_ASSERT_EQUAL(reclaim_find(ram, &file, NULL, NULL, &failure), 0);
+        CU_ASSERT_EQUAL(reclaim_find(&file, NULL, NULL, &failure), 0);
         CU_ASSERT_EQUAL(file.kept_pages, 1);
         CU_ASSERT_EQUAL(reclaim_punch(&file, &no_limit, &failure), 0);
         CU_ASSERT_EQUAL(file_pages(), 1);
@@ -320,7 +320,7 @@ static void test_shadow_of_a_guest_that_runs(void)
                 CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, be_guest, &n_wrong), 0);
                 do {
                         open_file_of(ram, true);
-                        CU_ASSERT_EQUAL(reclaim_find(ram, &file, NULL, NULL, &failure), 0);
+                        CU_ASSERT_EQUAL(reclaim_find(&file, NULL, NULL, &failure), 0);
                         CU_ASSERT_EQUAL(reclaim_punch(&file, &no_limit, &failure), 0);
                         n_punched += file.punched_pages;
                         reclaim_close(&file);

@@ -159,10 +159,9 @@ int reclaim_file_bytes(const struct reclaim_file *file, uint64_t *ret_bytes)
         return 0;
 }
 
-int reclaim_find(const struct guest_ram *searched, struct reclaim_file *file,
-                 void (*tick)(void *context, uint64_t n_pages), void *context, struct failure *failure)
+int reclaim_find(struct reclaim_file *file, void (*tick)(void *context, uint64_t n_pages), void *context,
+                 struct failure *failure)
 {
-        (void)searched;
         (void)file;
         (void)tick;
         (void)context;
@@ -170,10 +169,8 @@ int reclaim_find(const struct guest_ram *searched, struct reclaim_file *file,
         return 0;
 }
 
-int reclaim_look_for_resident(const struct guest_ram *searched, struct reclaim_file *file,
-                              struct failure *failure)
+int reclaim_look_for_resident(struct reclaim_file *file, struct failure *failure)
 {
-        (void)searched;
         (void)failure;
         file->resident_end = file->n_pages;
         return 0;

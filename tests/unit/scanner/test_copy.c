@@ -29,7 +29,7 @@
 
 static struct own_memory memory;
 static struct guest_ram *ram;
-static struct copy copy;
+static struct page_buffer copy;
 static int kpageflags_fd;
 static int real_pagemap_fd;
 
@@ -76,7 +76,7 @@ static void begin(void)
         for (size_t i = 0; i < N_PAGES; i++)
                 set_frame(i, 1000 + i);
         write_word(kpageflags_fd, 4000, 0);
-        CU_ASSERT_EQUAL_FATAL(copy_init(&copy), 0);
+        CU_ASSERT_EQUAL_FATAL(page_buffer_init(&copy), 0);
         n_calls = 0;
         n_bytes = 0;
         meanwhile = NULL;
@@ -84,28 +84,31 @@ static void begin(void)
 
 static void end(void)
 {
-        copy_deinit(&copy);
+        page_buffer_deinit(&copy);
         close_fd(&kpageflags_fd);
         close_fd(&real_pagemap_fd);
         guest_ram_free(ram);
         own_memory_unmap(&memory);
 }
 
-static int copy_runs(const struct present_run *runs, size_t n_runs)
+static int copy_runs(const struct page_run *runs, size_t n_runs)
 {
-        return copy_range(&copy, ram, &ram->mappings[0][0], 0, N_PAGES, runs, n_runs, kpageflags_fd);
+        const struct page_span span = {&ram->mappings[0][0].reader, 0, N_PAGES};
+
+        ram->kpageflags_fd = kpageflags_fd;
+        return span.reader->read(&span, runs, n_runs, &copy);
 }
 
 static int copy_all(void)
 {
-        const struct present_run all = {.page = 0, .n_pages = N_PAGES, .state = PRESENT_STATE_DATA};
+        const struct page_run all = {.page = 0, .n_pages = N_PAGES, .state = PAGE_STATE_DATA};
 
         return copy_runs(&all, 1);
 }
 
 static bool is_right(size_t page)
 {
-        return copy.slots[page] < copy.n_slots && memcmp(copy.buffer + copy.slots[page] * PAGE_BYTES,
+        return copy.slots[page] < copy.n_slots && memcmp(copy.bytes + copy.slots[page] * PAGE_BYTES,
                                                          memory.pages + page * PAGE_BYTES, PAGE_BYTES) == 0;
 }
 
@@ -131,11 +134,11 @@ static void test_nothing_merged(void)
 
 static void test_runs_with_holes(void)
 {
-        const struct present_run runs[] = {
-                {.page = 3, .n_pages = 2, .state = PRESENT_STATE_DATA},
-                {.page = 5, .n_pages = 1, .state = PRESENT_STATE_ZERO_MAPPED},
-                {.page = 6, .n_pages = 1, .state = PRESENT_STATE_SWAPPED},
-                {.page = 60, .n_pages = 4, .state = PRESENT_STATE_DATA, .huge = true},
+        const struct page_run runs[] = {
+                {.page = 3, .n_pages = 2, .state = PAGE_STATE_DATA},
+                {.page = 5, .n_pages = 1, .state = PAGE_STATE_ZERO_MAPPED},
+                {.page = 6, .n_pages = 1, .state = PAGE_STATE_SWAPPED},
+                {.page = 60, .n_pages = 4, .state = PAGE_STATE_DATA, .huge = true},
         };
 
         begin();
@@ -195,8 +198,7 @@ static void test_kernel_that_calls_all_merged(void)
 /* What a huge page maps cannot be merged, whatever the flags say of its frames. */
 static void test_huge_pages_are_not_looked_up(void)
 {
-        const struct present_run all = {
-                .page = 0, .n_pages = N_PAGES, .state = PRESENT_STATE_DATA, .huge = true};
+        const struct page_run all = {.page = 0, .n_pages = N_PAGES, .state = PAGE_STATE_DATA, .huge = true};
 
         begin();
         for (size_t i = 0; i < N_PAGES; i++)

@@ -14,22 +14,23 @@
 #include <linux/kernel-page-flags.h>
 #include <sys/syscall.h>
 
-static size_t find(const struct guest_ram *ram, uint64_t page, size_t n_pages, struct present_run *runs)
+static size_t find(const struct guest_ram *ram, uint64_t page, size_t n_pages, struct page_run *runs)
 {
+        const struct page_span span = {&ram->mappings[0][0].reader, page, n_pages};
         size_t n_runs = 0;
 
-        CU_ASSERT_EQUAL_FATAL(present_find(ram, &ram->mappings[0][0], page, n_pages, runs, &n_runs), 0);
+        CU_ASSERT_EQUAL_FATAL(present_find(&span, runs, &n_runs), 0);
         return n_runs;
 }
 
 static void check_pages_3_4_and_9(const struct guest_ram *ram)
 {
-        struct present_run runs[PRESENT_RANGE_PAGES];
+        struct page_run runs[PAGE_SPAN_MAX];
 
         CU_ASSERT_EQUAL_FATAL(find(ram, 0, 64, runs), 2);
         CU_ASSERT_EQUAL(runs[0].page, 3);
         CU_ASSERT_EQUAL(runs[0].n_pages, 2);
-        CU_ASSERT_EQUAL(runs[0].state, PRESENT_STATE_DATA);
+        CU_ASSERT_EQUAL(runs[0].state, PAGE_STATE_DATA);
         CU_ASSERT_EQUAL(runs[1].page, 9);
         CU_ASSERT_EQUAL(runs[1].n_pages, 1);
         /* a window that begins and ends inside the runs */
@@ -93,7 +94,7 @@ static bool is_zero_page(const void *address)
 static void test_zero_page_of_the_kernel(void)
 {
         struct own_memory memory = own_memory_map(64, MAP_PRIVATE, 0);
-        struct present_run runs[PRESENT_RANGE_PAGES];
+        struct page_run runs[PAGE_SPAN_MAX];
         struct guest_ram *ram = NULL;
 
         (void)madvise(memory.pages, memory.n_pages * PAGE_BYTES, MADV_NOHUGEPAGE);
@@ -102,22 +103,22 @@ static void test_zero_page_of_the_kernel(void)
         CU_ASSERT_EQUAL_FATAL(find(ram, 0, 64, runs), 1);
         CU_ASSERT_EQUAL(runs[0].page, 7);
         if (ram->has_pagemap_scan && is_zero_page(memory.pages + 7 * PAGE_BYTES))
-                CU_ASSERT_EQUAL(runs[0].state, PRESENT_STATE_ZERO_MAPPED);
+                CU_ASSERT_EQUAL(runs[0].state, PAGE_STATE_ZERO_MAPPED);
         guest_ram_free(ram);
         own_memory_unmap(&memory);
 }
 
 static void test_range_limit_of_alternating_pages(void)
 {
-        struct own_memory memory = own_memory_map(PRESENT_RANGE_PAGES, MAP_PRIVATE, 0);
-        struct present_run runs[PRESENT_RANGE_PAGES];
+        struct own_memory memory = own_memory_map(PAGE_SPAN_MAX, MAP_PRIVATE, 0);
+        struct page_run runs[PAGE_SPAN_MAX];
         struct guest_ram *ram = NULL;
 
         (void)madvise(memory.pages, memory.n_pages * PAGE_BYTES, MADV_NOHUGEPAGE);
-        for (size_t i = 0; i < PRESENT_RANGE_PAGES; i += 2)
+        for (size_t i = 0; i < PAGE_SPAN_MAX; i += 2)
                 own_memory_fill(&memory, i, 1);
         ram = own_memory_as_guest(&memory);
-        CU_ASSERT_EQUAL(find(ram, 0, PRESENT_RANGE_PAGES, runs), PRESENT_RANGE_PAGES / 2);
+        CU_ASSERT_EQUAL(find(ram, 0, PAGE_SPAN_MAX, runs), PAGE_SPAN_MAX / 2);
         guest_ram_free(ram);
         own_memory_unmap(&memory);
 }
@@ -162,16 +163,25 @@ static void test_file_of_somebody_else(void)
         own_memory_unmap(&memory);
 }
 
+static void populate(const struct guest_ram *ram)
+{
+        const struct page_reader *reader = &ram->mappings[0][0].reader;
+        const struct page_run all = {.n_pages = PAGE_SPAN_MAX};
+
+        CU_ASSERT_PTR_NOT_NULL_FATAL(reader->prepare);
+        reader->prepare(reader, &all);
+}
+
 /* Pages that became holes after they were found stay holes, but for the few that are touched. */
 static void test_populating_what_went_away(void)
 {
-        struct own_memory memory = own_memory_map(PRESENT_RANGE_PAGES, MAP_SHARED, 1);
+        struct own_memory memory = own_memory_map(PAGE_SPAN_MAX, MAP_SHARED, 1);
         const blkcnt_t blocks_per_page = (blkcnt_t)(PAGE_BYTES / 512);
         struct guest_ram *ram = own_memory_as_guest(&memory);
 
         CU_ASSERT_EQUAL(ram->mappings[0][0].reader.kind, PAGE_READER_MAPPED);
-        reader_populate(&ram->mappings[0][0], 0, PRESENT_RANGE_PAGES);
-        CU_ASSERT(own_memory_blocks(&memory) <= (PRESENT_RANGE_PAGES / 16 + 1) * blocks_per_page);
+        populate(ram);
+        CU_ASSERT(own_memory_blocks(&memory) <= (PAGE_SPAN_MAX / 16 + 1) * blocks_per_page);
         guest_ram_free(ram);
         own_memory_unmap(&memory);
 }
@@ -179,20 +189,20 @@ static void test_populating_what_went_away(void)
 /* All the same the pages that exist are mapped. */
 static void test_populating_maps_what_exists(void)
 {
-        struct own_memory memory = own_memory_map(PRESENT_RANGE_PAGES, MAP_SHARED, 1);
+        struct own_memory memory = own_memory_map(PAGE_SPAN_MAX, MAP_SHARED, 1);
         struct guest_ram *ram = own_memory_as_guest(&memory);
-        uint64_t entries[PRESENT_RANGE_PAGES] = {0};
+        uint64_t entries[PAGE_SPAN_MAX] = {0};
         size_t n_mapped = 0;
 
-        for (size_t i = 0; i < PRESENT_RANGE_PAGES; i++)
+        for (size_t i = 0; i < PAGE_SPAN_MAX; i++)
                 own_memory_fill(&memory, i, 1);
-        reader_populate(&ram->mappings[0][0], 0, PRESENT_RANGE_PAGES);
-        CU_ASSERT_EQUAL(pagemap_read(ram->pagemap_fd, (uintptr_t)ram->mappings[0][0].window, entries,
-                                     PRESENT_RANGE_PAGES),
-                        0);
-        for (size_t i = 0; i < PRESENT_RANGE_PAGES; i++)
+        populate(ram);
+        CU_ASSERT_EQUAL(
+                pagemap_read(ram->pagemap_fd, (uintptr_t)ram->mappings[0][0].window, entries, PAGE_SPAN_MAX),
+                0);
+        for (size_t i = 0; i < PAGE_SPAN_MAX; i++)
                 n_mapped += entries[i] >> 63;
-        CU_ASSERT(n_mapped >= PRESENT_RANGE_PAGES * 7 / 8); /* the kernel passes over some now and then */
+        CU_ASSERT(n_mapped >= PAGE_SPAN_MAX * 7 / 8); /* the kernel passes over some now and then */
         guest_ram_free(ram);
         own_memory_unmap(&memory);
 }

@@ -61,7 +61,7 @@ static void look_again(struct looks *looks)
 {
         struct pages *pages = &looks->ram->pages;
 
-        CU_ASSERT_EQUAL(recheck_run(looks->pool, &looks->key, &pages, 1, looks->kpageflags_fd), 0);
+        CU_ASSERT_EQUAL(recheck_run(looks->pool, &looks->key, &pages, 1), 0);
 }
 
 static void test_changed_and_kept(void)
@@ -132,6 +132,7 @@ static void test_merged(void)
         for (size_t i = 0; i < N_PAGES; i += 5)
                 looks.memory.pages[i * PAGE_BYTES] ^= 1;
         looks.kpageflags_fd = own_memory_kpageflags(&looks.memory, looks.ram->pagemap_fd, is_even);
+        looks.ram->kpageflags_fd = looks.kpageflags_fd;
         doubt = kpageflags_doubt_ksm(false);
         look_again(&looks);
         (void)kpageflags_doubt_ksm(doubt);
@@ -160,6 +161,7 @@ static void test_kernel_that_calls_all_merged(void)
                         (unsigned char)(i % 100 + 1);
         close_fd(&looks.kpageflags_fd);
         looks.kpageflags_fd = own_memory_kpageflags(&looks.memory, looks.ram->pagemap_fd, NULL);
+        looks.ram->kpageflags_fd = looks.kpageflags_fd;
         memset(marks_of(&looks), PAGE_MARK_WANTED, N_PAGES);
         doubt = kpageflags_doubt_ksm(true);
         look_again(&looks);
