@@ -292,10 +292,85 @@ static void test_empty_guest(void)
         own_memory_unmap(&memory);
 }
 
+/* A reader of pages that nobody has: of four pages one has data, two are known without reading, one is absent. */
+static atomic_uint n_finds;
+static atomic_uint n_reads;
+
+static int find_made_up(const struct page_span *span, struct page_run *ret_runs, size_t *ret_n_runs)
+{
+        static const enum page_state states[] = {PAGE_STATE_DATA, PAGE_STATE_SWAPPED, PAGE_STATE_ZERO_MAPPED};
+        size_t n = 0;
+
+        atomic_fetch_add(&n_finds, 1);
+        for (uint64_t page = span->first; page < span->first + span->n; page++)
+                if (page % 4 < 3)
+                        ret_runs[n++] = (struct page_run){page, 1, states[page % 4], false};
+        *ret_n_runs = n;
+        return 0;
+}
+
+/* All of them have one content. */
+static int read_made_up(const struct page_span *span, const struct page_run *runs, size_t n_runs,
+                        struct page_buffer *buffer)
+{
+        atomic_fetch_add(&n_reads, 1);
+        page_buffer_clear(buffer);
+        memset(page_buffer_next(buffer), 0x5a, PAGE_BYTES);
+        buffer->n_slots = 1;
+        for (size_t i = 0; i < n_runs; i++)
+                if (runs[i].state == PAGE_STATE_DATA)
+                        buffer->slots[runs[i].page - span->first] = 0;
+        return 0;
+}
+
+static int frames_made_up(const struct page_span *span, uint64_t *ret_frames)
+{
+        for (size_t i = 0; i < span->n; i++)
+                ret_frames[i] = span->first + i + 1;
+        return 0;
+}
+
+/* The pass knows of memory what its reader says, and asks it once a range. */
+static void test_any_reader(void)
+{
+        struct own_memory memory = own_memory_map(N_PAGES, MAP_PRIVATE, 0);
+        struct pass pass = begin(&memory, 2);
+        const struct pages_block *block = &pass.ram->pages.blocks[0];
+        unsigned char content[PAGE_BYTES];
+        uint64_t expected[] = {0, PAGE_SWAPPED, PAGE_ZERO, PAGE_ABSENT};
+        size_t n_ranges = 0;
+        size_t n_wrong = 0;
+
+        pass.ram->mappings[0][0].reader = (struct page_reader){.kind = PAGE_READER_PREAD,
+                                                               .find = find_made_up,
+                                                               .read = read_made_up,
+                                                               .frames = frames_made_up};
+        memset(content, 0x5a, sizeof(content));
+        fingerprint_pages(&pass.key, content, 1, expected);
+        start(&pass);
+        atomic_store(&n_finds, 0);
+        scan_window(pass.scan, first_guest, 1, USEC_INFINITY, NULL);
+        n_ranges = scan_accept(pass.scan, 0, 0, USEC_INFINITY);
+        CU_ASSERT_EQUAL(atomic_load(&n_finds), n_ranges);
+        CU_ASSERT_EQUAL(atomic_load(&n_reads), n_ranges);
+        CU_ASSERT(n_ranges <= N_PAGES / PAGE_SPAN_MAX + 2);
+        if (pass.kpageflags_fd >= 0)
+                scan_read_frames(pass.scan);
+        for (size_t i = 0; i < N_PAGES; i++) {
+                n_wrong += block->fingerprints[i] != expected[i % 4];
+                n_wrong += pass.kpageflags_fd >= 0 &&
+                           block->frames[i] != (page_is_present(expected[i % 4]) ? i + 1 : FRAME_OWN);
+        }
+        CU_ASSERT_EQUAL(n_wrong, 0);
+        end(&pass);
+        own_memory_unmap(&memory);
+}
+
 static const struct unit_test tests[] = {
         {"private", test_private},
         {"shared file", test_shared_file},
         {"private file", test_private_file},
+        {"any reader", test_any_reader},
         {"readings outside the span do not count", test_readings_outside_the_span_do_not_count},
         {"nothing is begun after the deadline", test_nothing_is_begun_after_the_deadline},
         {"a stall does not spoil later windows", test_a_stall_does_not_spoil_later_windows},
