@@ -24,7 +24,7 @@
 #include "base/pidfd.h"
 #include "pages/page.h"
 #include "scanner/frames.h"
-#include "scanner/guest_ram.h"
+#include "scanner/mapping.h"
 #include "scanner/pagemap.h"
 
 #include <errno.h>
@@ -54,7 +54,7 @@ int copy_pages(const struct page_span *span, void *to)
         if (kind == PAGE_READER_MAPPED || kind == PAGE_READER_PREAD)
                 return fileio_pread_full(mapping->file_fd, to, span->n * PAGE_BYTES,
                                          mapping->file_offset + offset);
-        r = fileio_pread_full(mapping->ram->mem_fd, to, span->n * PAGE_BYTES, mapping->hva + offset);
+        r = fileio_pread_full(mapping->process->mem_fd, to, span->n * PAGE_BYTES, mapping->hva + offset);
         /* The address space of a dead process reads as an empty file. */
         return r == -ENODATA ? -ESRCH : r;
 }
@@ -95,7 +95,7 @@ static bool find_merged(struct copying *copying, const struct page_run *runs, si
 
                 if (run->state != PAGE_STATE_DATA || run->huge || !copying->mapping->mergeable)
                         continue;
-                if (copying->mapping->ram->kpageflags_fd < 0 ||
+                if (copying->mapping->process->kpageflags_fd < 0 ||
                     frames_find(&part, copying->frames + (run->page - copying->span.first)) < 0)
                         return false;
         }
@@ -129,12 +129,12 @@ static size_t list_run(struct copying *copying, const struct page_run *run, size
  * process_vm_readv(2) goes by the number alone, which may be somebody else's once the process has ended.
  * /proc/PID/mem stays its own, and is what is left then.
  */
-static bool read_process(const struct guest_ram *ram, const struct iovec *local, const struct iovec *remote,
-                         size_t n_remote)
+static bool read_process(const struct guest_process *process, const struct iovec *local,
+                         const struct iovec *remote, size_t n_remote)
 {
-        return pidfd_is_alive(ram->pidfd) &&
-               process_vm_readv(ram->pid, local, 1, remote, n_remote, 0) == (ssize_t)local->iov_len &&
-               pidfd_is_alive(ram->pidfd);
+        return pidfd_is_alive(process->pidfd) &&
+               process_vm_readv(process->pid, local, 1, remote, n_remote, 0) == (ssize_t)local->iov_len &&
+               pidfd_is_alive(process->pidfd);
 }
 
 /* All pages that are not merged, in one call. Returns false when they could not be read so. */
@@ -147,7 +147,7 @@ static bool read_not_merged(struct copying *copying, const struct page_run *runs
                 if (runs[i].state == PAGE_STATE_DATA)
                         n_remote = list_run(copying, &runs[i], n_remote);
         local.iov_len = copying->buffer->n_slots * PAGE_BYTES;
-        return n_remote == 0 || read_process(copying->mapping->ram, &local, copying->remote, n_remote);
+        return n_remote == 0 || read_process(copying->mapping->process, &local, copying->remote, n_remote);
 }
 
 static int read_merged_page(struct copying *copying, size_t index)
@@ -192,7 +192,7 @@ static bool still_has_its_frames(const struct copying *copying)
         const uint64_t *frames = copying->frames;
         uint64_t entries[PAGE_SPAN_MAX];
 
-        if (pagemap_read(copying->mapping->ram->pagemap_fd,
+        if (pagemap_read(copying->mapping->process->pagemap_fd,
                          copying->mapping->hva + copying->span.first * PAGE_BYTES, entries,
                          copying->span.n) < 0)
                 return false;

@@ -13,6 +13,7 @@
 #include "base/fileio.h"
 #include "pages/page.h"
 #include "scanner/kpageflags.h"
+#include "scanner/mapping.h"
 #include "scanner/pagemap.h"
 
 #include <errno.h>
@@ -81,8 +82,8 @@ int frames_find(const struct page_span *span, uint64_t *ret_frames)
 {
         const struct mapping *mapping = mapping_of_reader(span->reader);
         uint64_t pfns[PAGE_SPAN_MAX];
-        int r = pagemap_read(mapping->ram->pagemap_fd, mapping->hva + span->first * PAGE_BYTES, ret_frames,
-                             span->n);
+        int r = pagemap_read(mapping->process->pagemap_fd, mapping->hva + span->first * PAGE_BYTES,
+                             ret_frames, span->n);
 
         if (r < 0)
                 return r;
@@ -91,7 +92,7 @@ int frames_find(const struct page_span *span, uint64_t *ret_frames)
                 if (ret_frames[i] & PAGEMAP_PRESENT && pfns[i] == 0)
                         return -EPERM;
         }
-        return add_flags(mapping->ram->kpageflags_fd, pfns, ret_frames, span->n);
+        return add_flags(mapping->process->kpageflags_fd, pfns, ret_frames, span->n);
 }
 
 void frame_users_init(struct frame_users *users, int proc_dir_fd, int kpageflags_fd)

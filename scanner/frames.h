@@ -2,7 +2,7 @@
 /* The physical frames behind present pages: what is really merged. */
 #pragma once
 
-#include "scanner/guest_ram.h"
+#include "pages/page_reader.h"
 
 #include <stddef.h>
 #include <stdint.h>

@@ -4,57 +4,26 @@
 #include "base/cleanup.h"
 #include "pages/page.h"
 #include "scanner/map_file.h"
-#include "scanner/present.h"
 #include "scanner/reader.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/pidfd.h>
-#include <sys/sysinfo.h>
-
-static int open_proc_file(int proc_fd, const char *name, int *ret_fd, struct failure *failure)
-{
-        int fd = openat(proc_fd, name, O_RDONLY | O_CLOEXEC);
-
-        if (fd < 0 && (errno == EACCES || errno == EPERM))
-                return failure_set(failure, -EPERM,
-                                   "may not read the memory of its QEMU (%s): this needs root, or "
-                                   "CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH",
-                                   name);
-        if (fd < 0)
-                return failure_errno(failure, -errno, "cannot open %s of its QEMU", name);
-        *ret_fd = fd;
-        return 0;
-}
 
 int guest_ram_new(pid_t pid, int proc_fd, struct guest_ram **ret, struct failure *failure)
 {
         struct guest_ram *ram = calloc(1, sizeof(*ram));
-        struct sysinfo host = {0};
         int r = 0;
 
         if (!ram)
                 return failure_set(failure, -ENOMEM, "out of memory");
-        ram->pid = pid;
-        ram->pagemap_fd = -1;
-        ram->mem_fd = -1;
-        /* First: the files below open only while the process has its number. So the pidfd is of no other. */
-        ram->pidfd = pidfd_open(pid, 0);
-        ram->kpageflags_fd = -1;
-        r = open_proc_file(proc_fd, "pagemap", &ram->pagemap_fd, failure);
-        if (r >= 0)
-                r = open_proc_file(proc_fd, "mem", &ram->mem_fd, failure);
+        r = guest_process_open(&ram->process, pid, proc_fd, failure);
         if (r < 0) {
                 guest_ram_free(ram);
                 return r;
         }
-        ram->has_pagemap_scan = present_has_pagemap_scan(ram->pagemap_fd);
-        ram->host_has_swap = sysinfo(&host) == 0 && host.totalswap > 0;
         *ret = ram;
         return 0;
 }
@@ -82,9 +51,7 @@ struct guest_ram *guest_ram_free(struct guest_ram *ram)
                 free(ram->mappings[b]);
         free(ram->mappings);
         pages_deinit(&ram->pages);
-        close_fd(&ram->pagemap_fd);
-        close_fd(&ram->mem_fd);
-        close_fd(&ram->pidfd);
+        guest_process_close(&ram->process);
         free(ram);
         return NULL;
 }
@@ -130,7 +97,7 @@ static int add_mappings(struct guest_ram *ram, const char *id, uint64_t n_pages,
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n; i++) {
-                mappings[i].ram = ram;
+                mappings[i].process = &ram->process;
                 block->ranges[i] = range_of(&mappings[i]);
         }
         ram->mappings[ram->pages.n_blocks - 1] = mappings;

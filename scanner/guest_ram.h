@@ -7,6 +7,7 @@
 
 #include "base/failure.h"
 #include "pages/pages.h"
+#include "scanner/guest_process.h"
 #include "scanner/mapping.h"
 
 #include <stdatomic.h>
@@ -17,27 +18,16 @@
 
 /**
  * struct guest_ram - the RAM of one guest
- * @pid: the QEMU process
- * @pidfd: says whether @pid is still its number; -1 when that is never known
- * @pagemap_fd, @mem_fd: its /proc/PID/pagemap and /proc/PID/mem
- * @kpageflags_fd: from frames_open(), borrowed: scan_new() sets it; negative: frames are not known
+ * @process: its QEMU
  * @pages: of its RAM blocks
  * @mappings: by block, one for each of its ranges
- * @has_pagemap_scan: the kernel has the PAGEMAP_SCAN ioctl (6.7)
- * @host_has_swap: pages of RAM files may be on swap, which their extents do not tell
  * @error: 0, or the negative errno that lost this guest; set once, by whichever worker meets it first
  * @failure: the sentence for @error
  */
 struct guest_ram {
-        pid_t pid;
-        int pidfd;
-        int pagemap_fd;
-        int mem_fd;
-        int kpageflags_fd;
+        struct guest_process process;
         struct pages pages;
         struct mapping **mappings;
-        bool has_pagemap_scan;
-        bool host_has_swap;
         atomic_int error;
         struct failure failure;
 };

@@ -7,12 +7,11 @@
 
 #include "base/failure.h"
 #include "pages/page_reader.h"
+#include "scanner/guest_process.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-struct guest_ram;
 
 /* More mappings than this below one RAM block are refused. */
 #define MAPPING_MAX_PER_BLOCK 4096
@@ -31,7 +30,7 @@ struct guest_ram;
  * @hugetlb: backed by the hugetlb pool
  * @locked: its pages are locked in memory (mlock(2))
  * @mergeable: marked for KSM (MADV_MERGEABLE or PR_SET_MEMORY_MERGE)
- * @ram: of which QEMU it is; NULL when nothing of it is going to be read
+ * @process: whose it is; NULL when nothing of it is going to be read
  * @reader: how its pages are read
  * @file_fd: the RAM file behind a shared mapping, else -1
  * @is_tmpfs: that file lies in memory, so its extents are the pages that exist
@@ -55,7 +54,7 @@ struct mapping {
         bool mergeable;
         bool is_tmpfs;
         struct page_reader reader;
-        const struct guest_ram *ram;
+        const struct guest_process *process;
         int file_fd;
         const unsigned char *window;
 };

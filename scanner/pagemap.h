@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
@@ -44,6 +45,9 @@ struct pagemap_scan_argument {
 };
 
 #define PAGEMAP_SCAN_IOCTL _IOWR('f', 16, struct pagemap_scan_argument)
+
+/* Whether the kernel has PAGEMAP_SCAN for this pagemap file. */
+bool pagemap_has_scan(int pagemap_fd);
 
 /**
  * pagemap_read() - read the entries of @n_pages pages from address @hva on

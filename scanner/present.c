@@ -13,6 +13,7 @@
 #include "scanner/present.h"
 
 #include "pages/page.h"
+#include "scanner/mapping.h"
 #include "scanner/pagemap.h"
 
 #include <errno.h>
@@ -38,14 +39,6 @@ struct cachestat_counts {
         uint64_t n_recently_evicted;
 };
 
-bool present_has_pagemap_scan(int pagemap_fd)
-{
-        struct pagemap_scan_argument argument = {.size = sizeof(argument)};
-
-        /* An empty range: succeeds where the ioctl exists. */
-        return ioctl(pagemap_fd, PAGEMAP_SCAN_IOCTL, &argument) >= 0;
-}
-
 static enum page_state state_of_categories(uint64_t categories)
 {
         if (categories & PAGEMAP_SCAN_SWAPPED)
@@ -67,7 +60,7 @@ static int find_by_pagemap_scan(const struct page_span *span, struct page_run *r
                 .category_anyof_mask = categories,
                 .return_mask = categories | PAGEMAP_SCAN_HUGE,
         };
-        long n_found = ioctl(mapping->ram->pagemap_fd, PAGEMAP_SCAN_IOCTL, &argument);
+        long n_found = ioctl(mapping->process->pagemap_fd, PAGEMAP_SCAN_IOCTL, &argument);
 
         if (n_found < 0)
                 return -errno;
@@ -98,7 +91,7 @@ static int find_by_pagemap(const struct page_span *span, struct page_run *ret_ru
         const struct mapping *mapping = mapping_of_reader(span->reader);
         uint64_t entries[PAGE_SPAN_MAX];
         size_t n_runs = 0;
-        int r = pagemap_read(mapping->ram->pagemap_fd, mapping->hva + span->first * PAGE_BYTES, entries,
+        int r = pagemap_read(mapping->process->pagemap_fd, mapping->hva + span->first * PAGE_BYTES, entries,
                              span->n);
 
         if (r < 0)
@@ -184,7 +177,7 @@ static int find_in_file(const struct page_span *span, struct page_run *ret_runs,
         if (mincore((void *)(mapping->window + first * PAGE_BYTES), (end - first) * PAGE_BYTES, resident) < 0)
                 return -errno;
         const bool swapped =
-                mapping->ram->host_has_swap && may_be_swapped(mapping, first, end - first, &n_cached);
+                mapping->process->host_has_swap && may_be_swapped(mapping, first, end - first, &n_cached);
         if (swapped)
                 unmark_swapped(mapping, first, end - first, resident);
         for (uint64_t page = first; page < end; page++) {
@@ -210,7 +203,7 @@ int present_find(const struct page_span *span, struct page_run *ret_runs, size_t
 
         if (mapping->is_tmpfs)
                 return find_in_file(span, ret_runs, ret_n_runs);
-        if (mapping->ram->has_pagemap_scan)
+        if (mapping->process->has_pagemap_scan)
                 return find_by_pagemap_scan(span, ret_runs, ret_n_runs);
         return find_by_pagemap(span, ret_runs, ret_n_runs);
 }

@@ -2,14 +2,9 @@
 /* Which pages of a mapping exist on the host, found without touching one. */
 #pragma once
 
-#include "scanner/guest_ram.h"
+#include "pages/page_reader.h"
 
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
-
-/* Whether the kernel has PAGEMAP_SCAN for this pagemap file. */
-bool present_has_pagemap_scan(int pagemap_fd);
 
 /**
  * present_find() - the pages of a span that exist

@@ -3,11 +3,7 @@
 #pragma once
 
 #include "base/failure.h"
-#include "scanner/guest_ram.h"
-
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "scanner/mapping.h"
 
 /* The reader of a mapping, as a part of which it has to stand. */
 struct page_reader reader_of_kind(enum page_reader_kind kind);

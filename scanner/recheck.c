@@ -17,7 +17,7 @@
 #include "base/cleanup.h"
 #include "pages/page.h"
 #include "scanner/copy.h"
-#include "scanner/guest_ram.h"
+#include "scanner/mapping.h"
 #include "scanner/pagemap.h"
 
 #include <errno.h>
@@ -103,7 +103,7 @@ static void mark_absent(const struct batch *batch)
         const struct mapping *mapping = mapping_of_reader(batch->span.reader);
         uint64_t entries[BATCH_PAGES];
 
-        if (pagemap_read(mapping->ram->pagemap_fd, mapping->hva + batch->span.first * PAGE_BYTES, entries,
+        if (pagemap_read(mapping->process->pagemap_fd, mapping->hva + batch->span.first * PAGE_BYTES, entries,
                          batch->span.n) < 0)
                 return;
         for (size_t i = 0; i < batch->span.n; i++)

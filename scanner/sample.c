@@ -105,7 +105,7 @@ int sample_add(struct sample *sample, pid_t pid, int proc_fd)
                 r = guest_ram_new(pid, proc_fd, &ram, &failure);
         }
         if (r == 0) {
-                ram->kpageflags_fd = sample->kpageflags_fd;
+                ram->process.kpageflags_fd = sample->kpageflags_fd;
                 r = add_blocks(ram, proc_fd, &n_pages);
         }
         if (r < 0) {
@@ -142,8 +142,8 @@ static bool find_page(const struct sample *sample, uint64_t page, struct page_sp
 
                         if (page < ram->pages.blocks[b].n_pages) {
                                 *ret = (struct page_span){&mapping->reader, page, 1};
-                                return pagemap_read(ram->pagemap_fd, mapping->hva + page * PAGE_BYTES, &entry,
-                                                    1) == 0 &&
+                                return pagemap_read(ram->process.pagemap_fd, mapping->hva + page * PAGE_BYTES,
+                                                    &entry, 1) == 0 &&
                                        (entry & PAGEMAP_PRESENT);
                         }
                         page -= ram->pages.blocks[b].n_pages;

@@ -124,7 +124,7 @@ static size_t cut_guest(const struct pages *pages, uint32_t guest, struct scan_r
 static int cut_guests(struct scan *scan, struct guest_ram *const *guests)
 {
         for (size_t i = 0; i < scan->n_guests; i++) {
-                guests[i]->kpageflags_fd = scan->kpageflags_fd;
+                guests[i]->process.kpageflags_fd = scan->kpageflags_fd;
                 scan->guests[i].ram = guests[i];
                 scan->guests[i].first_range = scan->n_ranges;
                 scan->guests[i].n_ranges = cut_guest(&guests[i]->pages, (uint32_t)i, NULL);
@@ -354,7 +354,8 @@ static void fail_guest(struct guest_ram *ram, int error)
 {
         switch (error) {
         case -ESRCH:
-                guest_ram_fail(ram, error, "QEMU (process %d) ended while its memory was read", ram->pid);
+                guest_ram_fail(ram, error, "QEMU (process %d) ended while its memory was read",
+                               ram->process.pid);
                 return;
         case -ENODATA:
                 guest_ram_fail(ram, error, "its RAM file was truncated while it was read");
@@ -479,7 +480,7 @@ static void check_intact(struct guest_ram *ram)
         for (size_t b = 0; b < ram->pages.n_blocks; b++) {
                 const struct mapping *mappings = ram->mappings[b];
 
-                if (pagemap_read(ram->pagemap_fd, mappings[0].hva, &entry, 1) == -ESRCH)
+                if (pagemap_read(ram->process.pagemap_fd, mappings[0].hva, &entry, 1) == -ESRCH)
                         fail_guest(ram, -ESRCH);
                 for (size_t r = 0; r < ram->pages.blocks[b].n_ranges; r++) {
                         const struct mapping *mapping = &mappings[r];

@@ -58,7 +58,8 @@ static void write_word(int fd, uint64_t index, uint64_t word)
 /* @pfn: with PAGEMAP_EXCLUSIVE or without */
 static void set_frame(size_t page, uint64_t pfn)
 {
-        write_word(ram->pagemap_fd, ((uintptr_t)memory.pages >> PAGE_SHIFT) + page, PAGEMAP_PRESENT | pfn);
+        write_word(ram->process.pagemap_fd, ((uintptr_t)memory.pages >> PAGE_SHIFT) + page,
+                   PAGEMAP_PRESENT | pfn);
 }
 
 /* 64 pages of which page i holds the byte i + 1 and has frame 1000 + i. */
@@ -70,8 +71,8 @@ static void begin(void)
         ram = own_memory_as_guest(&memory);
         CU_ASSERT_EQUAL(ram->mappings[0][0].reader.kind, PAGE_READER_PROCESS_VM);
         ram->mappings[0][0].mergeable = true;
-        real_pagemap_fd = ram->pagemap_fd;
-        ram->pagemap_fd = memfd_create("pagemap", MFD_CLOEXEC);
+        real_pagemap_fd = ram->process.pagemap_fd;
+        ram->process.pagemap_fd = memfd_create("pagemap", MFD_CLOEXEC);
         kpageflags_fd = memfd_create("kpageflags", MFD_CLOEXEC);
         for (size_t i = 0; i < N_PAGES; i++)
                 set_frame(i, 1000 + i);
@@ -95,7 +96,7 @@ static int copy_runs(const struct page_run *runs, size_t n_runs)
 {
         const struct page_span span = {&ram->mappings[0][0].reader, 0, N_PAGES};
 
-        ram->kpageflags_fd = kpageflags_fd;
+        ram->process.kpageflags_fd = kpageflags_fd;
         return span.reader->read(&span, runs, n_runs, &copy);
 }
 
@@ -288,12 +289,12 @@ static void begin_with_number_used_again(void)
                 (void)pause();
                 _exit(0);
         }
-        close_fd(&ram->pidfd);
-        close_fd(&ram->mem_fd);
+        close_fd(&ram->process.pidfd);
+        close_fd(&ram->process.mem_fd);
         (void)snprintf(path, sizeof(path), "/proc/%d/mem", (int)ended_pid);
-        ram->pidfd = pidfd_open(ended_pid, 0);
-        ram->mem_fd = open(path, O_RDONLY | O_CLOEXEC);
-        CU_ASSERT_FATAL(ram->pidfd >= 0 && ram->mem_fd >= 0);
+        ram->process.pidfd = pidfd_open(ended_pid, 0);
+        ram->process.mem_fd = open(path, O_RDONLY | O_CLOEXEC);
+        CU_ASSERT_FATAL(ram->process.pidfd >= 0 && ram->process.mem_fd >= 0);
 }
 
 /* process_vm_readv(2) goes by the number: what it read of another process is not taken. */

@@ -71,7 +71,7 @@ static void test_private(void)
         fill_pages_3_4_and_9(&memory);
         ram = own_memory_as_guest(&memory);
         check_pages_3_4_and_9(ram);
-        ram->has_pagemap_scan = false; /* kernels before 6.7 */
+        ram->process.has_pagemap_scan = false; /* kernels before 6.7 */
         check_pages_3_4_and_9(ram);
         guest_ram_free(ram);
         own_memory_unmap(&memory);
@@ -102,7 +102,7 @@ static void test_zero_page_of_the_kernel(void)
         ram = own_memory_as_guest(&memory);
         CU_ASSERT_EQUAL_FATAL(find(ram, 0, 64, runs), 1);
         CU_ASSERT_EQUAL(runs[0].page, 7);
-        if (ram->has_pagemap_scan && is_zero_page(memory.pages + 7 * PAGE_BYTES))
+        if (ram->process.has_pagemap_scan && is_zero_page(memory.pages + 7 * PAGE_BYTES))
                 CU_ASSERT_EQUAL(runs[0].state, PAGE_STATE_ZERO_MAPPED);
         guest_ram_free(ram);
         own_memory_unmap(&memory);
@@ -197,9 +197,9 @@ static void test_populating_maps_what_exists(void)
         for (size_t i = 0; i < PAGE_SPAN_MAX; i++)
                 own_memory_fill(&memory, i, 1);
         populate(ram);
-        CU_ASSERT_EQUAL(
-                pagemap_read(ram->pagemap_fd, (uintptr_t)ram->mappings[0][0].window, entries, PAGE_SPAN_MAX),
-                0);
+        CU_ASSERT_EQUAL(pagemap_read(ram->process.pagemap_fd, (uintptr_t)ram->mappings[0][0].window, entries,
+                                     PAGE_SPAN_MAX),
+                        0);
         for (size_t i = 0; i < PAGE_SPAN_MAX; i++)
                 n_mapped += entries[i] >> 63;
         CU_ASSERT(n_mapped >= PAGE_SPAN_MAX * 7 / 8); /* the kernel passes over some now and then */

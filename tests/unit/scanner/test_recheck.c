@@ -104,10 +104,10 @@ static void test_cannot_be_read(void)
 
         looks_init(&looks);
         marks_of(&looks)[7] = PAGE_MARK_WANTED;
-        close_fd(&looks.ram->mem_fd);
+        close_fd(&looks.ram->process.mem_fd);
         look_again(&looks);
         CU_ASSERT_EQUAL(marks_of(&looks)[7], PAGE_MARK_WANTED);
-        close_fd(&looks.ram->pagemap_fd);
+        close_fd(&looks.ram->process.pagemap_fd);
         look_again(&looks);
         CU_ASSERT_EQUAL(marks_of(&looks)[7], PAGE_MARK_WANTED);
         CU_ASSERT_EQUAL(atomic_load(&looks.ram->error), 0);
@@ -131,8 +131,8 @@ static void test_merged(void)
         /* Another content first: it may be merged with something else by now. */
         for (size_t i = 0; i < N_PAGES; i += 5)
                 looks.memory.pages[i * PAGE_BYTES] ^= 1;
-        looks.kpageflags_fd = own_memory_kpageflags(&looks.memory, looks.ram->pagemap_fd, is_even);
-        looks.ram->kpageflags_fd = looks.kpageflags_fd;
+        looks.kpageflags_fd = own_memory_kpageflags(&looks.memory, looks.ram->process.pagemap_fd, is_even);
+        looks.ram->process.kpageflags_fd = looks.kpageflags_fd;
         doubt = kpageflags_doubt_ksm(false);
         look_again(&looks);
         (void)kpageflags_doubt_ksm(doubt);
@@ -160,8 +160,8 @@ static void test_kernel_that_calls_all_merged(void)
                 *(volatile unsigned char *)(looks.memory.pages + i * PAGE_BYTES) =
                         (unsigned char)(i % 100 + 1);
         close_fd(&looks.kpageflags_fd);
-        looks.kpageflags_fd = own_memory_kpageflags(&looks.memory, looks.ram->pagemap_fd, NULL);
-        looks.ram->kpageflags_fd = looks.kpageflags_fd;
+        looks.kpageflags_fd = own_memory_kpageflags(&looks.memory, looks.ram->process.pagemap_fd, NULL);
+        looks.ram->process.kpageflags_fd = looks.kpageflags_fd;
         memset(marks_of(&looks), PAGE_MARK_WANTED, N_PAGES);
         doubt = kpageflags_doubt_ksm(true);
         look_again(&looks);
@@ -182,9 +182,9 @@ static void test_neighbours_of_what_cannot_be_read(void)
         size_t n_wrong = 0;
 
         looks_init(&looks);
-        close_fd(&looks.ram->mem_fd);
-        looks.ram->mem_fd = memfd_create("mem", MFD_CLOEXEC);
-        CU_ASSERT_EQUAL(pwrite(looks.ram->mem_fd, looks.memory.pages, n_readable * PAGE_BYTES,
+        close_fd(&looks.ram->process.mem_fd);
+        looks.ram->process.mem_fd = memfd_create("mem", MFD_CLOEXEC);
+        CU_ASSERT_EQUAL(pwrite(looks.ram->process.mem_fd, looks.memory.pages, n_readable * PAGE_BYTES,
                                (off_t)(uintptr_t)looks.memory.pages),
                         (ssize_t)(n_readable * PAGE_BYTES));
         memset(marks_of(&looks), PAGE_MARK_WANTED, N_PAGES);

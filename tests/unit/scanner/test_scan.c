@@ -352,7 +352,8 @@ static void test_any_reader(void)
         scan_window(pass.scan, first_guest, 1, USEC_INFINITY, NULL);
         n_ranges = scan_accept(pass.scan, 0, 0, USEC_INFINITY);
         CU_ASSERT_EQUAL(atomic_load(&n_finds), n_ranges);
-        CU_ASSERT_EQUAL(atomic_load(&n_reads), n_ranges);
+        /* The last range may have so few pages that none of them has data: that depends on the address. */
+        CU_ASSERT(atomic_load(&n_reads) <= n_ranges && atomic_load(&n_reads) + 1 >= n_ranges);
         CU_ASSERT(n_ranges <= N_PAGES / PAGE_SPAN_MAX + 2);
         if (pass.kpageflags_fd >= 0)
                 scan_read_frames(pass.scan);
