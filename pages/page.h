@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the scanner knows of one page: two 8-byte words. Everything that samepage reports is computed from
+ * What is known of one page: two 8-byte words. Everything that samepage reports is computed from
  * these two arrays, which hold one entry a page in page order: 4 MiB per GiB of present guest RAM together.
  * Entries of absent pages are zero and, with the arrays being fresh anonymous memory, cost nothing where
  * whole stretches are absent.
@@ -41,7 +41,9 @@ static inline bool page_is_present(uint64_t fingerprint)
 #define FRAME_MAYBE_KSM (UINT64_C(1) << 60)
 #define FRAME_PFN       ((UINT64_C(1) << 55) - 1)
 
-/* Mark: that a second look at the page is wanted, and what it saw; nothing where it could not be looked at. */
+/*
+ * Mark: that a second look at the page is wanted, and what it saw. It sees nothing where it cannot look.
+ */
 #define PAGE_MARK_WANTED  UINT8_C(1)
 #define PAGE_MARK_CHANGED UINT8_C(2) /* it has another content, or went away */
 #define PAGE_MARK_KEPT    UINT8_C(4) /* it has the same content, and KSM has not merged it */

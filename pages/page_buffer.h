@@ -14,7 +14,8 @@
  * @room: of PAGE_SPAN_MAX pages, for readers that copy; owned. NULL where there is none
  * @in_place: they lie where they are: page i of the span is number i behind @bytes, and no slot is used
  * @bytes: else @n_slots pages, one behind the other
- * @slots: by page of the span, where in @bytes it is, for pages that had to be read; equal pages may share a slot
+ * @slots: by page of the span, where in @bytes it is, for pages that had to be read; equal pages may share
+ *         a slot
  */
 struct page_buffer {
         unsigned char *room;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where the bytes of pages come from. A page reader stands for one stretch of memory, a mapping of a running guest say, and
- * says which of its pages there are, what is in them and which frames they have. What reads pages through it does not
- * know what is behind it.
+ * Where the bytes of pages come from. A page reader stands for one stretch of memory, such as a mapping of
+ * a running guest. It says which of its pages exist, what is in them and which frames they have. Its callers
+ * do not know what is behind it.
  *
- * It is asked about a span of up to 2 MiB at a time, never about a page: the calls cost nothing beside the reading.
+ * A caller asks about a span of up to 2 MiB, never about a page: the calls cost nothing beside the reading.
  */
 #pragma once
 
@@ -59,14 +59,15 @@ struct page_run {
 
 /**
  * struct page_reader - how to read; part of whatever the pages are read from
- * @find: the pages of a span that exist. @ret_runs has room for PAGE_SPAN_MAX runs, and receives them in page order
+ * @find: the pages of a span that exist; @ret_runs has room for PAGE_SPAN_MAX runs, in page order
  * @prepare: what makes reading a run faster, before the guest is paused; NULL: nothing
- * @read: has @buffer point to the bytes of all pages of a span whose state is PAGE_STATE_DATA; @runs are from @find.
- *        The bytes stay until the buffer is used again
+ * @read: has @buffer point to the bytes of those pages of a span whose state is PAGE_STATE_DATA; @runs are
+ *        from @find. The bytes stay until the buffer is used again
  * @frames: the frame words of a span's pages (pages/page.h); NULL: there are no frames
  *
- * They return 0 or a negative errno: -ESRCH when the process is gone; -EIO for a poisoned page; -ENODATA when a file was
- * truncated. A page of PAGE_READER_MAPPED that cannot be read raises SIGBUS where its bytes are used.
+ * They return 0 or a negative errno: -ESRCH when the process is gone; -EIO for a poisoned page; -ENODATA when
+ * a file was truncated. A page of PAGE_READER_MAPPED that cannot be read raises SIGBUS where its bytes are
+ * used.
  */
 struct page_reader {
         enum page_reader_kind kind;

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Arrays as large as the block may be mostly holes: fresh anonymous memory that is not accounted until touched. */
+/* Arrays as large as the block may be mostly holes: fresh anonymous memory is not accounted until touched. */
 static uint64_t *new_words(uint64_t n)
 {
         void *words = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The pages of a guest, without a process or a file behind them: what a scan leaves, and what the census reads. Blocks,
- * the ranges they are made of, and for every page, in page order, its fingerprint and its frame.
+ * The pages of a guest, without a process or a file behind them: what a scan leaves, and what the census
+ * reads. Blocks, the ranges they are made of, and for every page, in page order, its fingerprint and frame.
  *
  * Memory per GiB of present guest RAM: 2 MiB of fingerprints, 2 MiB of frames.
  */

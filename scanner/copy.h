@@ -29,6 +29,6 @@ int copy_pages(const struct page_span *span, void *to);
 int copy_span(const struct page_span *span, const struct page_run *runs, size_t n_runs,
               struct page_buffer *buffer);
 
-/* The same for private memory, by process_vm_readv(2) for pages of which it is known that KSM did not merge them. */
+/* The same for private memory, by process_vm_readv(2) for pages that KSM is known not to have merged. */
 int copy_span_fast(const struct page_span *span, const struct page_run *runs, size_t n_runs,
                    struct page_buffer *buffer);

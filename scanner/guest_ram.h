@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The RAM of one running guest: its pages (pages/pages.h), and the mappings of its QEMU through which they are read.
+ * The RAM of one running guest: its pages (pages/pages.h), and the mappings of its QEMU that they are read by.
  * (While shared RAM is mapped, the page tables of that mapping take 2 MiB per GiB.)
  */
 #pragma once

@@ -80,7 +80,7 @@ int mapping_list_mergeable(const char *smaps, uint64_t least_bytes, struct mappi
  * mapping_find() - the mappings that hold a RAM block
  * @smaps: text of QEMU's /proc/PID/smaps
  * @hva, @size_bytes: where the block lies, multiples of PAGE_BYTES
- * @ret_mappings: receives an array in address order, which covers the block without a gap; the caller frees it
+ * @ret_mappings: receives an array in address order that covers the block without a gap; the caller frees it
  * @failure: says what does not fit
  *
  * Return: 0; -ENXIO when a part of the block is not mapped; -E2BIG above MAPPING_MAX_PER_BLOCK; -EINVAL when

@@ -14,8 +14,8 @@
  * @guests: @n_guests guests with marks (pages_add_marks()); those whose ranges have no reader are passed over
  * @key: that their fingerprints were made with
  *
- * Reads /proc/PID/mem, which changes nothing (process_vm_readv(2) would un-merge pages). The pages of a guest that has ended
- * get no marks; nothing else is lost of it.
+ * Reads /proc/PID/mem, which changes nothing: process_vm_readv(2) would un-merge pages. The pages of a guest
+ * that has ended get no marks; nothing else is lost of it.
  *
  * Return: 0 or -ENOMEM.
  */

@@ -32,8 +32,8 @@ struct scan_observer {
  * scan_new() - prepare a pass
  * @pool, @key, @guests: borrowed for the life of the scan
  * @guests: @n_guests guests; the others of this API are told by their index here
- * @kpageflags_fd: from frames_open(), borrowed for the life of the guests, which it is kept in; negative: frames stay unknown, and private RAM
- * that KSM may have merged is read more slowly
+ * @kpageflags_fd: from frames_open(), borrowed for the life of the guests, which keep it; negative: frames
+ * stay unknown, and private RAM that KSM may have merged is read more slowly
  *
  * Return: 0, or -ENOMEM.
  */
