@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/text.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 static bool is_continuation(unsigned char byte)
 {
@@ -66,4 +66,9 @@ unsigned int text_columns(const char *text)
         for (; *text; text++)
                 columns += !is_continuation((unsigned char)*text);
         return columns;
+}
+
+bool text_is_same(const char *a, const char *b)
+{
+        return a == b || (a && b && strcmp(a, b) == 0);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Text that somebody else wrote, on its way to a person's terminal. */
+/* Text: somebody else's on its way to a person's terminal; text that may be missing. */
 #pragma once
+
+#include <stdbool.h>
 
 /**
  * text_make_printable() - make foreign text harmless for a terminal, in place
@@ -17,3 +19,6 @@ void text_make_printable(char *text);
  * Counts code points of printable UTF-8; wide characters count as one.
  */
 unsigned int text_columns(const char *text);
+
+/* Whether both are the same text, or both NULL. */
+bool text_is_same(const char *a, const char *b);

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define REPORT_UNKNOWN (-1)
 
@@ -139,3 +140,15 @@ struct report *report_free(struct report *report);
 
 /* How many guests have figures. */
 size_t report_n_scanned(const struct report *report);
+
+/* Whether a guest was found at all: one that was not has no process. */
+static inline bool report_guest_is_found(const struct report_guest *guest)
+{
+        return guest->pid > 0;
+}
+
+/* Whether it is a domain of libvirt, or libvirt itself. */
+static inline bool report_guest_is_domain(const struct report_guest *guest)
+{
+        return strcmp(guest->via, REPORT_VIA_LIBVIRT) == 0;
+}
