@@ -10,9 +10,18 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/text.h"
 #include "base/version.h"
+#include "daemon/control_commands.h"
+#include "daemon/domain_requests.h"
+#include "daemon/jobs.h"
 #include "daemon/log.h"
-#include "daemon/service_state.h"
+#include "daemon/merger.h"
+#include "daemon/records.h"
+#include "daemon/roster.h"
+#include "daemon/timers.h"
+#include "daemon/virt_source.h"
+#include "metrics/metrics.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -20,6 +29,24 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 #include <time.h>
+
+/* The parts, in the order in which they are told of a job's end, roster and metrics first. */
+struct service {
+        sd_event *event;
+        const char *config_path;
+        bool must_exist;
+        struct config *config;
+        struct virt_source libvirt;
+        struct roster *roster;
+        struct metrics *metrics;
+        struct jobs *jobs;
+        struct records *records;
+        struct merger *merger;
+        struct domain_requests *domains;
+        struct control_commands *commands;
+        struct timers *timers;
+        bool is_stopping;
+};
 
 static void say_problem(void *context, enum config_severity severity, const char *text)
 {
@@ -34,69 +61,12 @@ static int load(const struct service *service, struct config **ret)
         return config_load(service->config_path, service->must_exist, say_problem, NULL, ret, &failure);
 }
 
-/* The parts that the configuration opens. */
-
-static int open_history(struct service *service)
-{
-        struct failure failure = {0};
-        int r = 0;
-
-        service->history = history_free(service->history);
-        if (!service->config->history_file)
-                return 0;
-        r = history_open(service->config->history_file, HISTORY_READ_WRITE, &service->history, &failure);
-        if (r != 0)
-                log_say(LOG_LEVEL_WARNING, "history: %s", failure.text);
-        return r < 0 ? r : 0;
-}
-
-static int open_metrics(struct service *service)
-{
-        struct failure failure = {0};
-        int r = 0;
-
-        service->metrics_server = metrics_server_free(service->metrics_server);
-        if (service->config->metrics_address.length == 0)
-                return 0;
-        r = metrics_server_new(&service->config->metrics_address, service->event, service->metrics,
-                               service->config->ksm_dir, &service->metrics_server, &failure);
-        if (r < 0)
-                log_say(LOG_LEVEL_ERROR, "%s", failure.text);
-        return r;
-}
-
-static int open_control(struct service *service)
-{
-        const struct control_server server = service_control_server(service);
-        struct failure failure = {0};
-        int r = 0;
-
-        service->control = control_free(service->control);
-        if (!service->config->control_socket)
-                return 0;
-        r = control_new(service->event, service->config->control_socket, service->config->control_group,
-                        &server, &service->control, &failure);
-        if (r < 0)
-                log_say(LOG_LEVEL_ERROR, "%s", failure.text);
-        return r;
-}
-
-static bool is_same_text(const char *a, const char *b)
-{
-        return a == b || (a && b && strcmp(a, b) == 0);
-}
-
-static bool is_same_address(const struct address *a, const struct address *b)
-{
-        return a->length == b->length && memcmp(&a->sockaddr, &b->sockaddr, a->length) == 0;
-}
-
 /* Leases of a scan that runs lie in the old one: another folder needs a service that starts anew. */
 static void keep_runtime_dir(struct config *old, struct config *config)
 {
         char *other = config->runtime_dir;
 
-        if (is_same_text(old->runtime_dir, other))
+        if (text_is_same(old->runtime_dir, other))
                 return;
         log_say(LOG_LEVEL_WARNING, "runtime_dir stays %s until the service is started anew",
                 old->runtime_dir);
@@ -104,30 +74,28 @@ static void keep_runtime_dir(struct config *old, struct config *config)
         old->runtime_dir = other;
 }
 
-/* Puts a configuration in force in a service that runs; parts that could not be had before are tried again. */
-static void change(struct service *service, struct config *config)
+static int first_error(int before, int r)
+{
+        return before < 0 ? before : r;
+}
+
+/* Puts a configuration in force; parts that could not be had before are tried again. Return: the first error. */
+static int configure(struct service *service, struct config *config)
 {
         struct config *old = service->config;
+        int r = 0;
 
-        keep_runtime_dir(old, config);
+        if (old)
+                keep_runtime_dir(old, config);
         service->config = config;
-        if (!is_same_text(old->history_file, config->history_file) ||
-            (config->history_file && !service->history))
-                (void)open_history(service);
-        if (!is_same_address(&old->metrics_address, &config->metrics_address) ||
-            !is_same_text(old->ksm_dir, config->ksm_dir) || !service->metrics_server)
-                (void)open_metrics(service);
-        if (!is_same_text(old->control_socket, config->control_socket) ||
-            !is_same_text(old->control_group, config->control_group) || !service->control)
-                (void)open_control(service);
-        if (!is_same_text(old->libvirt_uri, config->libvirt_uri))
-                (void)service_domains_open(service);
-        else
-                service_domains_forget(service);
-        service_merge_begin(service);
-        if (old->interval_usec != config->interval_usec || old->jitter_usec != config->jitter_usec)
-                service_timers_begin(service);
+        jobs_configure(service->jobs, config);
+        r = records_configure(service->records, config);
+        r = first_error(r, control_commands_configure(service->commands, config));
+        r = first_error(r, domain_requests_configure(service->domains, config));
+        merger_configure(service->merger, config);
+        timers_configure(service->timers, config);
         config_free(old);
+        return r;
 }
 
 static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *context)
@@ -142,7 +110,7 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
         if (load(service, &config) < 0) {
                 log_say(LOG_LEVEL_ERROR, "the configuration has errors: the one before stays in force");
         } else {
-                change(service, config);
+                (void)configure(service, config);
                 log_say(LOG_LEVEL_NOTICE, "the configuration was read again");
         }
         (void)sd_notify(0, "READY=1");
@@ -151,10 +119,16 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
 
 /* The end */
 
-void service_end_if_idle(struct service *service)
+static void end_if_idle(const struct service *service)
 {
-        if (service->is_stopping && !queue_running(service->queue))
+        if (service->is_stopping && !jobs_running(service->jobs))
                 (void)sd_event_exit(service->event, EXIT_SUCCESS);
+}
+
+static void on_job_ended(void *context, const struct jobs_outcome *outcome)
+{
+        (void)outcome;
+        end_if_idle(context);
 }
 
 static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info, void *context)
@@ -165,8 +139,8 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info,
         (void)info;
         (void)sd_notify(0, "STOPPING=1\nSTATUS=Ending");
         service->is_stopping = true;
-        queue_stop(service->queue);
-        service_end_if_idle(service);
+        jobs_stop(service->jobs);
+        end_if_idle(service);
         return 0;
 }
 
@@ -189,9 +163,46 @@ static int take_signals(struct service *service)
         return r;
 }
 
+/* Each part hears of a job's end after those before it: who asked gets an answer when all is kept. */
+static int observe_jobs(struct service *service)
+{
+        const struct jobs_observer observers[] = {
+                records_observer(service->records), domain_requests_observer(service->domains),
+                merger_observer(service->merger),   control_commands_observer(service->commands),
+                timers_observer(service->timers),   {.ended = on_job_ended, .context = service},
+        };
+        int r = 0;
+
+        for (size_t i = 0; i < ARRAY_SIZE(observers) && r >= 0; i++)
+                r = jobs_observe(service->jobs, &observers[i]);
+        return r;
+}
+
+static int make_observers(struct service *service)
+{
+        struct jobs *jobs = service->jobs;
+        int r = merger_new(service->event, jobs, metrics_merge_of(service->metrics), &service->merger);
+
+        if (r >= 0)
+                r = domain_requests_new(service->event, jobs, service->merger, &service->libvirt,
+                                        &service->domains);
+        if (r >= 0)
+                r = control_commands_new(service->event, jobs, service->records, &service->commands);
+        if (r >= 0)
+                r = timers_new(service->event, jobs, service->metrics, &service->timers);
+        return r < 0 ? r : observe_jobs(service);
+}
+
+/* The roster is what the others are told of guests by, and tells the records. */
+static void on_guest_gone(void *context, const char *name)
+{
+        const struct service *service = context;
+
+        records_guest_gone(service->records, name);
+}
+
 static int make_parts(struct service *service)
 {
-        const struct queue_observer observer = service_queue_observer(service);
         int r = sd_event_new(&service->event);
 
         if (r >= 0)
@@ -199,15 +210,16 @@ static int make_parts(struct service *service)
         if (r >= 0)
                 r = sd_event_set_watchdog(service->event, true);
         if (r >= 0)
-                r = queue_new(service->event, &observer, &service->queue);
-        if (r >= 0)
-                r = roster_new(service->event, service_guest_gone, service, &service->roster);
-        if (r >= 0)
                 r = metrics_new(SAMEPAGE_VERSION, &service->metrics);
+        service->libvirt.metrics = service->metrics;
         if (r >= 0)
-                r = service_timers_init(service);
+                r = roster_new(service->event, on_guest_gone, service, &service->roster);
         if (r >= 0)
-                r = service_merge_init(service);
+                r = jobs_new(service->event, service->roster, &service->libvirt, &service->jobs);
+        if (r >= 0)
+                r = records_new(service->event, service->roster, service->metrics, &service->records);
+        if (r >= 0)
+                r = make_observers(service);
         if (r < 0)
                 log_say(LOG_LEVEL_ERROR, "cannot start: %s", strerror(-r));
         return r;
@@ -215,48 +227,34 @@ static int make_parts(struct service *service)
 
 static void free_parts(struct service *service)
 {
-        service_merge_deinit(service);
-        service_timers_deinit(service);
-        service_history_deinit(service);
-        control_free(service->control);
-        metrics_server_free(service->metrics_server);
-        domains_free(service->domains);
-        queue_free(service->queue);
+        merger_free(service->merger);
+        timers_free(service->timers);
+        control_commands_free(service->commands);
+        domain_requests_free(service->domains);
+        jobs_free(service->jobs);
+        records_free(service->records);
         roster_free(service->roster);
         metrics_free(service->metrics);
-        history_free(service->history);
-        json_object_put(service->last_report);
         config_free(service->config);
         sd_event_unref(service->event);
-}
-
-/* What an earlier one left paused is resumed before anything else. */
-static void begin(struct service *service)
-{
-        service_resume_left_overs(service);
-        service_timers_begin(service);
-        service_merge_begin(service);
-        (void)sd_notify(0, "READY=1\nSTATUS=Idle");
-        log_say(LOG_LEVEL_INFO, "samepaged " SAMEPAGE_VERSION " is ready");
 }
 
 int service_run(const char *config_path, bool must_exist)
 {
         struct service service = {.config_path = config_path, .must_exist = must_exist};
-        int r = load(&service, &service.config);
+        struct config *config = NULL;
+        int r = load(&service, &config);
 
         if (r >= 0)
                 r = make_parts(&service);
         if (r >= 0)
-                r = open_history(&service);
-        if (r >= 0)
-                r = open_metrics(&service);
-        if (r >= 0)
-                r = open_control(&service);
-        if (r >= 0)
-                r = service_domains_open(&service);
+                r = configure(&service, TAKE_PTR(config));
+        config_free(config);
         if (r >= 0) {
-                begin(&service);
+                /* What an earlier one left paused is resumed before anything else. */
+                jobs_resume_left_overs(service.jobs);
+                (void)sd_notify(0, "READY=1\nSTATUS=Idle");
+                log_say(LOG_LEVEL_INFO, "samepaged " SAMEPAGE_VERSION " is ready");
                 r = sd_event_loop(service.event);
         }
         free_parts(&service);

@@ -3,10 +3,12 @@
  * Questions to the history. Summing up months of many guests takes seconds, so that is done by samepage(1) in a process
  * of its own, which reads the file; the loop, and whoever scrapes metrics, need not wait.
  */
+#include "daemon/history_queries.h"
+
 #include "base/cleanup.h"
 #include "base/strv.h"
-#include "daemon/service_state.h"
 #include "daemon/worker.h"
+#include "history/history.h"
 #include "report/events.h"
 
 #include <errno.h>
@@ -14,22 +16,31 @@
 #include <string.h>
 #include <time.h>
 
-struct service_query {
-        struct service *service;
+/* Questions that are answered at the same time. */
+#define QUERIES_MAX 4
+
+struct query {
+        struct history_queries *queries;
         struct worker *worker;
         struct control_reply *reply;
         struct json_object *result;
 };
 
+struct history_queries {
+        sd_event *event;
+        struct query *running[QUERIES_MAX];
+        size_t n_running;
+};
+
 static void on_event(void *context, const char *event, struct json_object *data)
 {
-        struct service_query *query = context;
+        struct query *query = context;
 
         if (strcmp(event, EVENT_REPORT) == 0)
                 query->result = json_object_get(data);
 }
 
-static void free_query(struct service_query *query)
+static void free_query(struct query *query)
 {
         worker_free(query->worker);
         json_object_put(query->result);
@@ -38,26 +49,39 @@ static void free_query(struct service_query *query)
 
 static void on_end(void *context, const struct failure *failure)
 {
-        struct service_query *query = context;
-        struct service *service = query->service;
+        struct query *query = context;
+        struct history_queries *queries = query->queries;
 
-        for (size_t i = 0; i < service->n_queries; i++)
-                if (service->queries[i] == query) {
-                        service->queries[i] = service->queries[--service->n_queries];
+        for (size_t i = 0; i < queries->n_running; i++)
+                if (queries->running[i] == query) {
+                        queries->running[i] = queries->running[--queries->n_running];
                         break;
                 }
         control_reply_send(query->reply, json_object_get(query->result), failure);
         free_query(query);
 }
 
-void service_history_deinit(struct service *service)
+int history_queries_new(sd_event *event, struct history_queries **ret)
 {
-        while (service->n_queries > 0) {
-                struct service_query *query = service->queries[--service->n_queries];
+        struct history_queries *queries = calloc(1, sizeof(*queries));
+
+        if (!queries)
+                return -ENOMEM;
+        queries->event = event;
+        *ret = queries;
+        return 0;
+}
+
+struct history_queries *history_queries_free(struct history_queries *queries)
+{
+        while (queries && queries->n_running > 0) {
+                struct query *query = queries->running[--queries->n_running];
 
                 control_reply_send(query->reply, NULL, &(struct failure){"the service is ending"});
                 free_query(query);
         }
+        free(queries);
+        return NULL;
 }
 
 /* A whole number under @key, if there is one. Return: 1 when there is, 0, or -EINVAL with a sentence. */
@@ -139,46 +163,44 @@ static int add_arguments(struct strv *strv, struct json_object *arguments, struc
         return 0;
 }
 
-static int start(struct service *service, char **words, struct control_reply *reply, struct failure *failure)
+static int start(struct history_queries *queries, char **words, struct control_reply *reply,
+                 struct failure *failure)
 {
-        struct service_query *query = calloc(1, sizeof(*query));
+        struct query *query = calloc(1, sizeof(*query));
         const struct worker_observer observer = {on_event, on_end, query};
         int r = 0;
 
         if (!query)
                 return failure_errno(failure, -ENOMEM, "cannot read the history");
-        *query = (struct service_query){.service = service, .reply = reply};
-        r = worker_start(service->event, words, &observer, &query->worker, failure);
+        *query = (struct query){.queries = queries, .reply = reply};
+        r = worker_start(queries->event, words, &observer, &query->worker, failure);
         if (r < 0) {
                 free_query(query);
                 return r;
         }
-        service->queries[service->n_queries++] = query;
+        queries->running[queries->n_running++] = query;
         return CONTROL_E_LATER;
 }
 
-int service_history_query(struct service *service, struct json_object *arguments, struct control_reply *reply,
-                          struct json_object **ret_value, struct failure *failure)
+int history_queries_start(struct history_queries *queries, const char *file, struct json_object *arguments,
+                          struct control_reply *reply, struct failure *failure)
 {
         struct strv strv = {0};
         char **words = NULL;
         int r = 0;
 
-        (void)ret_value;
-        if (!service->history)
-                return failure_set(failure, -ENOENT, "no history is kept");
-        if (service->n_queries == SERVICE_QUERIES_MAX)
+        if (queries->n_running == QUERIES_MAX)
                 return failure_set(failure, -EBUSY, "%d questions to the history are being answered already",
-                                   SERVICE_QUERIES_MAX);
+                                   QUERIES_MAX);
         strv_add(&strv, "samepage");
         strv_add(&strv, "history");
         strv_add(&strv, "--events");
-        strv_add(&strv, "--file=%s", service->config->history_file);
+        strv_add(&strv, "--file=%s", file);
         r = add_arguments(&strv, arguments, failure);
         if (strv_end(&strv, &words) < 0 && r == 0)
                 r = failure_errno(failure, -ENOMEM, "cannot read the history");
         if (r == 0)
-                r = start(service, words, reply, failure);
+                r = start(queries, words, reply, failure);
         strv_free(words);
         return r;
 }

@@ -5,10 +5,12 @@
  * A suspended domain is scanned in the mode live: that never pauses it, and a guest that stands still is read as it is
  * found and left so. Our own pauses are seen as suspensions too; those fall into scans of ours.
  */
+#include "daemon/domain_requests.h"
+
 #include "base/json.h"
+#include "base/text.h"
+#include "daemon/domains.h"
 #include "daemon/log.h"
-#include "daemon/service_state.h"
-#include "daemon/virt_uri.h"
 #include "qmp/virt/domain_watch.h"
 
 #include <errno.h>
@@ -16,6 +18,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+struct domain_requests {
+        sd_event *event;
+        const struct config *config; /* NULL before the first one */
+        struct jobs *jobs;
+        struct merger *merger;
+        struct virt_source *libvirt;
+        struct domains *domains; /* NULL without libvirt */
+};
 
 static void add_bytes(struct json_object *attributes, const char *name, int64_t bytes)
 {
@@ -40,21 +51,15 @@ static struct json_object *begin_result(void)
         return attributes;
 }
 
-static void set_error(struct service *service, const char *uuid, const char *sentence)
+static void set_error(struct domain_requests *requests, const char *uuid, const char *sentence)
 {
         struct json_object *attributes = begin_result();
 
         json_add_text(attributes, "error", sentence);
-        if (service->domains)
-                domains_set_result(service->domains, uuid, attributes);
+        if (requests->domains)
+                domains_set_result(requests->domains, uuid, attributes);
         else
                 json_object_put(attributes);
-}
-
-void service_domains_failed(struct service *service, const struct task *task, const struct failure *failure)
-{
-        if (task->request.domain_uuid)
-                set_error(service, task->request.domain_uuid, failure->text);
 }
 
 static int64_t merged_of(const struct report_figures *figures)
@@ -64,15 +69,13 @@ static int64_t merged_of(const struct report_figures *figures)
         return figures->actual_self_bytes + figures->actual_inter_bytes;
 }
 
-void service_domains_scanned(struct service *service, const struct task *task, const struct report *report)
+static void set_result(struct domain_requests *requests, const char *uuid, const struct report *report)
 {
         const struct report_guest *guest = report->n_guests > 0 ? &report->guests[0] : NULL;
         struct json_object *attributes = NULL;
 
-        if (!task->request.domain_uuid || !service->domains)
-                return;
         if (!guest || !guest->scanned) {
-                set_error(service, task->request.domain_uuid, guest ? guest->error.text : "it is gone");
+                set_error(requests, uuid, guest ? guest->error.text : "it is gone");
                 return;
         }
         attributes = begin_result();
@@ -83,7 +86,7 @@ void service_domains_scanned(struct service *service, const struct task *task, c
         add_bytes(attributes, "self", guest->figures.self_sharing_bytes);
         add_bytes(attributes, "inter", guest->figures.inter_sharing_bytes);
         add_bytes(attributes, "merged", merged_of(&guest->figures));
-        domains_set_result(service->domains, task->request.domain_uuid, attributes);
+        domains_set_result(requests->domains, uuid, attributes);
 }
 
 static bool set_mode(struct request *request, const char *mode)
@@ -97,10 +100,11 @@ static bool set_mode(struct request *request, const char *mode)
 }
 
 /* A domain that asks again while its request waits gets one answer. */
-static bool waits_already(const struct service *service, enum request_origin origin, const char *uuid)
+static bool waits_already(const struct domain_requests *requests, enum request_origin origin,
+                          const char *uuid)
 {
         const struct task *tasks[QUEUE_MAX + 1];
-        const size_t n = queue_waiting(service->queue, tasks);
+        const size_t n = jobs_waiting(requests->jobs, tasks);
 
         for (size_t i = 0; i < n; i++)
                 if (tasks[i]->request.origin == origin && tasks[i]->request.domain_uuid &&
@@ -115,108 +119,148 @@ static int add_domain(struct request *request, const char *name, const char *uui
         return request->domain_uuid ? request_add_guest(request, name) : -ENOMEM;
 }
 
-static void on_requested(struct service *service, const char *name, const char *uuid, const char *mode)
+static void on_requested(struct domain_requests *requests, const char *name, const char *uuid,
+                         const char *mode)
 {
         struct failure failure = {0};
         struct request request;
         int r = 0;
 
-        if (waits_already(service, REQUEST_BY_METADATA, uuid))
+        if (waits_already(requests, REQUEST_BY_METADATA, uuid))
                 return;
-        request_init(&request, REQUEST_SCAN, REQUEST_BY_METADATA, service->config);
+        request_init(&request, REQUEST_SCAN, REQUEST_BY_METADATA, requests->config);
         r = add_domain(&request, name, uuid);
         if (r < 0)
                 (void)failure_errno(&failure, r, "cannot take the request");
-        else if (!config_takes_guest(service->config, name))
+        else if (!config_takes_guest(requests->config, name))
                 r = failure_set(&failure, -EPERM, "the configuration excludes this guest");
         else if (mode && !set_mode(&request, mode))
                 r = failure_set(&failure, -EINVAL, "its mode is none of snapshot, sliced, live");
         else if (request.mode != SCAN_MODE_LIVE)
-                r = service_check_gap(service, &request, &failure);
+                r = jobs_check_gap(requests->jobs, &request, &failure);
         if (r < 0)
                 request_deinit(&request);
         else
-                r = queue_add(service->queue, &request, NULL, NULL, &failure);
+                r = jobs_add(requests->jobs, &request, NULL, NULL, &failure);
         if (r < 0)
-                set_error(service, uuid, failure.text);
+                set_error(requests, uuid, failure.text);
 }
 
-static bool is_pausing(const struct service *service)
+static bool is_pausing(const struct domain_requests *requests)
 {
-        const struct task *task = queue_running(service->queue);
+        const struct task *task = jobs_running(requests->jobs);
 
         return task && task->request.kind == REQUEST_SCAN && task->request.mode != SCAN_MODE_LIVE;
 }
 
-static void on_suspended(struct service *service, const char *name, const char *uuid)
+static void on_suspended(struct domain_requests *requests, const char *name, const char *uuid)
 {
         struct request request;
 
-        if (!service->config->on_suspend || is_pausing(service) ||
-            !config_takes_guest(service->config, name) || waits_already(service, REQUEST_BY_SUSPEND, uuid))
+        if (!requests->config->on_suspend || is_pausing(requests) ||
+            !config_takes_guest(requests->config, name) || waits_already(requests, REQUEST_BY_SUSPEND, uuid))
                 return;
-        request_init(&request, REQUEST_SCAN, REQUEST_BY_SUSPEND, service->config);
+        request_init(&request, REQUEST_SCAN, REQUEST_BY_SUSPEND, requests->config);
         request.mode = SCAN_MODE_LIVE;
         if (add_domain(&request, name, uuid) < 0)
                 request_deinit(&request);
         else
-                service_request(service, &request);
+                jobs_request(requests->jobs, &request);
 }
 
 static void on_event(void *context, const char *event, struct json_object *data)
 {
-        struct service *service = context;
+        struct domain_requests *requests = context;
         const char *name = json_get_text(data, "name");
         const char *uuid = json_get_text(data, "uuid");
         const char *error = json_get_text(data, "error");
 
         if (strcmp(event, DOMAIN_WATCH_EVENT_CONNECTED) == 0)
-                service_domains_heard(service, true);
+                virt_source_hear(requests->libvirt, true);
         else if (strcmp(event, DOMAIN_WATCH_EVENT_FAILED) == 0)
-                service_domains_heard(service, false);
+                virt_source_hear(requests->libvirt, false);
         if (!name || !uuid)
                 return;
         if (strcmp(event, DOMAIN_WATCH_EVENT_STARTED) == 0 || strcmp(event, DOMAIN_WATCH_EVENT_STOPPED) == 0)
-                service_merge_arrived(service);
+                merger_arrived(requests->merger);
         if (strcmp(event, DOMAIN_WATCH_EVENT_STARTED) == 0)
                 log_say(LOG_LEVEL_INFO, "domain %s (%s) runs", name, uuid);
         else if (strcmp(event, DOMAIN_WATCH_EVENT_STOPPED) == 0)
                 log_say(LOG_LEVEL_INFO, "domain %s (%s) is gone", name, uuid);
         else if (strcmp(event, DOMAIN_WATCH_EVENT_SUSPENDED) == 0)
-                on_suspended(service, name, uuid);
+                on_suspended(requests, name, uuid);
         else if (strcmp(event, DOMAIN_WATCH_EVENT_REQUESTED) == 0 && error)
-                set_error(service, uuid, error);
+                set_error(requests, uuid, error);
         else if (strcmp(event, DOMAIN_WATCH_EVENT_REQUESTED) == 0)
-                on_requested(service, name, uuid, json_get_text(data, "mode"));
+                on_requested(requests, name, uuid, json_get_text(data, "mode"));
 }
 
-void service_domains_heard(struct service *service, bool answers)
+/* An observer of jobs */
+
+static void on_ended(void *context, const struct jobs_outcome *outcome)
 {
-        service->libvirt_answers = answers;
-        service->libvirt_has_answered |= answers;
-        metrics_set_source(service->metrics,
-                           virt_uri_find(service->config->libvirt_uri, "", service->libvirt_has_answered),
-                           answers);
+        struct domain_requests *requests = context;
+        const char *uuid = outcome->task->request.domain_uuid;
+
+        if (!uuid || !requests->domains)
+                return;
+        if (outcome->report)
+                set_result(requests, uuid, outcome->report);
+        else
+                set_error(requests, uuid, outcome->failure->text);
 }
 
-void service_domains_forget(struct service *service)
+struct jobs_observer domain_requests_observer(struct domain_requests *requests)
 {
-        service->libvirt_has_answered = service->libvirt_answers;
-        service_domains_heard(service, service->libvirt_answers);
+        return (struct jobs_observer){.ended = on_ended, .context = requests};
 }
 
-int service_domains_open(struct service *service)
+/* Life */
+
+static int open_domains(struct domain_requests *requests)
 {
-        const struct domains_observer observer = {on_event, service};
+        const char *uri = requests->config->libvirt_uri;
+        const struct domains_observer observer = {on_event, requests};
         int r = 0;
 
-        service->domains = domains_free(service->domains);
-        service->libvirt_answers = false;
-        service->libvirt_has_answered = false;
-        metrics_set_source(service->metrics, NULL, false);
-        if (service->config->libvirt_uri)
-                r = domains_new(service->event, service->config->libvirt_uri, &observer, &service->domains);
+        requests->domains = domains_free(requests->domains);
+        virt_source_begin(requests->libvirt, uri);
+        if (uri)
+                r = domains_new(requests->event, uri, &observer, &requests->domains);
         if (r < 0)
                 log_say(LOG_LEVEL_ERROR, "cannot watch libvirt: %s", strerror(-r));
         return r;
+}
+
+int domain_requests_configure(struct domain_requests *requests, const struct config *config)
+{
+        const struct config *old = requests->config;
+
+        requests->config = config;
+        if (!old || !text_is_same(old->libvirt_uri, config->libvirt_uri))
+                return open_domains(requests);
+        virt_source_forget(requests->libvirt, config->libvirt_uri);
+        return 0;
+}
+
+int domain_requests_new(sd_event *event, struct jobs *jobs, struct merger *merger,
+                        struct virt_source *libvirt, struct domain_requests **ret)
+{
+        struct domain_requests *requests = calloc(1, sizeof(*requests));
+
+        if (!requests)
+                return -ENOMEM;
+        *requests =
+                (struct domain_requests){.event = event, .jobs = jobs, .merger = merger, .libvirt = libvirt};
+        *ret = requests;
+        return 0;
+}
+
+struct domain_requests *domain_requests_free(struct domain_requests *requests)
+{
+        if (!requests)
+                return NULL;
+        domains_free(requests->domains);
+        free(requests);
+        return NULL;
 }

@@ -15,12 +15,13 @@
  * Whatever says that the settings are not ours alone (somebody else changed one, another tuner runs) ends the acting until
  * the configuration is read again; what was found is put back.
  */
+#include "daemon/merger.h"
+
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/process.h"
 #include "daemon/log.h"
-#include "daemon/service_state.h"
 #include "daemon/worker.h"
 #include "merge/ksm/ksmd.h"
 #include "merge/pace.h"
@@ -49,7 +50,11 @@
 /* Where a guest could not be scanned: it may just be starting, or migrate. */
 #define RETRY_SOON_USEC (UINT64_C(10) * USEC_PER_SEC)
 
-struct service_merge {
+struct merger {
+        sd_event *event;
+        const struct config *config;
+        struct jobs *jobs;
+        struct metrics_merge *metrics;
         sd_event_source *step;
         struct worker *sampler;
         struct pace pace;
@@ -71,14 +76,14 @@ struct service_merge {
         struct failure refusal; /* why nothing is done any more */
 };
 
-static struct apply_place place_of(const struct service *service)
+static struct apply_place place_of(const struct merger *merger)
 {
-        return (struct apply_place){service->config->ksm_dir, service->config->runtime_dir};
+        return (struct apply_place){merger->config->ksm_dir, merger->config->runtime_dir};
 }
 
-static bool is_wanted(const struct service *service)
+static bool is_wanted(const struct merger *merger)
 {
-        return service->config->merge_policy == MERGING_POLICY_ACT && !service->is_stopping;
+        return merger->config->merge_policy == MERGING_POLICY_ACT && !jobs_is_stopped(merger->jobs);
 }
 
 static struct apply_owner myself(void)
@@ -100,9 +105,9 @@ static bool is_mine(const struct apply_place *place)
 }
 
 /* What a person has changed with samepage(1) is his. */
-static void put_back(struct service *service)
+static void put_back(struct merger *merger)
 {
-        const struct apply_place place = place_of(service);
+        const struct apply_place place = place_of(merger);
         struct failure failure = {0};
         size_t n = 0;
 
@@ -114,31 +119,30 @@ static void put_back(struct service *service)
                 log_say(LOG_LEVEL_NOTICE, "KSM's settings are as they were found");
 }
 
-static void stop_sampling(struct service_merge *merge)
+static void stop_sampling(struct merger *merger)
 {
-        merge->sampler = worker_free(merge->sampler);
-        merge->facts.sample = (struct pace_sample){0};
+        merger->sampler = worker_free(merger->sampler);
+        merger->facts.sample = (struct pace_sample){0};
 }
 
 /* Gives up, until the configuration is read again. */
-static void back_off(struct service *service, const struct failure *failure)
+static void back_off(struct merger *merger, const struct failure *failure)
 {
-        struct service_merge *merge = service->merge;
 
         log_say(LOG_LEVEL_WARNING, "merging: %s; nothing more is done until the configuration is read again",
                 failure->text);
-        merge->refusal = *failure;
-        merge->acts = false;
-        merge->n_pids = 0;
-        stop_sampling(merge);
-        put_back(service);
-        metrics_merge_of(service->metrics)->n_refused++;
+        merger->refusal = *failure;
+        merger->acts = false;
+        merger->n_pids = 0;
+        stop_sampling(merger);
+        put_back(merger);
+        merger->metrics->n_refused++;
 }
 
 /* Writes what a speed means. */
-static void set_speed(struct service *service, enum pace_speed speed)
+static void set_speed(struct merger *merger, enum pace_speed speed)
 {
-        const struct apply_place place = place_of(service);
+        const struct apply_place place = place_of(merger);
         const struct apply_owner owner = myself();
         const struct plan_rules rules = {.pinned = -1}; /* the switches were set by the tuning */
         struct apply_settings settings;
@@ -148,67 +152,65 @@ static void set_speed(struct service *service, enum pace_speed speed)
 
         if (ksm_read(place.ksm_dir, &ksm) < 0)
                 return;
-        rate = plan_rate_of_cpu(service->config->merging.cpu_percent, ksmd_page_seconds(&ksm));
+        rate = plan_rate_of_cpu(merger->config->merging.cpu_percent, ksmd_page_seconds(&ksm));
         settings = plan_settings(&rules, &ksm, speed == PACE_FAST ? &rate : NULL);
         if (apply_settings_write(&place, &owner, &settings, &failure) < 0)
-                back_off(service, &failure);
+                back_off(merger, &failure);
 }
 
-static void request_tuning(struct service *service)
+static void request_tuning(struct merger *merger)
 {
-        struct service_merge *merge = service->merge;
         struct failure failure = {0};
         struct request request;
 
-        if (merge->tuning || !is_wanted(service) || merge->refusal.text[0])
+        if (merger->tuning || !is_wanted(merger) || merger->refusal.text[0])
                 return;
-        request_init(&request, REQUEST_SCAN, REQUEST_BY_SERVICE, service->config);
+        request_init(&request, REQUEST_SCAN, REQUEST_BY_SERVICE, merger->config);
         request.mode = SCAN_MODE_LIVE;
         request.forecast = true;
         request.acts = true;
         request.recheck_usec = 0; /* it keeps its connections */
-        merge->tuned_usec = clock_now_usec();
-        if (queue_add(service->queue, &request, NULL, &merge->tuning, &failure) < 0)
+        merger->tuned_usec = clock_now_usec();
+        if (jobs_add(merger->jobs, &request, NULL, &merger->tuning, &failure) < 0)
                 log_say(LOG_LEVEL_WARNING, "merging: a scan is left out: %s", failure.text);
 }
 
 /* Looks at what has come of the forecast: for the history, and for metrics. */
-static void request_comparison(struct service *service)
+static void request_comparison(struct merger *merger)
 {
-        struct service_merge *merge = service->merge;
         struct request request;
 
-        request_init(&request, REQUEST_SCAN, REQUEST_BY_SERVICE, service->config);
+        request_init(&request, REQUEST_SCAN, REQUEST_BY_SERVICE, merger->config);
         request.mode = SCAN_MODE_LIVE;
         request.forecast = true;
         request.recheck_usec = 0;
-        merge->pace.has_gained = false;
-        merge->compared_usec = merge->facts.now_usec;
-        (void)queue_add(service->queue, &request, NULL, NULL, NULL);
+        merger->pace.has_gained = false;
+        merger->compared_usec = merger->facts.now_usec;
+        (void)jobs_add(merger->jobs, &request, NULL, NULL, NULL);
 }
 
 /* Nobody shares with anybody new until there is another plan. */
-static void stop_for_now(struct service *service)
+static void stop_for_now(struct merger *merger)
 {
-        const struct apply_place place = place_of(service);
+        const struct apply_place place = place_of(merger);
         struct apply_owner owner = {0};
 
         /* What a person has set is his. */
-        if (service->config->merging.cross_group ||
+        if (merger->config->merging.cross_group ||
             (apply_owner_read(&place, &owner) == 0 && !is_mine(&place)))
                 return;
-        service->merge->pace.speed = PACE_STOPPED;
-        if (ksm_is_running(service->config->ksm_dir))
-                set_speed(service, PACE_STOPPED);
+        merger->pace.speed = PACE_STOPPED;
+        if (ksm_is_running(merger->config->ksm_dir))
+                set_speed(merger, PACE_STOPPED);
 }
 
 /* Longer each time: what does not pass is no reason to scan all the time. */
-static void retry_soon(struct service_merge *merge)
+static void retry_soon(struct merger *merger)
 {
-        merge->soon_usec = merge->soon_usec == 0               ? RETRY_SOON_USEC
-                           : merge->soon_usec * 2 < RETRY_USEC ? merge->soon_usec * 2
-                                                               : RETRY_USEC;
-        merge->retry_usec = merge->soon_usec;
+        merger->soon_usec = merger->soon_usec == 0               ? RETRY_SOON_USEC
+                            : merger->soon_usec * 2 < RETRY_USEC ? merger->soon_usec * 2
+                                                                 : RETRY_USEC;
+        merger->retry_usec = merger->soon_usec;
 }
 
 /* Arrivals */
@@ -240,90 +242,87 @@ static uint64_t add_up_sockets(const struct config *config)
         return sum;
 }
 
-void service_merge_arrived(struct service *service)
+void merger_arrived(struct merger *merger)
 {
-        struct service_merge *merge = service->merge;
 
-        if (!is_wanted(service) || merge->refusal.text[0])
+        if (!is_wanted(merger) || merger->refusal.text[0])
                 return;
-        merge->is_outdated = merge->tuning > 0;
-        stop_for_now(service);
-        request_tuning(service);
+        merger->is_outdated = merger->tuning > 0;
+        stop_for_now(merger);
+        request_tuning(merger);
 }
 
 /* Somebody came while the scan ran: what it switched on stands still until the next one. */
-static bool is_too_late(struct service *service)
+static bool is_too_late(struct merger *merger)
 {
-        struct service_merge *merge = service->merge;
 
-        if (!merge->is_outdated)
+        if (!merger->is_outdated)
                 return false;
-        merge->is_outdated = false;
-        stop_for_now(service);
-        request_tuning(service);
-        return !service->config->merging.cross_group;
+        merger->is_outdated = false;
+        stop_for_now(merger);
+        request_tuning(merger);
+        return !merger->config->merging.cross_group;
 }
 
-static void look_for_arrivals(struct service *service)
+static void look_for_arrivals(struct merger *merger)
 {
-        const uint64_t sockets = add_up_sockets(service->config);
+        const uint64_t sockets = add_up_sockets(merger->config);
 
-        if (sockets == service->merge->sockets)
+        if (sockets == merger->sockets)
                 return;
-        service->merge->sockets = sockets;
-        service_merge_arrived(service);
+        merger->sockets = sockets;
+        merger_arrived(merger);
 }
 
 /* Sampling */
 
 /* The plan does not hold any more. */
-static void take_stranger(struct service *service, struct json_object *data)
+static void take_stranger(struct merger *merger, struct json_object *data)
 {
-        struct service_merge *merge = service->merge;
         const char *sentence = json_get_text(data, "desc");
 
-        if (!merge->acts || merge->tuning)
+        if (!merger->acts || merger->tuning)
                 return;
         log_say(LOG_LEVEL_NOTICE, "merging: KSM stands still until there is another plan: %s",
                 sentence ? sentence : "?");
-        stop_for_now(service);
+        stop_for_now(merger);
         /* The next plan's are all new: it begins from the start. */
-        merge->n_pids = 0;
-        request_tuning(service);
+        merger->n_pids = 0;
+        request_tuning(merger);
 }
 
-static void take_sample(struct service_merge *merge, struct json_object *data)
+static void take_sample(struct merger *merger, struct json_object *data)
 {
-        const uint64_t number = merge->facts.sample.number;
+        const uint64_t number = merger->facts.sample.number;
 
-        merge->facts.sample = sampler_parse(data);
-        merge->facts.sample.number = number + 1;
-        if (merge->is_complete)
-                merge->soon_usec = 0;
+        merger->facts.sample = sampler_parse(data);
+        merger->facts.sample.number = number + 1;
+        if (merger->is_complete)
+                merger->soon_usec = 0;
 }
 
 static void on_sample(void *context, const char *event, struct json_object *data)
 {
-        struct service *service = context;
+        struct merger *merger = context;
 
         if (strcmp(event, SAMPLER_STRANGER_EVENT) == 0)
-                take_stranger(service, data);
+                take_stranger(merger, data);
         else if (strcmp(event, SAMPLER_EVENT) == 0)
-                take_sample(service->merge, data);
+                take_sample(merger, data);
 }
 
 static void on_sampler_end(void *context, const struct failure *failure)
 {
-        struct service *service = context;
+        struct merger *merger = context;
 
         /* The next tuning starts another one. */
-        retry_soon(service->merge);
+        retry_soon(merger);
         log_say(LOG_LEVEL_WARNING, "merging: the sampling ended: %s", failure->text);
-        stop_sampling(service->merge);
+        stop_sampling(merger);
 }
 
 /* Takes over whose QEMUs are merged now. Return: whether one is among them that was not before. */
-static bool take_pids(struct service_merge *merge, const struct report *report)
+static bool take_pids(struct merger *merger, const struct report *report)
 {
         pid_t *pids = calloc(report->n_guests + 1, sizeof(*pids));
         bool has_new = false;
@@ -334,22 +333,22 @@ static bool take_pids(struct service_merge *merge, const struct report *report)
 
                 if (!report->merge->guests[i].is_chosen)
                         continue;
-                for (size_t j = 0; j < merge->n_pids; j++)
-                        is_known = is_known || merge->pids[j] == report->guests[i].pid;
+                for (size_t j = 0; j < merger->n_pids; j++)
+                        is_known = is_known || merger->pids[j] == report->guests[i].pid;
                 has_new = has_new || !is_known;
                 pids[n++] = report->guests[i].pid;
         }
-        free(merge->pids);
-        merge->pids = pids;
-        merge->n_pids = n;
+        free(merger->pids);
+        merger->pids = pids;
+        merger->n_pids = n;
         return has_new;
 }
 
 /* QEMUs of the guests that must not share with those that are merged; NULL where everybody may. For free(). */
-static pid_t *list_others(const struct service *service, const struct report *report, size_t *ret_n)
+static pid_t *list_others(const struct merger *merger, const struct report *report, size_t *ret_n)
 {
         pid_t *pids =
-                service->config->merging.cross_group ? NULL : calloc(report->n_guests + 1, sizeof(*pids));
+                merger->config->merging.cross_group ? NULL : calloc(report->n_guests + 1, sizeof(*pids));
         size_t n = 0;
 
         for (size_t i = 0; pids && i < report->n_guests; i++)
@@ -359,33 +358,32 @@ static pid_t *list_others(const struct service *service, const struct report *re
         return pids;
 }
 
-static void start_sampling(struct service *service, const struct report *report)
+static void start_sampling(struct merger *merger, const struct report *report)
 {
         size_t n_others = 0;
-        CLEANUP_FREE pid_t *others = list_others(service, report, &n_others);
-        const struct worker_observer observer = {on_sample, on_sampler_end, service};
-        struct service_merge *merge = service->merge;
+        CLEANUP_FREE pid_t *others = list_others(merger, report, &n_others);
+        const struct worker_observer observer = {on_sample, on_sampler_end, merger};
         char program[] = SAMPLER_PROGRAM;
         char *const arguments[] = {program, NULL};
         struct json_object *line = NULL;
         struct failure failure = {0};
 
-        merge->facts.sample = (struct pace_sample){0};
-        if (!merge->sampler &&
-            worker_start(service->event, arguments, &observer, &merge->sampler, &failure) < 0) {
+        merger->facts.sample = (struct pace_sample){0};
+        if (!merger->sampler &&
+            worker_start(merger->event, arguments, &observer, &merger->sampler, &failure) < 0) {
                 log_say(LOG_LEVEL_WARNING, "merging: no sampling: %s", failure.text);
                 return;
         }
-        line = sampler_line(merge->pids, merge->n_pids, others, n_others);
-        if (worker_send(merge->sampler, line) < 0)
-                stop_sampling(merge);
+        line = sampler_line(merger->pids, merger->n_pids, others, n_others);
+        if (worker_send(merger->sampler, line) < 0)
+                stop_sampling(merger);
         json_object_put(line);
 }
 
 /* What the tuning found */
 
 /* How far KSM is. */
-static void observe(struct service *service, struct pace_facts *facts)
+static void observe(struct merger *merger, struct pace_facts *facts)
 {
         int64_t shared = 0;
         int64_t sharing = 0;
@@ -393,7 +391,7 @@ static void observe(struct service *service, struct pace_facts *facts)
         struct ksm ksm;
 
         facts->now_usec = clock_now_usec();
-        if (ksm_read(service->config->ksm_dir, &ksm) < 0)
+        if (ksm_read(merger->config->ksm_dir, &ksm) < 0)
                 return;
         (void)ksm_get(&ksm, "full_scans", &facts->full_scans);
         (void)ksm_get(&ksm, "pages_shared", &shared);
@@ -402,30 +400,29 @@ static void observe(struct service *service, struct pace_facts *facts)
         facts->merged_pages = shared + sharing + zero;
 }
 
-static void begin_acting(struct service *service, const struct report *report)
+static void begin_acting(struct merger *merger, const struct report *report)
 {
-        struct service_merge *merge = service->merge;
         const int64_t mergeable = report->merge->mergeable_bytes;
         /* At the start nobody has just come. */
-        const uint64_t hold_usec = merge->n_pids > 0 ? ARRIVAL_USEC : 0;
+        const uint64_t hold_usec = merger->n_pids > 0 ? ARRIVAL_USEC : 0;
 
-        merge->acts = true;
-        merge->tune_gap_usec = (uint64_t)(report->duration_seconds * USEC_PER_SEC) * TUNE_GAP_SCANS;
-        if (merge->tune_gap_usec < TUNE_GAP_USEC)
-                merge->tune_gap_usec = TUNE_GAP_USEC;
-        merge->facts.sharable =
+        merger->acts = true;
+        merger->tune_gap_usec = (uint64_t)(report->duration_seconds * USEC_PER_SEC) * TUNE_GAP_SCANS;
+        if (merger->tune_gap_usec < TUNE_GAP_USEC)
+                merger->tune_gap_usec = TUNE_GAP_USEC;
+        merger->facts.sharable =
                 mergeable > 0 ? (double)report->merge->sharable_bytes / (double)mergeable : -1;
-        merge->facts.scanned_pages = report->merge->scanned_bytes / (int64_t)PAGE_BYTES;
-        observe(service, &merge->facts);
-        pace_scanned(&merge->pace);
+        merger->facts.scanned_pages = report->merge->scanned_bytes / (int64_t)PAGE_BYTES;
+        observe(merger, &merger->facts);
+        pace_scanned(&merger->pace);
         /* The tuning has switched KSM on, which need not be: whether a gap has opened the samples will say. */
-        if (take_pids(merge, report))
-                pace_kick(&merge->pace, &merge->facts, hold_usec);
-        else if (merge->pace.speed != PACE_FAST)
-                set_speed(service, PACE_STOPPED);
+        if (take_pids(merger, report))
+                pace_kick(&merger->pace, &merger->facts, hold_usec);
+        else if (merger->pace.speed != PACE_FAST)
+                set_speed(merger, PACE_STOPPED);
         /* Unless somebody else had changed a setting just then. */
-        if (merge->acts)
-                start_sampling(service, report);
+        if (merger->acts)
+                start_sampling(merger, report);
 }
 
 /* Guests that could not be marked are left out; the others are merged. */
@@ -441,22 +438,21 @@ static void complain(const struct report *report)
  * Nothing that is worth while, no report, or somebody who might be marked and must not share: nobody merges for now. Where
  * everybody may share, KSM is as it was found.
  */
-static void stand_still(struct service *service)
+static void stand_still(struct merger *merger)
 {
-        struct service_merge *merge = service->merge;
 
-        merge->acts = false;
-        merge->n_pids = 0;
-        merge->pace.speed = PACE_STOPPED;
-        stop_sampling(merge);
-        if (service->config->merging.cross_group)
-                put_back(service);
+        merger->acts = false;
+        merger->n_pids = 0;
+        merger->pace.speed = PACE_STOPPED;
+        stop_sampling(merger);
+        if (merger->config->merging.cross_group)
+                put_back(merger);
         else
-                stop_for_now(service);
+                stop_for_now(merger);
 }
 
 /* Whether the report is of a plan that was carried out; says why not. */
-static bool is_carried_out(struct service *service, const struct report *report)
+static bool is_carried_out(struct merger *merger, const struct report *report)
 {
         const struct report_merge *plan = report ? report->merge : NULL;
 
@@ -467,48 +463,78 @@ static bool is_carried_out(struct service *service, const struct report *report)
                 return true;
         if (!plan->refusal.text[0])
                 return false;
-        if (!plan->acts || plan->may_pass || !service->merge->is_complete)
+        if (!plan->acts || plan->may_pass || !merger->is_complete)
                 log_say(LOG_LEVEL_WARNING, "merging: %s", plan->refusal.text);
         else
-                back_off(service, &plan->refusal);
+                back_off(merger, &plan->refusal);
         return false;
 }
 
-void service_merge_tuned(struct service *service, const struct task *task, const struct report *report)
+static void end(struct merger *merger)
 {
-        struct service_merge *merge = service->merge;
-        const bool begins_again = merge->begins_again;
 
-        if (!task->request.acts || task->id != merge->tuning)
+        stop_sampling(merger);
+        put_back(merger);
+        merger->acts = false;
+        merger->n_pids = 0;
+        merger->pace.speed = PACE_STOPPED;
+}
+
+static void begin(struct merger *merger)
+{
+
+        merger->refusal = (struct failure){0};
+        /* One that was begun by the old rules comes to nothing, and what it changed is put back at its end. */
+        if (merger->tuning) {
+                merger->begins_again = is_wanted(merger);
+                (void)jobs_cancel(merger->jobs, merger->tuning);
+                if (!merger->begins_again)
+                        end(merger);
                 return;
-        merge->tuning = 0;
-        merge->begins_again = false;
-        if (!is_wanted(service) || merge->refusal.text[0]) {
-                put_back(service);
+        }
+        end(merger);
+        pace_init(&merger->pace);
+        if (!is_wanted(merger))
+                return;
+        merger->sockets = add_up_sockets(merger->config);
+        request_tuning(merger);
+        (void)sd_event_source_set_time_relative(merger->step, STEP_USEC);
+        (void)sd_event_source_set_enabled(merger->step, SD_EVENT_ONESHOT);
+}
+
+static void take_tuning(struct merger *merger, const struct task *task, const struct report *report)
+{
+        const bool begins_again = merger->begins_again;
+
+        if (task->id != merger->tuning)
+                return;
+        merger->tuning = 0;
+        merger->begins_again = false;
+        if (!is_wanted(merger) || merger->refusal.text[0]) {
+                put_back(merger);
                 return;
         }
         if (begins_again) {
-                service_merge_begin(service);
+                begin(merger);
                 return;
         }
-        merge->is_complete = report && report->complete;
-        merge->retry_usec = RETRY_USEC;
-        if (!merge->is_complete)
-                retry_soon(merge);
-        if (is_too_late(service))
+        merger->is_complete = report && report->complete;
+        merger->retry_usec = RETRY_USEC;
+        if (!merger->is_complete)
+                retry_soon(merger);
+        if (is_too_late(merger))
                 return;
-        if (is_carried_out(service, report))
-                begin_acting(service, report);
-        else if (!merge->refusal.text[0])
-                stand_still(service);
+        if (is_carried_out(merger, report))
+                begin_acting(merger, report);
+        else if (!merger->refusal.text[0])
+                stand_still(merger);
 }
 
 /* Once a second */
 
-static bool is_disturbed(struct service *service, struct failure *failure)
+static bool is_disturbed(struct merger *merger, struct failure *failure)
 {
-        const struct apply_place place = place_of(service);
-        struct service_merge *merge = service->merge;
+        const struct apply_place place = place_of(merger);
 
         if (!is_mine(&place)) {
                 (void)failure_set(failure, -EBUSY,
@@ -517,127 +543,115 @@ static bool is_disturbed(struct service *service, struct failure *failure)
         }
         if (apply_settings_check(&place, failure) < 0)
                 return true;
-        if (merge->facts.now_usec - merge->rival_usec < RIVAL_USEC)
+        if (merger->facts.now_usec - merger->rival_usec < RIVAL_USEC)
                 return false;
-        merge->rival_usec = merge->facts.now_usec;
+        merger->rival_usec = merger->facts.now_usec;
         return ksmd_find_rival(failure);
 }
 
-static void step(struct service *service)
+static void step(struct merger *merger)
 {
-        struct service_merge *merge = service->merge;
-        const enum pace_speed before = merge->pace.speed;
+        const enum pace_speed before = merger->pace.speed;
         struct failure failure = {0};
 
-        observe(service, &merge->facts);
-        if (is_disturbed(service, &failure)) {
-                back_off(service, &failure);
+        observe(merger, &merger->facts);
+        if (is_disturbed(merger, &failure)) {
+                back_off(merger, &failure);
                 return;
         }
-        pace_step(&merge->pace, &merge->facts);
-        if (merge->pace.speed != before)
-                set_speed(service, merge->pace.speed);
-        if (merge->pace.wants_scan && merge->facts.now_usec - merge->tuned_usec > merge->tune_gap_usec)
-                request_tuning(service);
-        else if (merge->pace.has_gained &&
-                 merge->facts.now_usec - merge->compared_usec > merge->tune_gap_usec)
-                request_comparison(service);
+        pace_step(&merger->pace, &merger->facts);
+        if (merger->pace.speed != before)
+                set_speed(merger, merger->pace.speed);
+        if (merger->pace.wants_scan && merger->facts.now_usec - merger->tuned_usec > merger->tune_gap_usec)
+                request_tuning(merger);
+        else if (merger->pace.has_gained &&
+                 merger->facts.now_usec - merger->compared_usec > merger->tune_gap_usec)
+                request_comparison(merger);
 }
 
-static void export(struct service *service)
+static void export(struct merger *merger)
 {
-        struct metrics_merge *metrics = metrics_merge_of(service->metrics);
-        const struct service_merge *merge = service->merge;
+        struct metrics_merge *metrics = merger->metrics;
         const double seconds = ksmd_cpu_seconds();
 
-        metrics->acts = merge->acts;
-        metrics->is_fast = merge->pace.speed == PACE_FAST;
-        metrics->gap = merge->acts ? merge->pace.gap : -1;
-        metrics->gap_error = merge->pace.gap_error;
+        metrics->acts = merger->acts;
+        metrics->is_fast = merger->pace.speed == PACE_FAST;
+        metrics->gap = merger->acts ? merger->pace.gap : -1;
+        metrics->gap_error = merger->pace.gap_error;
         metrics->ksmd_usec = seconds > 0 ? (uint64_t)(seconds * USEC_PER_SEC) : 0;
 }
 
 static int on_step(sd_event_source *source, uint64_t usec, void *context)
 {
-        struct service *service = context;
-        struct service_merge *merge = service->merge;
+        struct merger *merger = context;
 
         (void)usec;
-        if (!is_wanted(service) || merge->refusal.text[0]) {
-                export(service);
+        if (!is_wanted(merger) || merger->refusal.text[0]) {
+                export(merger);
                 (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
                 return 0;
         }
-        look_for_arrivals(service);
+        look_for_arrivals(merger);
         /* While a tuning runs, it is the one that writes. */
-        if (merge->acts && merge->tuning == 0)
-                step(service);
-        if ((!merge->acts || !merge->is_complete || !merge->sampler) &&
-            clock_now_usec() - merge->tuned_usec > merge->retry_usec)
-                request_tuning(service);
-        export(service);
+        if (merger->acts && merger->tuning == 0)
+                step(merger);
+        if ((!merger->acts || !merger->is_complete || !merger->sampler) &&
+            clock_now_usec() - merger->tuned_usec > merger->retry_usec)
+                request_tuning(merger);
+        export(merger);
         (void)sd_event_source_set_time_relative(source, STEP_USEC);
         (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
         return 0;
 }
 
+/* An observer of jobs */
+
+static void on_ended(void *context, const struct jobs_outcome *outcome)
+{
+        if (outcome->task->request.acts)
+                take_tuning(context, outcome->task, outcome->report);
+}
+
+struct jobs_observer merger_observer(struct merger *merger)
+{
+        return (struct jobs_observer){.ended = on_ended, .context = merger};
+}
+
 /* Life */
 
-int service_merge_init(struct service *service)
+void merger_configure(struct merger *merger, const struct config *config)
 {
+        merger->config = config;
+        begin(merger);
+}
+
+int merger_new(sd_event *event, struct jobs *jobs, struct metrics_merge *metrics, struct merger **ret)
+{
+        struct merger *merger = calloc(1, sizeof(*merger));
         int r = 0;
 
-        service->merge = calloc(1, sizeof(*service->merge));
-        if (!service->merge)
+        if (!merger)
                 return -ENOMEM;
-        r = sd_event_add_time_relative(service->event, &service->merge->step, CLOCK_MONOTONIC, 0, 0, on_step,
-                                       service);
+        *merger = (struct merger){.event = event, .jobs = jobs, .metrics = metrics};
+        r = sd_event_add_time_relative(event, &merger->step, CLOCK_MONOTONIC, 0, 0, on_step, merger);
         if (r >= 0)
-                (void)sd_event_source_set_enabled(service->merge->step, SD_EVENT_OFF);
-        return r;
-}
-
-void service_merge_begin(struct service *service)
-{
-        struct service_merge *merge = service->merge;
-
-        merge->refusal = (struct failure){0};
-        /* One that was begun by the old rules comes to nothing, and what it changed is put back at its end. */
-        if (merge->tuning) {
-                merge->begins_again = is_wanted(service);
-                (void)queue_cancel(service->queue, merge->tuning);
-                if (!merge->begins_again)
-                        service_merge_end(service);
-                return;
+                r = sd_event_source_set_enabled(merger->step, SD_EVENT_OFF);
+        if (r < 0) {
+                merger_free(merger);
+                return r;
         }
-        service_merge_end(service);
-        pace_init(&merge->pace);
-        if (!is_wanted(service))
-                return;
-        merge->sockets = add_up_sockets(service->config);
-        request_tuning(service);
-        (void)sd_event_source_set_time_relative(merge->step, STEP_USEC);
-        (void)sd_event_source_set_enabled(merge->step, SD_EVENT_ONESHOT);
+        *ret = merger;
+        return 0;
 }
 
-void service_merge_end(struct service *service)
+struct merger *merger_free(struct merger *merger)
 {
-        struct service_merge *merge = service->merge;
-
-        stop_sampling(merge);
-        put_back(service);
-        merge->acts = false;
-        merge->n_pids = 0;
-        merge->pace.speed = PACE_STOPPED;
-}
-
-void service_merge_deinit(struct service *service)
-{
-        if (!service->merge)
-                return;
-        service_merge_end(service);
-        sd_event_source_disable_unref(service->merge->step);
-        free(service->merge->pids);
-        free(service->merge);
-        service->merge = NULL;
+        if (!merger)
+                return NULL;
+        if (merger->config)
+                end(merger);
+        sd_event_source_disable_unref(merger->step);
+        free(merger->pids);
+        free(merger);
+        return NULL;
 }

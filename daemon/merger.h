@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The policy "act": the closed loop around KSM. An observer of jobs. */
+#pragma once
+
+#include "conf/config.h"
+#include "daemon/jobs.h"
+#include "metrics/metrics_merge.h"
+
+#include <systemd/sd-event.h>
+
+struct merger;
+
+/* @jobs, @metrics: borrowed. Return: 0 or a negative errno. */
+int merger_new(sd_event *event, struct jobs *jobs, struct metrics_merge *metrics, struct merger **ret);
+
+/* Ends, puts back what was found, and frees it. */
+struct merger *merger_free(struct merger *merger);
+
+/* Acts by @config, borrowed until another one comes: begins anew, or ends and puts back what was found. */
+void merger_configure(struct merger *merger, const struct config *config);
+
+/* A guest has come, or gone. */
+void merger_arrived(struct merger *merger);
+
+struct jobs_observer merger_observer(struct merger *merger);

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What is kept of a scan: the roster, the metrics, the history and the log. An observer of jobs. */
+#pragma once
+
+#include "conf/config.h"
+#include "daemon/jobs.h"
+#include "daemon/roster.h"
+#include "history/history.h"
+#include "metrics/metrics.h"
+
+#include <systemd/sd-event.h>
+
+struct records;
+
+/* @roster, @metrics: borrowed. Return: 0 or -ENOMEM. */
+int records_new(sd_event *event, struct roster *roster, struct metrics *metrics, struct records **ret);
+
+struct records *records_free(struct records *records);
+
+/**
+ * records_configure() - open the history and the metrics' port of a configuration
+ * @config: borrowed until another one comes
+ *
+ * What is open and stays the same is left alone; what could not be had before is tried again.
+ *
+ * Return: 0, or the negative errno of a part that cannot be had, which was logged; the others are there.
+ */
+int records_configure(struct records *records, const struct config *config);
+
+struct jobs_observer records_observer(struct records *records);
+
+/* As roster_new()'s gone(), with the records as context. */
+void records_guest_gone(void *context, const char *name);
+
+/* Borrowed until the next configuration; NULL when none is kept. */
+struct history *records_history(const struct records *records);
