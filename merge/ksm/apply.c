@@ -19,6 +19,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fileio.h"
+#include "base/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -50,11 +51,14 @@ struct note {
 
 void apply_settings_add_text(struct apply_settings *settings, const char *name, const char *value)
 {
-        struct apply_setting *setting = &settings->settings[settings->n];
+        struct apply_setting *setting = settings->settings;
 
-        if (settings->n == APPLY_MAX_SETTINGS)
+        while (setting < settings->settings + settings->n && strcmp(setting->name, name) != 0)
+                setting++;
+        if (setting == settings->settings + APPLY_MAX_SETTINGS)
                 return;
-        settings->n++;
+        if (setting == settings->settings + settings->n)
+                settings->n++;
         (void)snprintf(setting->name, sizeof(setting->name), "%s", name);
         (void)snprintf(setting->value, sizeof(setting->value), "%s", value);
 }
@@ -158,6 +162,29 @@ static struct note_entry *find_entry(struct note *note, const char *name)
         return NULL;
 }
 
+/* The owner */
+
+static bool is_same_owner(const struct apply_owner *a, const struct apply_owner *b)
+{
+        return a->pid == b->pid && a->start_ticks == b->start_ticks;
+}
+
+static int check_owner(const struct apply_owner *found, const struct apply_owner *owner,
+                       struct failure *failure)
+{
+        const struct process process = {.pid = found->pid, .start_ticks = found->start_ticks};
+
+        if (is_same_owner(found, owner))
+                return 0;
+        if (found->pid == 0)
+                return failure_set(
+                        failure, -EBUSY,
+                        "KSM's settings were changed by \"samepage tune\": undo that first, by --undo");
+        return process_is_alive(&process)
+                       ? failure_set(failure, -EBUSY, "samepaged (pid %d) acts on KSM", found->pid)
+                       : 0;
+}
+
 /* The settings */
 
 /* Settings with a choice show all words and mark the chosen one: "[none] scan-time". */
@@ -240,7 +267,8 @@ static int note_setting(int ksm_fd, struct note *note, const struct apply_settin
 {
         struct note_entry *entry = find_entry(note, setting->name);
         char now[APPLY_VALUE_BYTES] = "";
-        int r = read_setting(ksm_fd, setting->name, now);
+        /* It came from another process. */
+        int r = strchr(setting->name, '/') ? -ENOENT : read_setting(ksm_fd, setting->name, now);
 
         if (r == -ENOENT)
                 return failure_set(failure, -EOPNOTSUPP, "this kernel's KSM has no %s", setting->name);
@@ -300,7 +328,9 @@ int apply_settings_write(const struct apply_place *place, const struct apply_own
         r = read_note(runtime_fd, &note);
         if (r < 0 && r != -ENOENT)
                 return failure_errno(failure, r, "cannot read which KSM settings were found");
-        r = check_all(ksm_fd, &note, failure);
+        r = r < 0 ? 0 : check_owner(&note.owner, owner, failure);
+        if (r == 0)
+                r = check_all(ksm_fd, &note, failure);
         for (size_t i = 0; r == 0 && i < settings->n; i++)
                 r = note_setting(ksm_fd, &note, &settings->settings[i], failure);
         note.owner = *owner;
@@ -421,4 +451,28 @@ int apply_owner_read(const struct apply_place *place, struct apply_owner *ret)
         if (r == 0)
                 *ret = note.owner;
         return r;
+}
+
+struct apply_owner apply_owner_of(pid_t pid)
+{
+        struct process process = {0};
+
+        if (pid <= 0 || process_identify(pid, &process) < 0)
+                return (struct apply_owner){0};
+        return (struct apply_owner){(int)process.pid, process.start_ticks};
+}
+
+int apply_owner_check(const struct apply_place *place, const struct apply_owner *owner,
+                      struct failure *failure)
+{
+        struct apply_owner found = {0};
+
+        return apply_owner_read(place, &found) < 0 ? 0 : check_owner(&found, owner, failure);
+}
+
+bool apply_owner_is(const struct apply_place *place, const struct apply_owner *owner)
+{
+        struct apply_owner found = {0};
+
+        return apply_owner_read(place, &found) == 0 && is_same_owner(&found, owner);
 }

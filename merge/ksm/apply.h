@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #define APPLY_MAX_SETTINGS 8
 #define APPLY_VALUE_BYTES  32
@@ -28,7 +29,7 @@ struct apply_settings {
         size_t n;
 };
 
-/* Appends one; there is room for all that exist. */
+/* Appends one, or gives one that is there another value; there is room for all that exist. */
 void apply_settings_add(struct apply_settings *settings, const char *name, int64_t value);
 void apply_settings_add_text(struct apply_settings *settings, const char *name, const char *value);
 
@@ -47,15 +48,29 @@ struct apply_place {
         const char *runtime_dir;
 };
 
+/* A process as owner; nobody for 0, and for one that has ended. */
+struct apply_owner apply_owner_of(pid_t pid);
+
 /**
- * apply_settings_write() - change settings
- * @owner: noted as the one whose change it is
+ * apply_owner_check() - whether @owner may change settings: one does at a time
+ *
+ * Return: 0; -EBUSY with a sentence when a person has changed them, or another process that lives.
+ */
+int apply_owner_check(const struct apply_place *place, const struct apply_owner *owner,
+                      struct failure *failure);
+
+/* Whether the change that is in force is this owner's. */
+bool apply_owner_is(const struct apply_place *place, const struct apply_owner *owner);
+
+/**
+ * apply_settings_write() - change settings: nobody else writes them, but apply_restore()
+ * @owner: noted as the one whose change it is; apply_owner_check() is made under the lock
  *
  * Notes what is found before the first change; settings that already have their value are left alone. Looks again right
  * before it writes: a setting that no longer has the value that was written last was changed by somebody else, and then
  * nothing is done. Reads back what it wrote.
  *
- * Return: 0; -EBUSY when somebody else changed a setting, with a sentence that names it; -EOPNOTSUPP when the kernel lacks
+ * Return: 0; -EBUSY when it is somebody else's, or somebody else changed a setting, with a sentence that names it; -EOPNOTSUPP when the kernel lacks
  * KSM or a setting; another negative errno.
  */
 int apply_settings_write(const struct apply_place *place, const struct apply_owner *owner,

@@ -208,6 +208,53 @@ static void test_owner(void)
         CU_ASSERT_EQUAL(apply_restore(&place, NULL, &failure), 0);
 }
 
+/* One writes at a time: a person, or a process that lives. */
+static void test_who_may(void)
+{
+        const struct apply_owner self = apply_owner_of(getpid());
+        const struct apply_owner dead = {self.pid, self.start_ticks + 1};
+        const struct apply_settings settings = wanted("300");
+        const struct apply_settings other = wanted("500");
+        const struct apply_owner other_process = apply_owner_of(getppid());
+        struct failure failure = {0};
+
+        CU_ASSERT_EQUAL(self.pid, getpid());
+        CU_ASSERT_EQUAL(apply_owner_of(0).pid, 0);
+        begin();
+        CU_ASSERT_EQUAL(apply_owner_check(&place, &self, &failure), 0);
+        CU_ASSERT_EQUAL(apply_settings_write(&place, &dead, &settings, &failure), 0);
+        CU_ASSERT_EQUAL(apply_owner_check(&place, &self, &failure), 0);
+        CU_ASSERT_EQUAL(apply_settings_write(&place, &self, &settings, &failure), 0);
+        CU_ASSERT_TRUE(apply_owner_is(&place, &self));
+        CU_ASSERT_EQUAL(apply_owner_check(&place, &self, &failure), 0);
+        CU_ASSERT_EQUAL(apply_owner_check(&place, &other_process, &failure), -EBUSY);
+        CU_ASSERT_EQUAL(apply_settings_write(&place, &nobody, &other, &failure), -EBUSY);
+        CU_ASSERT_PTR_NOT_NULL(strstr(failure.text, "acts on KSM"));
+        check("pages_to_scan", "300");
+        CU_ASSERT_EQUAL(apply_restore(&place, NULL, &failure), 0);
+        CU_ASSERT_EQUAL(apply_settings_write(&place, &nobody, &settings, &failure), 0);
+        CU_ASSERT_EQUAL(apply_settings_write(&place, &self, &other, &failure), -EBUSY);
+        CU_ASSERT_PTR_NOT_NULL(strstr(failure.text, "undo that first"));
+        check("pages_to_scan", "300");
+        CU_ASSERT_EQUAL(apply_restore(&place, NULL, &failure), 0);
+}
+
+/* Settings come from another process: no other file is written. */
+static void test_names(void)
+{
+        struct apply_settings settings = {0};
+        struct failure failure = {0};
+
+        begin();
+        apply_settings_add(&settings, "run", 1);
+        apply_settings_add(&settings, "run", 0);
+        CU_ASSERT_EQUAL(settings.n, 1);
+        CU_ASSERT_STRING_EQUAL(settings.settings[0].value, "0");
+        apply_settings_add(&settings, "../ksm/run", 1);
+        CU_ASSERT_EQUAL(apply_settings_write(&place, &nobody, &settings, &failure), -EOPNOTSUPP);
+        CU_ASSERT_FALSE(note_exists());
+}
+
 static void test_advisor(void)
 {
         struct apply_settings settings = {0};
@@ -246,6 +293,8 @@ static const struct unit_test tests[] = {
         {"crash", test_crash},
         {"never unmerges", test_never_unmerges},
         {"owner", test_owner},
+        {"who may", test_who_may},
+        {"names", test_names},
         {"advisor", test_advisor},
         {"failures", test_failures},
 };
