@@ -284,7 +284,8 @@ static void on_ended(void *context, const struct jobs_outcome *outcome)
 
 struct jobs_observer control_commands_observer(struct control_commands *commands)
 {
-        return (struct jobs_observer){on_begun, on_progress, on_ended, commands};
+        return (struct jobs_observer){
+                .begun = on_begun, .progress = on_progress, .ended = on_ended, .context = commands};
 }
 
 /* Life */

@@ -175,6 +175,13 @@ static bool skipped_all(struct jobs *jobs, const struct report *report, struct f
 
 /* After a job */
 
+static void tell_reported(const struct jobs *jobs, const struct task *task, struct report *report)
+{
+        for (size_t i = 0; i < jobs->n_observers; i++)
+                if (jobs->observers[i].reported)
+                        jobs->observers[i].reported(jobs->observers[i].context, task, report);
+}
+
 /* Return: the report as JSON, for whoever asked for it; NULL with a sentence, and then without a report. */
 static struct json_object *take_report(struct jobs *jobs, const struct task *task, struct json_object *result,
                                        struct report **ret, struct failure *failure)
@@ -187,6 +194,7 @@ static struct json_object *take_report(struct jobs *jobs, const struct task *tas
         if (!skipped_all(jobs, report, failure)) {
                 report->note = jobs->skipped;
                 hear_libvirt(jobs, task, report);
+                tell_reported(jobs, task, report);
                 json = set_groups(jobs, report) < 0 ? NULL : report_to_json(report);
                 if (!json)
                         (void)failure_errno(failure, -ENOMEM, "cannot keep the report");
@@ -336,11 +344,6 @@ void jobs_stop(struct jobs *jobs)
 {
         jobs->is_stopped = true;
         queue_stop(jobs->queue);
-}
-
-bool jobs_is_stopped(const struct jobs *jobs)
-{
-        return jobs->is_stopped;
 }
 
 const struct task *jobs_running(const struct jobs *jobs)

@@ -32,11 +32,13 @@ struct jobs_outcome {
 /**
  * struct jobs_observer - who wants to know; any function may be NULL
  * @begun, @progress: as of the queue
+ * @reported: a scan has a report; before anybody is told or anything kept of it, it may be added what is done now
  * @ended: also of a job that never began. May add other jobs
  */
 struct jobs_observer {
         void (*begun)(void *context, const struct task *task);
         void (*progress)(void *context, const struct task *task);
+        void (*reported)(void *context, const struct task *task, struct report *report);
         void (*ended)(void *context, const struct jobs_outcome *outcome);
         void *context;
 };
@@ -73,7 +75,6 @@ uint64_t jobs_resumed_usec(const struct jobs *jobs);
 /* As queue_cancel(), queue_stop(), queue_running() and queue_waiting(). */
 int jobs_cancel(struct jobs *jobs, uint64_t id);
 void jobs_stop(struct jobs *jobs);
-bool jobs_is_stopped(const struct jobs *jobs);
 const struct task *jobs_running(const struct jobs *jobs);
 size_t jobs_waiting(const struct jobs *jobs, const struct task *ret_tasks[QUEUE_MAX + 1]);
 

@@ -1,16 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The policy "act": the closed loop around KSM.
+ * The policy "act": merge/loop.c decides, this carries out.
  *
- *      tuning    a scan in the mode live that pauses nobody, with forecast and plan, which carries the plan out: at the
- *                start, when guests come, when a sample says that their content is another, and when the configuration was
- *                read again
- *      sampling  a process looks at some thousand pages every few seconds (sampler.c)
- *      pace      once a second it is decided how fast KSM goes (merge/pace.c), and that is written
- *
- * While guests of different groups are kept apart, KSM stands still until there is a plan of all who are there: when a new
- * one has come (a QEMU marks its RAM when it starts, and KSM would merge it with whoever is marked), when somebody is found
- * marked whom the plan does not know (apart.c), and where no plan can be carried out.
+ *      tuning    a job: a scan in the mode live with forecast and plan, which marks guests (job/acting.c)
+ *      writing   KSM's settings, when the plan is here: by apply_settings_write(), which nobody else calls but a person's
+ *                "samepage tune"
+ *      sampling  a process looks at some thousand pages every few seconds (job/sampler.c)
  *
  * Whatever says that the settings are not ours alone (somebody else changed one, another tuner runs) ends the acting until
  * the configuration is read again; what was found is put back.
@@ -20,11 +15,12 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
-#include "base/process.h"
 #include "daemon/log.h"
 #include "daemon/worker.h"
+#include "merge/ksm/apply.h"
+#include "merge/ksm/ksm.h"
 #include "merge/ksm/ksmd.h"
-#include "merge/pace.h"
+#include "merge/loop.h"
 #include "merge/plan.h"
 #include "pages/page.h"
 #include "report/sampler_lines.h"
@@ -37,72 +33,47 @@
 #include <unistd.h>
 
 #define STEP_USEC USEC_PER_SEC
-/* A guest that has come fills its memory; what it does later the samples show. */
-#define ARRIVAL_USEC (UINT64_C(5) * USEC_PER_SEC)
-/* Between two scans that a sample asks for: a guest that changes all the time is not scanned all the time, and scanning takes
- * one part in so many of the time. */
-#define TUNE_GAP_USEC  (UINT64_C(20) * USEC_PER_SEC)
-#define TUNE_GAP_SCANS 100
 /* Between two looks for another tuner. */
 #define RIVAL_USEC (UINT64_C(30) * USEC_PER_SEC)
-/* Where nothing is worth while, or a scan failed, it is looked again after so long. */
-#define RETRY_USEC (UINT64_C(600) * USEC_PER_SEC)
-/* Where a guest could not be scanned: it may just be starting, or migrate. */
-#define RETRY_SOON_USEC (UINT64_C(10) * USEC_PER_SEC)
 
 struct merger {
         sd_event *event;
-        const struct config *config;
+        const struct config *config; /* NULL before the first one */
         struct jobs *jobs;
         struct metrics_merge *metrics;
+        struct apply_owner owner; /* this process */
         sd_event_source *step;
+        sd_event_source
+                *stranger_turn; /* takes up what the sampler told, which must not be freed while it tells */
+        struct failure stranger;
         struct worker *sampler;
-        struct pace pace;
-        struct pace_facts facts;
-        bool acts;       /* KSM runs, or stands still, as we say */
-        uint64_t tuning; /* the scan for it that waits or runs; 0: none does */
-        pid_t *pids;     /* QEMUs of the guests that are merged */
-        size_t n_pids;
-        bool is_outdated;  /* the scan that runs may not know who has come */
-        bool begins_again; /* it was made by a configuration that is not in force any more */
-        uint64_t sockets;  /* what the sockets' names and inodes add up to */
-        uint64_t tuned_usec;
-        uint64_t tune_gap_usec;
-        uint64_t retry_usec;
-        uint64_t soon_usec;     /* after how long it was last looked again soon; 0: all was well since */
-        uint64_t compared_usec; /* when what had come was last looked at */
-        bool is_complete;       /* the last scan knew all guests */
+        struct loop loop;
+        uint64_t tuning;  /* the job that waits or runs for it; 0: none does */
+        uint64_t sockets; /* what the sockets' names and inodes add up to */
         uint64_t rival_usec;
-        struct failure refusal; /* why nothing is done any more */
+        struct ksm_progress progress;
 };
+
+static void carry_out(struct merger *merger, unsigned int actions, struct report *report);
 
 static struct apply_place place_of(const struct merger *merger)
 {
         return (struct apply_place){merger->config->ksm_dir, merger->config->runtime_dir};
 }
 
-static bool is_wanted(const struct merger *merger)
+static struct loop_look look(struct merger *merger)
 {
-        return merger->config->merge_policy == MERGING_POLICY_ACT && !jobs_is_stopped(merger->jobs);
+        /* What cannot be read is as it was. */
+        (void)ksm_read_progress(merger->config->ksm_dir, &merger->progress);
+        return (struct loop_look){
+                .now_usec = clock_now_usec(),
+                .full_scans = merger->progress.full_scans,
+                .merged_pages = merger->progress.merged_pages,
+                .is_sampling = merger->sampler != NULL,
+        };
 }
 
-static struct apply_owner myself(void)
-{
-        struct process process = {0};
-
-        (void)process_identify(getpid(), &process);
-        return (struct apply_owner){(int)process.pid, process.start_ticks};
-}
-
-/* Whether the note of what was found is this process's. */
-static bool is_mine(const struct apply_place *place)
-{
-        const struct apply_owner me = myself();
-        struct apply_owner owner = {0};
-
-        return apply_owner_read(place, &owner) == 0 && owner.pid == me.pid &&
-               owner.start_ticks == me.start_ticks;
-}
+/* KSM's settings */
 
 /* What a person has changed with samepage(1) is his. */
 static void put_back(struct merger *merger)
@@ -111,7 +82,7 @@ static void put_back(struct merger *merger)
         struct failure failure = {0};
         size_t n = 0;
 
-        if (!is_mine(&place))
+        if (!apply_owner_is(&place, &merger->owner))
                 return;
         if (apply_restore(&place, &n, &failure) < 0)
                 log_say(LOG_LEVEL_ERROR, "KSM's settings could not be put back: %s", failure.text);
@@ -119,60 +90,86 @@ static void put_back(struct merger *merger)
                 log_say(LOG_LEVEL_NOTICE, "KSM's settings are as they were found");
 }
 
-static void stop_sampling(struct merger *merger)
+/* Says why the loop did not go on, which it has just been told. */
+static void complain(struct merger *merger, const struct failure *failure)
 {
-        merger->sampler = worker_free(merger->sampler);
-        merger->facts.sample = (struct pace_sample){0};
+        log_say(LOG_LEVEL_WARNING, "merging: %s%s", failure->text,
+                merger->loop.has_given_up ? "; nothing more is done until the configuration is read again"
+                                          : "");
+        merger->metrics->n_refused += merger->loop.has_given_up;
 }
 
-/* Gives up, until the configuration is read again. */
-static void back_off(struct merger *merger, const struct failure *failure)
+static void give_up(struct merger *merger, const struct failure *failure)
 {
+        const unsigned int actions = loop_give_up(&merger->loop);
 
-        log_say(LOG_LEVEL_WARNING, "merging: %s; nothing more is done until the configuration is read again",
-                failure->text);
-        merger->refusal = *failure;
-        merger->acts = false;
-        merger->n_pids = 0;
-        stop_sampling(merger);
-        put_back(merger);
-        merger->metrics->n_refused++;
+        complain(merger, failure);
+        carry_out(merger, actions, NULL);
 }
 
-/* Writes what a speed means. */
-static void set_speed(struct merger *merger, enum pace_speed speed)
+/* Writes what the loop's speed means; the switches were set with the plan. */
+static void write_speed(struct merger *merger)
 {
         const struct apply_place place = place_of(merger);
-        const struct apply_owner owner = myself();
-        const struct plan_rules rules = {.pinned = -1}; /* the switches were set by the tuning */
-        struct apply_settings settings;
+        const struct plan_rules rules = {.pinned = -1};
+        const struct plan_rate rate = plan_rate_of_cpu(merger->config->merging.cpu_percent,
+                                                       ksmd_page_seconds(merger->progress.pages_scanned));
+        const struct apply_settings settings =
+                plan_settings(&rules, NULL, merger->loop.pace.speed == PACE_FAST ? &rate : NULL);
         struct failure failure = {0};
-        struct plan_rate rate;
-        struct ksm ksm;
 
-        if (ksm_read(place.ksm_dir, &ksm) < 0)
-                return;
-        rate = plan_rate_of_cpu(merger->config->merging.cpu_percent, ksmd_page_seconds(&ksm));
-        settings = plan_settings(&rules, &ksm, speed == PACE_FAST ? &rate : NULL);
-        if (apply_settings_write(&place, &owner, &settings, &failure) < 0)
-                back_off(merger, &failure);
+        if (apply_settings_write(&place, &merger->owner, &settings, &failure) < 0)
+                give_up(merger, &failure);
 }
+
+/* What a person has set is his; what a dead service has set, whoever comes next puts back. */
+static void stop(struct merger *merger)
+{
+        const struct apply_place place = place_of(merger);
+        struct apply_owner owner = {0};
+
+        if (apply_owner_read(&place, &owner) == 0 && !apply_owner_is(&place, &merger->owner))
+                return;
+        if (ksm_is_running(place.ksm_dir))
+                write_speed(merger);
+}
+
+/* The guests are marked and kept apart. Return: whether KSM does as the plan says. */
+static bool write_plan(struct merger *merger, struct report_merge *plan)
+{
+        const struct apply_place place = place_of(merger);
+        struct apply_settings settings = plan->settings;
+        unsigned int actions = 0;
+
+        /* Where nothing is to be gained it is not even switched on. */
+        if (merger->loop.pace.speed == PACE_STOPPED)
+                apply_settings_add(&settings, "run", 0);
+        plan->is_done = apply_settings_write(&place, &merger->owner, &settings, &plan->refusal) == 0;
+        if (plan->is_done)
+                return true;
+        actions = loop_refused(&merger->loop);
+        complain(merger, &plan->refusal);
+        carry_out(merger, actions, NULL);
+        return false;
+}
+
+/* Jobs */
 
 static void request_tuning(struct merger *merger)
 {
         struct failure failure = {0};
         struct request request;
 
-        if (merger->tuning || !is_wanted(merger) || merger->refusal.text[0])
-                return;
         request_init(&request, REQUEST_SCAN, REQUEST_BY_SERVICE, merger->config);
         request.mode = SCAN_MODE_LIVE;
         request.forecast = true;
         request.acts = true;
         request.recheck_usec = 0; /* it keeps its connections */
-        merger->tuned_usec = clock_now_usec();
-        if (jobs_add(merger->jobs, &request, NULL, &merger->tuning, &failure) < 0)
-                log_say(LOG_LEVEL_WARNING, "merging: a scan is left out: %s", failure.text);
+        if (jobs_add(merger->jobs, &request, NULL, &merger->tuning, &failure) == 0)
+                return;
+        log_say(LOG_LEVEL_WARNING, "merging: a scan is left out: %s", failure.text);
+        /* It is asked for again as if it had come to nothing. */
+        merger->loop.is_tuning = false;
 }
 
 /* Looks at what has come of the forecast: for the history, and for metrics. */
@@ -184,33 +181,7 @@ static void request_comparison(struct merger *merger)
         request.mode = SCAN_MODE_LIVE;
         request.forecast = true;
         request.recheck_usec = 0;
-        merger->pace.has_gained = false;
-        merger->compared_usec = merger->facts.now_usec;
         (void)jobs_add(merger->jobs, &request, NULL, NULL, NULL);
-}
-
-/* Nobody shares with anybody new until there is another plan. */
-static void stop_for_now(struct merger *merger)
-{
-        const struct apply_place place = place_of(merger);
-        struct apply_owner owner = {0};
-
-        /* What a person has set is his. */
-        if (merger->config->merging.cross_group ||
-            (apply_owner_read(&place, &owner) == 0 && !is_mine(&place)))
-                return;
-        merger->pace.speed = PACE_STOPPED;
-        if (ksm_is_running(merger->config->ksm_dir))
-                set_speed(merger, PACE_STOPPED);
-}
-
-/* Longer each time: what does not pass is no reason to scan all the time. */
-static void retry_soon(struct merger *merger)
-{
-        merger->soon_usec = merger->soon_usec == 0               ? RETRY_SOON_USEC
-                            : merger->soon_usec * 2 < RETRY_USEC ? merger->soon_usec * 2
-                                                                 : RETRY_USEC;
-        merger->retry_usec = merger->soon_usec;
 }
 
 /* Arrivals */
@@ -244,24 +215,7 @@ static uint64_t add_up_sockets(const struct config *config)
 
 void merger_arrived(struct merger *merger)
 {
-
-        if (!is_wanted(merger) || merger->refusal.text[0])
-                return;
-        merger->is_outdated = merger->tuning > 0;
-        stop_for_now(merger);
-        request_tuning(merger);
-}
-
-/* Somebody came while the scan ran: what it switched on stands still until the next one. */
-static bool is_too_late(struct merger *merger)
-{
-
-        if (!merger->is_outdated)
-                return false;
-        merger->is_outdated = false;
-        stop_for_now(merger);
-        request_tuning(merger);
-        return !merger->config->merging.cross_group;
+        carry_out(merger, loop_arrived(&merger->loop, clock_now_usec()), NULL);
 }
 
 static void look_for_arrivals(struct merger *merger)
@@ -277,82 +231,51 @@ static void look_for_arrivals(struct merger *merger)
 /* Sampling */
 
 /* The plan does not hold any more. */
-static void take_stranger(struct merger *merger, struct json_object *data)
+static int on_stranger(sd_event_source *source, void *context)
 {
-        const char *sentence = json_get_text(data, "desc");
+        struct merger *merger = context;
+        const unsigned int actions = loop_met_stranger(&merger->loop, clock_now_usec());
 
-        if (!merger->acts || merger->tuning)
-                return;
-        log_say(LOG_LEVEL_NOTICE, "merging: KSM stands still until there is another plan: %s",
-                sentence ? sentence : "?");
-        stop_for_now(merger);
-        /* The next plan's are all new: it begins from the start. */
-        merger->n_pids = 0;
-        request_tuning(merger);
-}
-
-static void take_sample(struct merger *merger, struct json_object *data)
-{
-        const uint64_t number = merger->facts.sample.number;
-
-        merger->facts.sample = sampler_parse(data);
-        merger->facts.sample.number = number + 1;
-        if (merger->is_complete)
-                merger->soon_usec = 0;
+        (void)source;
+        if (actions)
+                log_say(LOG_LEVEL_NOTICE, "merging: KSM stands still until there is another plan: %s",
+                        merger->stranger.text);
+        carry_out(merger, actions, NULL);
+        return 0;
 }
 
 static void on_sample(void *context, const char *event, struct json_object *data)
 {
         struct merger *merger = context;
 
-        if (strcmp(event, SAMPLER_STRANGER_EVENT) == 0)
-                take_stranger(merger, data);
-        else if (strcmp(event, SAMPLER_EVENT) == 0)
-                take_sample(merger, data);
+        if (strcmp(event, SAMPLER_STRANGER_EVENT) == 0) {
+                const char *sentence = json_get_text(data, "desc");
+
+                (void)failure_set(&merger->stranger, 0, "%s", sentence ? sentence : "?");
+                (void)sd_event_source_set_enabled(merger->stranger_turn, SD_EVENT_ONESHOT);
+        } else if (strcmp(event, SAMPLER_EVENT) == 0) {
+                const struct pace_sample sample = sampler_parse(data);
+
+                loop_sampled(&merger->loop, &sample);
+        }
 }
 
 static void on_sampler_end(void *context, const struct failure *failure)
 {
         struct merger *merger = context;
 
-        /* The next tuning starts another one. */
-        retry_soon(merger);
         log_say(LOG_LEVEL_WARNING, "merging: the sampling ended: %s", failure->text);
-        stop_sampling(merger);
+        carry_out(merger, loop_lost_sampling(&merger->loop), NULL);
 }
 
-/* Takes over whose QEMUs are merged now. Return: whether one is among them that was not before. */
-static bool take_pids(struct merger *merger, const struct report *report)
+/* QEMUs of the guests that are merged, or of the others, for free(); NULL when out of memory. */
+static pid_t *list_pids(const struct report *report, bool is_chosen, size_t *ret_n)
 {
         pid_t *pids = calloc(report->n_guests + 1, sizeof(*pids));
-        bool has_new = false;
-        size_t n = 0;
-
-        for (size_t i = 0; pids && i < report->n_guests; i++) {
-                bool is_known = false;
-
-                if (!report->merge->guests[i].is_chosen)
-                        continue;
-                for (size_t j = 0; j < merger->n_pids; j++)
-                        is_known = is_known || merger->pids[j] == report->guests[i].pid;
-                has_new = has_new || !is_known;
-                pids[n++] = report->guests[i].pid;
-        }
-        free(merger->pids);
-        merger->pids = pids;
-        merger->n_pids = n;
-        return has_new;
-}
-
-/* QEMUs of the guests that must not share with those that are merged; NULL where everybody may. For free(). */
-static pid_t *list_others(const struct merger *merger, const struct report *report, size_t *ret_n)
-{
-        pid_t *pids =
-                merger->config->merging.cross_group ? NULL : calloc(report->n_guests + 1, sizeof(*pids));
         size_t n = 0;
 
         for (size_t i = 0; pids && i < report->n_guests; i++)
-                if (!report->merge->guests[i].is_chosen && report->guests[i].pid > 0)
+                if (report->merge->guests[i].is_chosen == is_chosen && report->guests[i].pid > 0)
                         pids[n++] = report->guests[i].pid;
         *ret_n = n;
         return pids;
@@ -360,73 +283,63 @@ static pid_t *list_others(const struct merger *merger, const struct report *repo
 
 static void start_sampling(struct merger *merger, const struct report *report)
 {
-        size_t n_others = 0;
-        CLEANUP_FREE pid_t *others = list_others(merger, report, &n_others);
         const struct worker_observer observer = {on_sample, on_sampler_end, merger};
+        size_t n = 0;
+        size_t n_others = 0;
+        CLEANUP_FREE pid_t *pids = list_pids(report, true, &n);
+        /* Where everybody may share, nobody is another. */
+        CLEANUP_FREE pid_t *others =
+                merger->config->merging.cross_group ? NULL : list_pids(report, false, &n_others);
         char program[] = SAMPLER_PROGRAM;
         char *const arguments[] = {program, NULL};
         struct json_object *line = NULL;
         struct failure failure = {0};
 
-        merger->facts.sample = (struct pace_sample){0};
         if (!merger->sampler &&
             worker_start(merger->event, arguments, &observer, &merger->sampler, &failure) < 0) {
                 log_say(LOG_LEVEL_WARNING, "merging: no sampling: %s", failure.text);
                 return;
         }
-        line = sampler_line(merger->pids, merger->n_pids, others, n_others);
+        line = sampler_line(pids, n, others, n_others);
         if (worker_send(merger->sampler, line) < 0)
-                stop_sampling(merger);
+                merger->sampler = worker_free(merger->sampler);
         json_object_put(line);
 }
 
-/* What the tuning found */
-
-/* How far KSM is. */
-static void observe(struct merger *merger, struct pace_facts *facts)
+/* What the loop says is to be done; @report of the tuning that has just ended, or NULL. */
+static void carry_out(struct merger *merger, unsigned int actions, struct report *report)
 {
-        int64_t shared = 0;
-        int64_t sharing = 0;
-        int64_t zero = 0;
-        struct ksm ksm;
-
-        facts->now_usec = clock_now_usec();
-        if (ksm_read(merger->config->ksm_dir, &ksm) < 0)
-                return;
-        (void)ksm_get(&ksm, "full_scans", &facts->full_scans);
-        (void)ksm_get(&ksm, "pages_shared", &shared);
-        (void)ksm_get(&ksm, "pages_sharing", &sharing);
-        (void)ksm_get(&ksm, "ksm_zero_pages", &zero);
-        facts->merged_pages = shared + sharing + zero;
-}
-
-static void begin_acting(struct merger *merger, const struct report *report)
-{
-        const int64_t mergeable = report->merge->mergeable_bytes;
-        /* At the start nobody has just come. */
-        const uint64_t hold_usec = merger->n_pids > 0 ? ARRIVAL_USEC : 0;
-
-        merger->acts = true;
-        merger->tune_gap_usec = (uint64_t)(report->duration_seconds * USEC_PER_SEC) * TUNE_GAP_SCANS;
-        if (merger->tune_gap_usec < TUNE_GAP_USEC)
-                merger->tune_gap_usec = TUNE_GAP_USEC;
-        merger->facts.sharable =
-                mergeable > 0 ? (double)report->merge->sharable_bytes / (double)mergeable : -1;
-        merger->facts.scanned_pages = report->merge->scanned_bytes / (int64_t)PAGE_BYTES;
-        observe(merger, &merger->facts);
-        pace_scanned(&merger->pace);
-        /* The tuning has switched KSM on, which need not be: whether a gap has opened the samples will say. */
-        if (take_pids(merger, report))
-                pace_kick(&merger->pace, &merger->facts, hold_usec);
-        else if (merger->pace.speed != PACE_FAST)
-                set_speed(merger, PACE_STOPPED);
-        /* Unless somebody else had changed a setting just then. */
-        if (merger->acts)
+        if (actions & LOOP_CANCEL)
+                (void)jobs_cancel(merger->jobs, merger->tuning);
+        if (actions & LOOP_TUNE)
+                request_tuning(merger);
+        if (actions & LOOP_COMPARE)
+                request_comparison(merger);
+        if (actions & LOOP_END_SAMPLING)
+                merger->sampler = worker_free(merger->sampler);
+        if (actions & LOOP_PUT_BACK)
+                put_back(merger);
+        if (actions & LOOP_STOP)
+                stop(merger);
+        if (actions & LOOP_WRITE_SPEED)
+                write_speed(merger);
+        if ((actions & LOOP_WRITE_PLAN) && write_plan(merger, report->merge))
                 start_sampling(merger, report);
 }
 
+/* What a tuning came to */
+
+static enum loop_plan judge(const struct report_merge *plan)
+{
+        if (!plan || !plan->acts)
+                return LOOP_PLAN_NONE;
+        if (!plan->refusal.text[0])
+                return LOOP_PLAN_READY;
+        return plan->may_pass ? LOOP_PLAN_NONE : LOOP_PLAN_REFUSED;
+}
+
 /* Guests that could not be marked are left out; the others are merged. */
-static void complain(const struct report *report)
+static void complain_of_guests(const struct report *report)
 {
         for (size_t i = 0; i < report->n_guests; i++)
                 if (report->merge->guests[i].failure.text[0])
@@ -434,100 +347,45 @@ static void complain(const struct report *report)
                                 report->merge->guests[i].failure.text);
 }
 
-/*
- * Nothing that is worth while, no report, or somebody who might be marked and must not share: nobody merges for now. Where
- * everybody may share, KSM is as it was found.
- */
-static void stand_still(struct merger *merger)
+static void take_plan(struct merger *merger, struct report *report)
 {
+        struct report_merge *plan = report->merge;
+        size_t n_pids = 0;
+        CLEANUP_FREE pid_t *pids = list_pids(report, true, &n_pids);
+        const struct loop_look now = look(merger);
+        const struct loop_tuning tuning = {
+                .plan = judge(plan),
+                .is_complete = report->complete,
+                .duration_usec = (uint64_t)(report->duration_seconds * USEC_PER_SEC),
+                .sharable = plan->mergeable_bytes > 0
+                                    ? (double)plan->sharable_bytes / (double)plan->mergeable_bytes
+                                    : -1,
+                .scanned_pages = plan->scanned_bytes / (int64_t)PAGE_BYTES,
+                .pids = pids,
+                .n_pids = n_pids,
+        };
+        const bool is_open = loop_is_open(&merger->loop);
+        const unsigned int actions = loop_tuned(&merger->loop, &now, &tuning);
 
-        merger->acts = false;
-        merger->n_pids = 0;
-        merger->pace.speed = PACE_STOPPED;
-        stop_sampling(merger);
-        if (merger->config->merging.cross_group)
-                put_back(merger);
-        else
-                stop_for_now(merger);
-}
-
-/* Whether the report is of a plan that was carried out; says why not. */
-static bool is_carried_out(struct merger *merger, const struct report *report)
-{
-        const struct report_merge *plan = report ? report->merge : NULL;
-
-        if (!plan)
-                return false;
-        complain(report);
-        if (plan->acts && plan->is_done)
-                return true;
-        if (!plan->refusal.text[0])
-                return false;
-        if (!plan->acts || plan->may_pass || !merger->is_complete)
-                log_say(LOG_LEVEL_WARNING, "merging: %s", plan->refusal.text);
-        else
-                back_off(merger, &plan->refusal);
-        return false;
-}
-
-static void end(struct merger *merger)
-{
-
-        stop_sampling(merger);
-        put_back(merger);
-        merger->acts = false;
-        merger->n_pids = 0;
-        merger->pace.speed = PACE_STOPPED;
-}
-
-static void begin(struct merger *merger)
-{
-
-        merger->refusal = (struct failure){0};
-        /* One that was begun by the old rules comes to nothing, and what it changed is put back at its end. */
-        if (merger->tuning) {
-                merger->begins_again = is_wanted(merger);
-                (void)jobs_cancel(merger->jobs, merger->tuning);
-                if (!merger->begins_again)
-                        end(merger);
-                return;
+        if (is_open && plan->refusal.text[0] && !(actions & LOOP_TUNE)) {
+                complain(merger, &plan->refusal);
+        } else if (tuning.plan == LOOP_PLAN_READY && !(actions & LOOP_WRITE_PLAN)) {
+                plan->may_pass = true;
+                (void)failure_set(
+                        &plan->refusal, 0,
+                        "guests or the configuration changed meanwhile: there will be another plan");
         }
-        end(merger);
-        pace_init(&merger->pace);
-        if (!is_wanted(merger))
-                return;
-        merger->sockets = add_up_sockets(merger->config);
-        request_tuning(merger);
-        (void)sd_event_source_set_time_relative(merger->step, STEP_USEC);
-        (void)sd_event_source_set_enabled(merger->step, SD_EVENT_ONESHOT);
+        carry_out(merger, actions, report);
 }
 
-static void take_tuning(struct merger *merger, const struct task *task, const struct report *report)
+static void take_no_plan(struct merger *merger, bool is_complete)
 {
-        const bool begins_again = merger->begins_again;
+        const struct loop_look now = look(merger);
 
-        if (task->id != merger->tuning)
-                return;
-        merger->tuning = 0;
-        merger->begins_again = false;
-        if (!is_wanted(merger) || merger->refusal.text[0]) {
-                put_back(merger);
-                return;
-        }
-        if (begins_again) {
-                begin(merger);
-                return;
-        }
-        merger->is_complete = report && report->complete;
-        merger->retry_usec = RETRY_USEC;
-        if (!merger->is_complete)
-                retry_soon(merger);
-        if (is_too_late(merger))
-                return;
-        if (is_carried_out(merger, report))
-                begin_acting(merger, report);
-        else if (!merger->refusal.text[0])
-                stand_still(merger);
+        carry_out(merger,
+                  loop_tuned(&merger->loop, &now,
+                             &(struct loop_tuning){.plan = LOOP_PLAN_NONE, .is_complete = is_complete}),
+                  NULL);
 }
 
 /* Once a second */
@@ -535,94 +393,116 @@ static void take_tuning(struct merger *merger, const struct task *task, const st
 static bool is_disturbed(struct merger *merger, struct failure *failure)
 {
         const struct apply_place place = place_of(merger);
+        const uint64_t now_usec = clock_now_usec();
 
-        if (!is_mine(&place)) {
+        if (!apply_owner_is(&place, &merger->owner)) {
                 (void)failure_set(failure, -EBUSY,
                                   "somebody else has undone or taken over what samepaged set");
                 return true;
         }
         if (apply_settings_check(&place, failure) < 0)
                 return true;
-        if (merger->facts.now_usec - merger->rival_usec < RIVAL_USEC)
+        if (now_usec - merger->rival_usec < RIVAL_USEC)
                 return false;
-        merger->rival_usec = merger->facts.now_usec;
+        merger->rival_usec = now_usec;
         return ksmd_find_rival(failure);
+}
+
+static void export(const struct merger *merger)
+{
+        struct metrics_merge *metrics = merger->metrics;
+        const struct loop *loop = &merger->loop;
+        const double seconds = ksmd_cpu_seconds();
+
+        metrics->acts = loop->acts;
+        metrics->is_fast = loop->pace.speed == PACE_FAST;
+        metrics->gap = loop->acts ? loop->pace.gap : -1;
+        metrics->gap_error = loop->pace.gap_error;
+        metrics->ksmd_usec = seconds > 0 ? (uint64_t)(seconds * USEC_PER_SEC) : 0;
 }
 
 static void step(struct merger *merger)
 {
-        const enum pace_speed before = merger->pace.speed;
         struct failure failure = {0};
+        struct loop_look now = {0};
 
-        observe(merger, &merger->facts);
-        if (is_disturbed(merger, &failure)) {
-                back_off(merger, &failure);
-                return;
-        }
-        pace_step(&merger->pace, &merger->facts);
-        if (merger->pace.speed != before)
-                set_speed(merger, merger->pace.speed);
-        if (merger->pace.wants_scan && merger->facts.now_usec - merger->tuned_usec > merger->tune_gap_usec)
-                request_tuning(merger);
-        else if (merger->pace.has_gained &&
-                 merger->facts.now_usec - merger->compared_usec > merger->tune_gap_usec)
-                request_comparison(merger);
-}
-
-static void export(struct merger *merger)
-{
-        struct metrics_merge *metrics = merger->metrics;
-        const double seconds = ksmd_cpu_seconds();
-
-        metrics->acts = merger->acts;
-        metrics->is_fast = merger->pace.speed == PACE_FAST;
-        metrics->gap = merger->acts ? merger->pace.gap : -1;
-        metrics->gap_error = merger->pace.gap_error;
-        metrics->ksmd_usec = seconds > 0 ? (uint64_t)(seconds * USEC_PER_SEC) : 0;
+        look_for_arrivals(merger);
+        if (loop_is_pacing(&merger->loop) && is_disturbed(merger, &failure))
+                give_up(merger, &failure);
+        now = look(merger);
+        carry_out(merger, loop_step(&merger->loop, &now), NULL);
 }
 
 static int on_step(sd_event_source *source, uint64_t usec, void *context)
 {
         struct merger *merger = context;
+        const bool is_open = loop_is_open(&merger->loop);
 
         (void)usec;
-        if (!is_wanted(merger) || merger->refusal.text[0]) {
-                export(merger);
-                (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
-                return 0;
-        }
-        look_for_arrivals(merger);
-        /* While a tuning runs, it is the one that writes. */
-        if (merger->acts && merger->tuning == 0)
+        if (is_open)
                 step(merger);
-        if ((!merger->acts || !merger->is_complete || !merger->sampler) &&
-            clock_now_usec() - merger->tuned_usec > merger->retry_usec)
-                request_tuning(merger);
         export(merger);
         (void)sd_event_source_set_time_relative(source, STEP_USEC);
-        (void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+        (void)sd_event_source_set_enabled(source, is_open ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
         return 0;
 }
 
 /* An observer of jobs */
 
+static bool is_tuning(const struct merger *merger, const struct task *task)
+{
+        return task->request.acts && task->id == merger->tuning;
+}
+
+static void on_reported(void *context, const struct task *task, struct report *report)
+{
+        struct merger *merger = context;
+
+        if (!is_tuning(merger, task) || !report->merge)
+                return;
+        /* Looked at again right before: whoever came while it ran is in no plan. */
+        look_for_arrivals(merger);
+        merger->tuning = 0;
+        complain_of_guests(report);
+        take_plan(merger, report);
+}
+
 static void on_ended(void *context, const struct jobs_outcome *outcome)
 {
-        if (outcome->task->request.acts)
-                take_tuning(context, outcome->task, outcome->report);
+        struct merger *merger = context;
+
+        if (!is_tuning(merger, outcome->task))
+                return;
+        merger->tuning = 0;
+        take_no_plan(merger, outcome->report && outcome->report->complete);
 }
 
 struct jobs_observer merger_observer(struct merger *merger)
 {
-        return (struct jobs_observer){.ended = on_ended, .context = merger};
+        return (struct jobs_observer){.reported = on_reported, .ended = on_ended, .context = merger};
 }
 
 /* Life */
 
 void merger_configure(struct merger *merger, const struct config *config)
 {
+        const struct loop_rules rules = {
+                .is_wanted = config->merge_policy == MERGING_POLICY_ACT,
+                .cross_group = config->merging.cross_group,
+        };
+
         merger->config = config;
-        begin(merger);
+        merger->sockets = add_up_sockets(config);
+        carry_out(merger, loop_begin(&merger->loop, &rules, clock_now_usec()), NULL);
+        if (!rules.is_wanted)
+                return;
+        (void)sd_event_source_set_time_relative(merger->step, STEP_USEC);
+        (void)sd_event_source_set_enabled(merger->step, SD_EVENT_ONESHOT);
+}
+
+void merger_stop(struct merger *merger)
+{
+        carry_out(merger, loop_end(&merger->loop), NULL);
 }
 
 int merger_new(sd_event *event, struct jobs *jobs, struct metrics_merge *metrics, struct merger **ret)
@@ -632,10 +512,15 @@ int merger_new(sd_event *event, struct jobs *jobs, struct metrics_merge *metrics
 
         if (!merger)
                 return -ENOMEM;
-        *merger = (struct merger){.event = event, .jobs = jobs, .metrics = metrics};
+        *merger = (struct merger){
+                .event = event, .jobs = jobs, .metrics = metrics, .owner = apply_owner_of(getpid())};
         r = sd_event_add_time_relative(event, &merger->step, CLOCK_MONOTONIC, 0, 0, on_step, merger);
         if (r >= 0)
                 r = sd_event_source_set_enabled(merger->step, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_add_defer(event, &merger->stranger_turn, on_stranger, merger);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(merger->stranger_turn, SD_EVENT_OFF);
         if (r < 0) {
                 merger_free(merger);
                 return r;
@@ -649,9 +534,10 @@ struct merger *merger_free(struct merger *merger)
         if (!merger)
                 return NULL;
         if (merger->config)
-                end(merger);
+                merger_stop(merger);
         sd_event_source_disable_unref(merger->step);
-        free(merger->pids);
+        sd_event_source_disable_unref(merger->stranger_turn);
+        loop_deinit(&merger->loop);
         free(merger);
         return NULL;
 }

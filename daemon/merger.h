@@ -19,6 +19,9 @@ struct merger *merger_free(struct merger *merger);
 /* Acts by @config, borrowed until another one comes: begins anew, or ends and puts back what was found. */
 void merger_configure(struct merger *merger, const struct config *config);
 
+/* The service is ending: puts back what was found, and begins nothing more. */
+void merger_stop(struct merger *merger);
+
 /* A guest has come, or gone. */
 void merger_arrived(struct merger *merger);
 

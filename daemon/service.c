@@ -139,6 +139,7 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info,
         (void)info;
         (void)sd_notify(0, "STOPPING=1\nSTATUS=Ending");
         service->is_stopping = true;
+        merger_stop(service->merger);
         jobs_stop(service->jobs);
         end_if_idle(service);
         return 0;

@@ -147,7 +147,7 @@ struct apply_settings plan_settings(const struct plan_rules *rules, const struct
                                     const struct plan_rate *rate)
 {
         struct apply_settings settings = {0};
-        const struct ksm_file *advisor = ksm_find(now, "advisor_mode");
+        const struct ksm_file *advisor = now ? ksm_find(now, "advisor_mode") : NULL;
 
         if (!rate) {
                 apply_settings_add(&settings, "run", 0);

@@ -121,7 +121,7 @@ struct plan_rate plan_rate_of_cpu(unsigned int cpu_percent, double page_seconds)
 
 /**
  * plan_settings() - the kernel's settings for it, in the order in which they are to be written
- * @now: those in force: an advisor is switched off, as it sets the rate itself
+ * @now: those in force: an advisor is switched off, as it sets the rate itself; NULL where none is on
  * @rate: NULL: KSM stops, and keeps what is merged
  */
 struct apply_settings plan_settings(const struct plan_rules *rules, const struct ksm *now,

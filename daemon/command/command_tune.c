@@ -40,6 +40,17 @@ static enum exit_code undo(const struct settings *settings)
         return print_undone(settings, n) ? EXIT_CODE_DONE : EXIT_CODE_FAILED;
 }
 
+/* The guests are marked, and kept apart. What a person has changed is his to undo. */
+static void write_settings(const struct settings *settings, struct report_merge *merge)
+{
+        const struct apply_place place = {settings->ksm_dir, settings->runtime_dir};
+        const struct apply_owner nobody = {0};
+
+        if (merge && merge->acts && !merge->refusal.text[0])
+                merge->is_done =
+                        apply_settings_write(&place, &nobody, &merge->settings, &merge->refusal) == 0;
+}
+
 /* Whether everything that the plan says has been done. */
 static bool is_carried_out(const struct report_merge *merge)
 {
@@ -58,7 +69,7 @@ static enum exit_code judge(const struct settings *settings, const struct report
                 (void)fprintf(stderr, "samepage: %s\n", merge->refusal.text);
         if (report_n_scanned(report) == 0 || !merge || (!merge->merges && merge->refusal.text[0]))
                 return EXIT_CODE_FAILED;
-        if (settings->acts && merge->merges && !is_carried_out(merge))
+        if (settings->acts && settings->service_pid == 0 && merge->merges && !is_carried_out(merge))
                 return merge->is_done ? EXIT_CODE_PARTLY : EXIT_CODE_FAILED;
         return report->complete ? EXIT_CODE_DONE : EXIT_CODE_PARTLY;
 }
@@ -82,6 +93,9 @@ enum exit_code command_tune(const struct settings *settings)
                 events_complain(settings, failure.text);
                 return EXIT_CODE_FAILED;
         }
+        /* A service writes them itself, and judges. */
+        if (tuning.acts && tuning.service_pid == 0)
+                write_settings(&tuning, report->merge);
         if (scanning_print(&tuning, report))
                 code = judge(&tuning, report);
         report_free(report);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The order keeps trust groups apart at every moment: first the mark is taken from whoever is not to be merged, and that is
- * checked; then the others are marked; then KSM is switched on. If a guest cannot be unmarked, or a process that is none
+ * checked; then the others are marked. KSM is switched on by whoever asked for the plan, when it is here. If a guest cannot be unmarked, or a process that is none
  * of the guests has opted in, nothing is merged.
  *
  * QEMU says yes to marking RAM that KSM cannot merge and does nothing, so what counts is the flag of the mapping. Each
@@ -157,16 +157,6 @@ static bool find_stranger(const struct inventory *inventory, const struct report
         return ksmd_find_stranger(pids, n, failure);
 }
 
-/* What the service has changed ends with it; what a person has changed is his to undo. */
-static struct apply_owner owner_of(const struct settings *settings)
-{
-        struct process service = {0};
-
-        if (settings->service_pid == 0 || process_identify(settings->service_pid, &service) < 0)
-                return (struct apply_owner){0};
-        return (struct apply_owner){(int)service.pid, service.start_ticks};
-}
-
 /*
  * What the guests that are to be unmarked have in KSM's pages now: they get pages of their own for it, for the zero pages
  * that KSM placed too (use_zero_pages). REPORT_UNKNOWN where their frames are not known.
@@ -224,44 +214,17 @@ static bool has_memory(const struct report *report, struct failure *failure)
         return false;
 }
 
-/* One writes at a time: a service that lives, or a person. */
-static bool is_held(const struct settings *settings, const struct apply_owner *me, struct failure *failure)
-{
-        const struct apply_place place = {settings->ksm_dir, settings->runtime_dir};
-        struct apply_owner owner = {0};
-        struct process process = {0};
-
-        if (apply_owner_read(&place, &owner) < 0 ||
-            (owner.pid == me->pid && owner.start_ticks == me->start_ticks))
-                return false;
-        process = (struct process){.pid = owner.pid, .start_ticks = owner.start_ticks};
-        if (owner.pid == 0)
-                (void)failure_set(
-                        failure, -EBUSY,
-                        "KSM's settings were changed by \"samepage tune\": undo that first, by --undo");
-        else if (process_is_alive(&process))
-                (void)failure_set(failure, -EBUSY, "samepaged (pid %d) acts on KSM", owner.pid);
-        return failure->text[0] != '\0';
-}
-
 static bool may_act(const struct settings *settings, const struct inventory *inventory, struct report *report)
 {
-        const struct apply_owner me = owner_of(settings);
+        const struct apply_place place = {settings->ksm_dir, settings->runtime_dir};
+        const struct apply_owner owner = apply_owner_of(settings->service_pid);
         struct report_merge *merge = report->merge;
 
-        if (ksmd_find_rival(&merge->refusal) || is_held(settings, &me, &merge->refusal))
+        if (ksmd_find_rival(&merge->refusal) || apply_owner_check(&place, &owner, &merge->refusal) < 0)
                 return false;
         merge->may_pass = !has_memory(report, &merge->refusal) ||
                           (!merge->cross_group && find_stranger(inventory, merge, &merge->refusal));
         return !merge->may_pass;
-}
-
-static void write_settings(const struct settings *settings, struct report_merge *merge)
-{
-        const struct apply_place place = {settings->ksm_dir, settings->runtime_dir};
-        const struct apply_owner owner = owner_of(settings);
-
-        merge->is_done = apply_settings_write(&place, &owner, &merge->settings, &merge->refusal) == 0;
 }
 
 void acting_run(const struct settings *settings, const struct inventory *inventory, struct report *report)
@@ -281,5 +244,4 @@ void acting_run(const struct settings *settings, const struct inventory *invento
                 return;
         }
         (void)change_guests(settings, inventory, report, PLAN_CHANGE_MERGE);
-        write_settings(settings, merge);
 }

@@ -195,7 +195,10 @@ static void fill_figures(const struct forecasting *forecasting, struct report_me
 {
         const struct forecast_figures *figures = &forecasting->plan->figures;
         const struct plan_rules rules = rules_of(forecasting);
-        const double page_seconds = ksmd_page_seconds(&forecasting->report->ksm);
+        int64_t pages_scanned = 0;
+        const double page_seconds = ksm_get(&forecasting->report->ksm, "pages_scanned", &pages_scanned)
+                                            ? ksmd_page_seconds(pages_scanned)
+                                            : KSMD_PAGE_SECONDS;
         const struct plan_rate fast =
                 plan_rate_of_cpu(forecasting->settings->merging.cpu_percent, page_seconds);
         const struct plan_rate steady = plan_rate_for(figures->scanned);

@@ -77,6 +77,29 @@ bool ksm_get(const struct ksm *ksm, const char *name, int64_t *ret_value)
         return true;
 }
 
+int ksm_read_progress(const char *path, struct ksm_progress *ret)
+{
+        CLEANUP_CLOSE int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        struct ksm_progress progress = {0};
+        int64_t shared = 0;
+        int64_t sharing = 0;
+        int64_t zero = 0;
+        int r = fd < 0 ? -errno : fileio_read_int64(fd, "full_scans", &progress.full_scans);
+
+        if (r == 0)
+                r = fileio_read_int64(fd, "pages_shared", &shared);
+        if (r == 0)
+                r = fileio_read_int64(fd, "pages_sharing", &sharing);
+        if (r < 0)
+                return r;
+        /* Those two came later than the others. */
+        (void)fileio_read_int64(fd, "ksm_zero_pages", &zero);
+        (void)fileio_read_int64(fd, "pages_scanned", &progress.pages_scanned);
+        progress.merged_pages = shared + sharing + zero;
+        *ret = progress;
+        return 0;
+}
+
 bool ksm_is_running(const char *path)
 {
         CLEANUP_CLOSE int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);

@@ -55,6 +55,21 @@ const struct ksm_file *ksm_find(const struct ksm *ksm, const char *name);
  */
 bool ksm_get(const struct ksm *ksm, const char *name, int64_t *ret_value);
 
+/**
+ * struct ksm_progress - how far KSM is
+ * @full_scans: its passes since boot
+ * @pages_scanned: pages that it looked at since boot; 0 on kernels that do not tell
+ * @merged_pages: pages_shared + pages_sharing + ksm_zero_pages, of the whole host
+ */
+struct ksm_progress {
+        int64_t full_scans;
+        int64_t pages_scanned;
+        int64_t merged_pages;
+};
+
+/* Reads it: five small files, for who asks often. Return: 0 or a negative errno. */
+int ksm_read_progress(const char *path, struct ksm_progress *ret);
+
 /* Whether ksmd is switched on (run = 1): one small file, for who asks often. False when it cannot be told. */
 bool ksm_is_running(const char *path);
 

@@ -90,14 +90,13 @@ double ksmd_cpu_seconds(void)
         return seconds;
 }
 
-double ksmd_page_seconds(const struct ksm *ksm)
+double ksmd_page_seconds(int64_t pages_scanned)
 {
         const double seconds = ksmd_cpu_seconds();
-        int64_t pages = 0;
 
-        if (seconds <= 0 || !ksm_get(ksm, "pages_scanned", &pages) || pages < PAGES_LEAST)
+        if (seconds <= 0 || pages_scanned < PAGES_LEAST)
                 return KSMD_PAGE_SECONDS;
-        return seconds / (double)pages;
+        return seconds / (double)pages_scanned;
 }
 
 bool ksmd_is_at_work(const struct ksm *ksm, const struct apply_place *place)

@@ -18,10 +18,11 @@ double ksmd_cpu_seconds(void);
 
 /**
  * ksmd_page_seconds() - what ksmd takes for a page on this host, in CPU seconds
+ * @pages_scanned: that it looked at since boot, as KSM's file of that name says; 0 when that is not known
  *
  * By what it has scanned since boot, if that is enough to tell; else KSMD_PAGE_SECONDS.
  */
-double ksmd_page_seconds(const struct ksm *ksm);
+double ksmd_page_seconds(int64_t pages_scanned);
 
 /**
  * ksmd_is_at_work() - whether KSM merges what it can

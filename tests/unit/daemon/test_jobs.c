@@ -13,6 +13,8 @@
 /* A guest of this name has the scan end without a report. */
 #define DEADLY_GUEST "deadly"
 #define ENDED_MAX    8
+/* What an observer adds to a report. */
+#define ADDED "seen before it was kept"
 
 struct ended {
         enum request_kind kind;
@@ -20,6 +22,7 @@ struct ended {
         bool has_result;
         bool is_refused;
         bool has_skipped;
+        bool has_added;
         char group[32]; /* of the report's guest */
         struct failure failure;
 };
@@ -44,6 +47,14 @@ static void on_begun(void *context, const struct task *task)
         ((struct fixture *)context)->n_begun++;
 }
 
+/* What is added to a report then is in what all others get of it. */
+static void on_reported(void *context, const struct task *task, struct report *report)
+{
+        (void)context;
+        (void)task;
+        (void)failure_set(&report->guests[0].note, 0, "%s", ADDED);
+}
+
 static void on_ended(void *context, const struct jobs_outcome *outcome)
 {
         struct fixture *fixture = context;
@@ -55,6 +66,7 @@ static void on_ended(void *context, const struct jobs_outcome *outcome)
                 .has_result = outcome->result,
                 .is_refused = outcome->is_refused,
                 .has_skipped = outcome->has_skipped,
+                .has_added = outcome->result && strstr(json_object_to_json_string(outcome->result), ADDED),
                 .failure = *outcome->failure,
         };
         if (outcome->report && outcome->report->n_guests > 0 && outcome->report->guests[0].group)
@@ -91,10 +103,14 @@ static void set_up(struct fixture *fixture)
         CU_ASSERT_EQUAL_FATAL(jobs_new(fixture->event, fixture->roster, &fixture->libvirt, &fixture->jobs),
                               0);
         jobs_configure(fixture->jobs, fixture->config);
-        CU_ASSERT_EQUAL_FATAL(
-                jobs_observe(fixture->jobs, &(struct jobs_observer){on_begun, NULL, on_ended, fixture}), 0);
-        CU_ASSERT_EQUAL_FATAL(
-                jobs_observe(fixture->jobs, &(struct jobs_observer){NULL, NULL, on_ended_too, fixture}), 0);
+        CU_ASSERT_EQUAL_FATAL(jobs_observe(fixture->jobs, &(struct jobs_observer){.begun = on_begun,
+                                                                                  .reported = on_reported,
+                                                                                  .ended = on_ended,
+                                                                                  .context = fixture}),
+                              0);
+        CU_ASSERT_EQUAL_FATAL(jobs_observe(fixture->jobs, &(struct jobs_observer){.ended = on_ended_too,
+                                                                                  .context = fixture}),
+                              0);
 }
 
 static void tear_down(struct fixture *fixture)
@@ -154,6 +170,7 @@ static void test_report(void)
         CU_ASSERT_EQUAL(fixture.n_begun, 1);
         CU_ASSERT_TRUE(fixture.ended[0].has_report && fixture.ended[0].has_result);
         CU_ASSERT_STRING_EQUAL(fixture.ended[0].group, "acme");
+        CU_ASSERT_TRUE(fixture.ended[0].has_added);
         CU_ASSERT_STRING_EQUAL(fixture.calls, "12");
         tear_down(&fixture);
 }

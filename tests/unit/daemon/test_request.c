@@ -115,7 +115,7 @@ static void test_options(void)
         config_free(config);
 }
 
-/* Who the service is, is said where KSM's settings are reckoned or written, and nowhere else. */
+/* Who the service is, is said where KSM's settings are reckoned, which it writes, and nowhere else. */
 static void test_for_service(void)
 {
         struct config *config = make_config();
