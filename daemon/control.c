@@ -27,15 +27,10 @@ struct control {
         size_t n_clients;
 };
 
-int control_execute(struct control *control, const char *command, struct json_object *arguments,
-                    struct control_reply *reply, struct json_object **ret_value, struct failure *failure)
+static void drop_client(void *context, struct control_client *client)
 {
-        return control->server.execute(control->server.context, command, arguments, reply, ret_value,
-                                       failure);
-}
+        struct control *control = context;
 
-void control_drop(struct control *control, struct control_client *client)
-{
         for (size_t i = 0; i < control->n_clients; i++)
                 if (control->clients[i] == client) {
                         control->clients[i] = control->clients[--control->n_clients];
@@ -58,6 +53,7 @@ void control_broadcast(struct control *control, const char *event, struct json_o
 static void serve(struct control *control, int fd)
 {
         const size_t max = CONTROL_CLIENTS_MAX;
+        const struct control_client_owner owner = {&control->server, drop_client, control};
         struct peer peer = {0};
 
         if (peer_get(fd, &peer) < 0)
@@ -67,7 +63,7 @@ static void serve(struct control *control, int fd)
                                       "only root and members of the group of the control socket may use it");
         else if (control->n_clients >= (peer.uid == 0 ? max : max - CONTROL_CLIENTS_ROOT))
                 control_client_refuse(fd, "too many clients");
-        else if (control_client_new(control, control->event, fd, &control->clients[control->n_clients]) == 0)
+        else if (control_client_new(&owner, control->event, fd, &control->clients[control->n_clients]) == 0)
                 control->n_clients++;
 }
 
@@ -186,7 +182,7 @@ struct control *control_free(struct control *control)
         if (!control)
                 return NULL;
         while (control->n_clients > 0)
-                control_drop(control, control->clients[0]);
+                drop_client(control, control->clients[0]);
         sd_event_source_disable_unref(control->listener);
         if (control->listener)
                 (void)unlink(control->path);

@@ -153,7 +153,8 @@ static int execute(struct control_client *client, const char *command, struct js
         r = keep_reply(client, id, &reply);
         if (r < 0)
                 return r;
-        r = control_execute(client->control, command, arguments, reply, &value, &failure);
+        r = client->owner.server->execute(client->owner.server->context, command, arguments, reply, &value,
+                                          &failure);
         if (r == CONTROL_E_LATER)
                 return 0;
         forget_reply(client, reply);
@@ -243,7 +244,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *contex
         else if (r >= 0 && is_done(client))
                 r = -ECONNRESET;
         if (r < 0)
-                control_drop(client->control, client);
+                client->owner.drop(client->owner.context, client);
         return 0;
 }
 
@@ -253,7 +254,7 @@ static int on_stall(sd_event_source *source, uint64_t usec, void *context)
 
         (void)source;
         (void)usec;
-        control_drop(client->control, client);
+        client->owner.drop(client->owner.context, client);
         return 0;
 }
 
@@ -262,7 +263,7 @@ static int on_doom(sd_event_source *source, void *context)
         struct control_client *client = context;
 
         (void)source;
-        control_drop(client->control, client);
+        client->owner.drop(client->owner.context, client);
         return 0;
 }
 
@@ -279,7 +280,8 @@ static int greet(struct control_client *client)
         return r;
 }
 
-int control_client_new(struct control *control, sd_event *event, int fd, struct control_client **ret)
+int control_client_new(const struct control_client_owner *owner, sd_event *event, int fd,
+                       struct control_client **ret)
 {
         struct control_client *client = calloc(1, sizeof(*client));
         int r = 0;
@@ -288,7 +290,7 @@ int control_client_new(struct control *control, sd_event *event, int fd, struct 
                 (void)close(fd);
                 return -ENOMEM;
         }
-        *client = (struct control_client){.control = control};
+        *client = (struct control_client){.owner = *owner};
         r = wire_init(&client->wire, fd, CONTROL_LINE_MAX_BYTES);
         client->wire.output_max_bytes = CONTROL_OUTPUT_MAX_BYTES;
         if (r >= 0)

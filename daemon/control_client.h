@@ -3,9 +3,11 @@
 #pragma once
 
 #include "base/wire.h"
-#include "daemon/control.h"
+#include "daemon/control_server.h"
 
 #include <stdbool.h>
+#include <stddef.h>
+#include <systemd/sd-event.h>
 
 /* A request names a few guests; hundreds of them fit. */
 #define CONTROL_LINE_MAX_BYTES (256U << 10)
@@ -14,8 +16,21 @@
 /* Replies that may be owed to one client. */
 #define CONTROL_REPLIES_MAX 16
 
+struct control_client;
+
+/**
+ * struct control_client_owner - what a connection works for
+ * @server: executes its commands; borrowed
+ * @drop: the connection is of no more use: to be freed
+ */
+struct control_client_owner {
+        const struct control_server *server;
+        void (*drop)(void *context, struct control_client *client);
+        void *context;
+};
+
 struct control_client {
-        struct control *control;
+        struct control_client_owner owner;
         struct wire wire;
         sd_event_source *io;
         sd_event_source *stall; /* runs while half a line has arrived */
@@ -32,7 +47,8 @@ struct control_client {
  *
  * Return: 0 or a negative errno.
  */
-int control_client_new(struct control *control, sd_event *event, int fd, struct control_client **ret);
+int control_client_new(const struct control_client_owner *owner, sd_event *event, int fd,
+                       struct control_client **ret);
 
 /* Says why somebody is not served, in as far as the socket takes it, and closes @fd. */
 void control_client_refuse(int fd, const char *sentence);
@@ -41,9 +57,3 @@ struct control_client *control_client_free(struct control_client *client);
 
 /* Sends @object (borrowed) unless the client is behind with reading. */
 void control_client_tell(struct control_client *client, struct json_object *object);
-
-/* What control.c does for its clients. */
-int control_execute(struct control *control, const char *command, struct json_object *arguments,
-                    struct control_reply *reply, struct json_object **ret_value, struct failure *failure);
-/* The connection is of no more use: frees @client. */
-void control_drop(struct control *control, struct control_client *client);

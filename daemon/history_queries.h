@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/failure.h"
-#include "daemon/control.h"
+#include "daemon/control_server.h"
 
 #include <json-c/json.h>
 #include <systemd/sd-event.h>
