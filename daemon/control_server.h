@@ -16,7 +16,8 @@ struct control_reply;
 
 /**
  * struct control_server - who executes commands
- * @execute: one command; @arguments is borrowed, NULL when none were sent. Sets *@ret_value (owned by the caller,
+ * @execute: one command; @arguments is borrowed, NULL when none were sent. Sets *@ret_value (owned by the
+ * caller,
  *           may stay NULL for an empty one), or keeps @reply and returns CONTROL_E_LATER
  */
 struct control_server {

@@ -2,8 +2,8 @@
 /*
  * What domains of libvirt have done: metadata that asks for a scan, and domains that somebody suspends.
  *
- * A suspended domain is scanned in the mode live: that never pauses it, and a guest that stands still is read as it is
- * found and left so. Our own pauses are seen as suspensions too; those fall into scans of ours.
+ * A suspended domain is scanned in the mode live: that never pauses it, and a guest that stands still is read
+ * as it is found and left so. Our own pauses are seen as suspensions too; those fall into scans of ours.
  */
 #include "daemon/domain_requests.h"
 

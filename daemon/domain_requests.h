@@ -11,7 +11,10 @@
 
 struct domain_requests;
 
-/* @merger is told of domains that come and go, @libvirt whether libvirt answers; borrowed. Return: 0 or -ENOMEM. */
+/*
+ * @merger is told of domains that come and go, @libvirt whether libvirt answers; borrowed. Return: 0 or
+ * -ENOMEM.
+ */
 int domain_requests_new(sd_event *event, struct jobs *jobs, struct merger *merger,
                         struct virt_source *libvirt, struct domain_requests **ret);
 

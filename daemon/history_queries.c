@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Questions to the history. Summing up months of many guests takes seconds, so that is done by samepage(1) in a process
- * of its own, which reads the file; the loop, and whoever scrapes metrics, need not wait.
+ * Questions to the history. Summing up months of many guests takes seconds, so that is done by samepage(1) in
+ * a process of its own, which reads the file; the loop, and whoever scrapes metrics, need not wait.
  */
 #include "daemon/history_queries.h"
 

@@ -21,7 +21,8 @@ struct history_queries *history_queries_free(struct history_queries *queries);
  * @arguments: of the command; may be NULL
  * @reply: kept until it is answered
  *
- * Return: CONTROL_E_LATER; -EINVAL for wrong arguments; -EBUSY when too many are asked; -ENOMEM; with a sentence.
+ * Return: CONTROL_E_LATER; -EINVAL for wrong arguments; -EBUSY when too many are asked; -ENOMEM; with a
+ * sentence.
  */
 int history_queries_start(struct history_queries *queries, const char *file, struct json_object *arguments,
                           struct control_reply *reply, struct failure *failure);

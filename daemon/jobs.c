@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A request waits in the queue, becomes a command line, and its process prints a result as JSON. A scan's becomes a struct
- * report and gets what only the service knows: trust groups of the configuration, and who is missing and why. After a scan
- * that ended without a report, what it may have left paused is resumed.
+ * A request waits in the queue, becomes a command line, and its process prints a result as JSON. A scan's
+ * becomes a struct report and gets what only the service knows: trust groups of the configuration, and who is
+ * missing and why. After a scan that ended without a report, what it may have left paused is resumed.
  */
 #include "daemon/jobs.h"
 

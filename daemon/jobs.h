@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the service has done, from a request to its result: one job after the other, each by a process of its own. Whoever
- * wants to know of them observes; nobody is known here.
+ * What the service has done, from a request to its result: one job after the other, each by a process of its
+ * own. Whoever wants to know of them observes; nobody is known here.
  */
 #pragma once
 
@@ -32,7 +32,8 @@ struct jobs_outcome {
 /**
  * struct jobs_observer - who wants to know; any function may be NULL
  * @begun, @progress: as of the queue
- * @reported: a scan has a report; before anybody is told or anything kept of it, it may be added what is done now
+ * @reported: a scan has a report; before anybody is told or anything kept of it, it may be added what is done
+ * now
  * @ended: also of a job that never began. May add other jobs
  */
 struct jobs_observer {

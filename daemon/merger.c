@@ -3,12 +3,12 @@
  * The policy "act": merge/loop.c decides, this carries out.
  *
  *      tuning    a job: a scan in the mode live with forecast and plan, which marks guests (job/acting.c)
- *      writing   KSM's settings, when the plan is here: by apply_settings_write(), which nobody else calls but a person's
- *                "samepage tune"
+ *      writing   KSM's settings, when the plan is here: by apply_settings_write(), which nobody else calls but
+ *                a person's "samepage tune"
  *      sampling  a process looks at some thousand pages every few seconds (job/sampler.c)
  *
- * Whatever says that the settings are not ours alone (somebody else changed one, another tuner runs) ends the acting until
- * the configuration is read again; what was found is put back.
+ * Whatever says that the settings are not ours alone (somebody else changed one, another tuner runs) ends the
+ * acting until the configuration is read again; what was found is put back.
  */
 #include "daemon/merger.h"
 

@@ -151,7 +151,10 @@ static void summarise(const struct task *task, const struct report *report)
                          report->n_guests, report->silent_via ? "; libvirt does not answer" : "");
 }
 
-/* Whether a guest that the report does not name is gone: not where only some were asked for, or libvirt was silent. */
+/*
+ * Whether a guest that the report does not name is gone: not where only some were asked for, or libvirt was
+ * silent.
+ */
 static bool names_all_guests(const struct jobs_outcome *outcome)
 {
         const struct report *report = outcome->report;

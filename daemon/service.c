@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The service's life. One thread owns all state and never waits for a guest: whatever talks to one runs in a process
- * of its own (worker.c). Whoever starts the service is told when it is ready, reads the configuration again, and ends.
+ * The service's life. One thread owns all state and never waits for a guest: whatever talks to one runs in a
+ * process of its own (worker.c). Whoever starts the service is told when it is ready, reads the configuration
+ * again, and ends.
  *
  * A part that cannot be had (the history's disk, a port in use, no control group) costs that part and not the
- * service, as what it does for the guests is worth more; at the start, and when asked to check, it is an error.
+ * service, as what it does for the guests is worth more; at the start, and when asked to check, it is an
+ * error.
  */
 #include "daemon/service.h"
 
@@ -30,7 +32,7 @@
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
-/* The parts, in the order in which they are told of a job's end, roster and metrics first. */
+/* The parts; observe_jobs() says in which order they hear of jobs. */
 struct service {
         sd_event *event;
         const char *config_path;
@@ -79,7 +81,9 @@ static int first_error(int before, int r)
         return before < 0 ? before : r;
 }
 
-/* Puts a configuration in force; parts that could not be had before are tried again. Return: the first error. */
+/*
+ * Puts a configuration in force; parts that could not be had before are tried again. Return: the first error.
+ */
 static int configure(struct service *service, struct config *config)
 {
         struct config *old = service->config;

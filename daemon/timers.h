@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the service does by itself: scans on a schedule, counting guests that are paused, noting KSM's passes. */
+/*
+ * What the service does by itself: scans on a schedule, counting guests that are paused, noting KSM's passes.
+ */
 #pragma once
 
 #include "conf/config.h"

@@ -19,10 +19,15 @@ struct virt_source {
         bool has_answered;      /* so that its silence is no host without libvirt */
 };
 
-/* Begins with another one, of which nothing is known; @configured is borrowed, also by virt_source_forget(). */
+/*
+ * Begins with another one, of which nothing is known; @configured is borrowed, also by virt_source_forget().
+ */
 void virt_source_begin(struct virt_source *source, const char *configured);
 
-/* The configuration was read again, and names the same one: if it does not answer now, it was removed for good. */
+/*
+ * The configuration was read again, and names the same one: if it does not answer now, it was removed for
+ * good.
+ */
 void virt_source_forget(struct virt_source *source, const char *configured);
 
 /* Whether it answers, as a scan or its watcher has just seen. */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- *      tuning    a scan that pauses nobody, makes a plan and marks guests: at the start, when guests come, when a sample says
- *                that their content is another, and when the configuration was read again
+ *      tuning    a scan that pauses nobody, makes a plan and marks guests: at the start, when guests come,
+ *                when a sample says that their content is another, and when the configuration was read again
  *      writing   KSM's settings, when the plan is of all who are there
  *      pace      once a second it is decided how fast KSM goes (pace.c)
  *
- * While guests of different groups are kept apart, KSM stands still until there is a plan of all who are there: when a new
- * one has come (a QEMU marks its RAM when it starts, and KSM would merge it with whoever is marked), when somebody is found
- * marked whom the plan does not know, and where no plan can be carried out.
+ * While guests of different groups are kept apart, KSM stands still until there is a plan of all who are
+ * there: when a new one has come (a QEMU marks its RAM when it starts, and KSM would merge it with whoever is
+ * marked), when somebody is found marked whom the plan does not know, and where no plan can be carried out.
  *
  *                      ready                       somebody else changed a setting, a rival
  *      tuning ───────────────────────► acting ─────────────────────────► given up, until loop_begin()
@@ -26,8 +26,10 @@
 
 /* A guest that has come fills its memory; what it does later the samples show. */
 #define ARRIVAL_USEC (UINT64_C(5) * USEC_PER_SEC)
-/* Between two scans that a sample asks for: a guest that changes all the time is not scanned all the time, and scanning takes
- * one part in so many of the time. */
+/*
+ * Between two scans that a sample asks for: a guest that changes all the time is not scanned all the time,
+ * and scanning takes one part in so many of the time.
+ */
 #define TUNE_GAP_USEC  (UINT64_C(20) * USEC_PER_SEC)
 #define TUNE_GAP_SCANS 100
 /* Where nothing is worth while, or a scan failed, it is looked again after so long. */
@@ -208,8 +210,8 @@ static unsigned int begin_acting(struct loop *loop, const struct loop_look *look
 }
 
 /*
- * Nothing that is worth while, no report, or somebody who might be marked and must not share: nobody merges for now. Where
- * everybody may share, KSM is as it was found.
+ * Nothing that is worth while, no report, or somebody who might be marked and must not share: nobody merges
+ * for now. Where everybody may share, KSM is as it was found.
  */
 static unsigned int stand_still(struct loop *loop)
 {

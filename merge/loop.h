@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The closed loop around KSM: when to plan, when to act, at what speed, when to end. Pure: a state, events, and what follows. */
+/*
+ * The closed loop around KSM: when to plan, when to act, at what speed, when to end. Pure: a state, events,
+ * and what follows.
+ */
 #pragma once
 
 #include "merge/pace.h"

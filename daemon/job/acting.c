@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The order keeps trust groups apart at every moment: first the mark is taken from whoever is not to be merged, and that is
- * checked; then the others are marked. KSM is switched on by whoever asked for the plan, when it is here. If a guest cannot be unmarked, or a process that is none
- * of the guests has opted in, nothing is merged.
+ * The order keeps trust groups apart at every moment: first the mark is taken from whoever is not to be
+ * merged, and that is checked; then the others are marked. KSM is switched on by whoever asked for the plan,
+ * when it is here. If a guest cannot be unmarked, or a process that is none of the guests has opted in,
+ * nothing is merged.
  *
- * QEMU says yes to marking RAM that KSM cannot merge and does nothing, so what counts is the flag of the mapping. Each
- * guest is looked at again right before: it may have been started anew, or changed by somebody else.
+ * QEMU says yes to marking RAM that KSM cannot merge and does nothing, so what counts is the flag of the
+ * mapping. Each guest is looked at again right before: it may have been started anew, or changed by somebody
+ * else.
  *
- * What is marked stays so when KSM's settings are put back: taking it back would let guests of different groups share as
- * soon as somebody else switches KSM on.
+ * What is marked stays so when KSM's settings are put back: taking it back would let guests of different
+ * groups share as soon as somebody else switches KSM on.
  */
 #include "daemon/job/acting.h"
 
@@ -46,7 +48,10 @@ static int check_block(const char *smaps, const struct ram_block *block, bool me
         return r;
 }
 
-/* Whether memory that QEMU does not tell of has the mark: plugged in just now, or by prctl(PR_SET_MEMORY_MERGE). */
+/*
+ * Whether memory that QEMU does not tell of has the mark: plugged in just now, or by
+ * prctl(PR_SET_MEMORY_MERGE).
+ */
 static int check_rest(const char *smaps, struct failure *failure)
 {
         CLEANUP_FREE struct mapping *mappings = NULL;
@@ -158,8 +163,8 @@ static bool find_stranger(const struct inventory *inventory, const struct report
 }
 
 /*
- * What the guests that are to be unmarked have in KSM's pages now: they get pages of their own for it, for the zero pages
- * that KSM placed too (use_zero_pages). REPORT_UNKNOWN where their frames are not known.
+ * What the guests that are to be unmarked have in KSM's pages now: they get pages of their own for it, for
+ * the zero pages that KSM placed too (use_zero_pages). REPORT_UNKNOWN where their frames are not known.
  */
 static int64_t needed_bytes(const struct report *report)
 {

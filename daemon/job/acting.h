@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Carrying out the first part of a plan: who is marked. KSM's settings are left to who asked for it, apply_settings_write(). */
+/*
+ * Carrying out the first part of a plan: who is marked. KSM's settings are left to who asked for it,
+ * apply_settings_write().
+ */
 #pragma once
 
 #include "conf/settings.h"
@@ -10,7 +13,7 @@
  * acting_run() - mark the guests that the plan of a report merges, and no others
  * @inventory: the guests of @report, in its order
  *
- * Notes in the report what was done and what not: without a refusal, KSM may run. Without a plan that is worth while, does
- * nothing.
+ * Notes in the report what was done and what not: without a refusal, KSM may run. Without a plan that is
+ * worth while, does nothing.
  */
 void acting_run(const struct settings *settings, const struct inventory *inventory, struct report *report);

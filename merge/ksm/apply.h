@@ -35,7 +35,8 @@ void apply_settings_add_text(struct apply_settings *settings, const char *name, 
 
 /**
  * struct apply_owner - whose change it is
- * @pid, @start_ticks: the process at whose end what was found is put back; 0: nobody's, it stays until it is undone
+ * @pid, @start_ticks: the process at whose end what was found is put back; 0: nobody's, it stays until it is
+ * undone
  */
 struct apply_owner {
         int pid;
@@ -66,12 +67,12 @@ bool apply_owner_is(const struct apply_place *place, const struct apply_owner *o
  * apply_settings_write() - change settings: nobody else writes them, but apply_restore()
  * @owner: noted as the one whose change it is; apply_owner_check() is made under the lock
  *
- * Notes what is found before the first change; settings that already have their value are left alone. Looks again right
- * before it writes: a setting that no longer has the value that was written last was changed by somebody else, and then
- * nothing is done. Reads back what it wrote.
+ * Notes what is found before the first change; settings that already have their value are left alone. Looks
+ * again right before it writes: a setting that no longer has the value that was written last was changed by
+ * somebody else, and then nothing is done. Reads back what it wrote.
  *
- * Return: 0; -EBUSY when it is somebody else's, or somebody else changed a setting, with a sentence that names it; -EOPNOTSUPP when the kernel lacks
- * KSM or a setting; another negative errno.
+ * Return: 0; -EBUSY when it is somebody else's, or somebody else changed a setting, with a sentence that
+ * names it; -EOPNOTSUPP when the kernel lacks KSM or a setting; another negative errno.
  */
 int apply_settings_write(const struct apply_place *place, const struct apply_owner *owner,
                          const struct apply_settings *settings, struct failure *failure);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* With this very program in the place of samepage(1): the worker starts /proc/self/exe with a command line of it. */
+/*
+ * With this very program in the place of samepage(1): the worker starts /proc/self/exe with a command line of
+ * it.
+ */
 #include "base/clock.h"
 #include "daemon/jobs.h"
 #include "report/events.h"
@@ -199,7 +202,10 @@ static void test_scan_without_report(void)
         tear_down(&fixture);
 }
 
-/* One that pauses nobody has left nobody paused who could be spared: but it may hold descriptors, so it is looked. */
+/*
+ * One that pauses nobody has left nobody paused who could be spared: but it may hold descriptors, so it is
+ * looked.
+ */
 static void test_live_scan_spares_nobody(void)
 {
         struct fixture fixture;
@@ -215,7 +221,9 @@ static void test_live_scan_spares_nobody(void)
         tear_down(&fixture);
 }
 
-/* Asked for by name, a scan within the gap is refused, which is no failure: nothing began, nobody is resumed. */
+/*
+ * Asked for by name, a scan within the gap is refused, which is no failure: nothing began, nobody is resumed.
+ */
 static void test_gap(void)
 {
         char name[] = "g1";
