@@ -85,12 +85,17 @@ static inline void json_add_bool(struct json_object *object, const char *key, bo
 }
 
 /* To the microsecond, which is what clocks give: more decimals would pretend to more. */
-static inline void json_add_seconds(struct json_object *object, const char *key, double seconds)
+static inline struct json_object *json_new_seconds(double seconds)
 {
         char text[32] = "";
 
         (void)snprintf(text, sizeof(text), "%.6f", seconds);
-        json_add(object, key, json_object_new_double_s(seconds, text));
+        return json_object_new_double_s(seconds, text);
+}
+
+static inline void json_add_seconds(struct json_object *object, const char *key, double seconds)
+{
+        json_add(object, key, json_new_seconds(seconds));
 }
 
 static inline void json_cleanup(struct json_object **object)

@@ -11,7 +11,6 @@
 #include "daemon/log.h"
 #include "daemon/virt_uri.h"
 #include "report/report_json.h"
-#include "report/report_parse.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -10,6 +10,7 @@
 #include "merge/gap.h"
 #include "merge/ksm/ksm.h"
 #include "qmp/guest.h"
+#include "report/fields.h"
 #include "report/report_merge.h"
 
 #include <stdbool.h>
@@ -17,7 +18,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define REPORT_UNKNOWN (-1)
+#define REPORT_UNKNOWN FIELD_UNKNOWN
 
 #define REPORT_SCHEMA_SCAN   "samepage.scan.v1"
 #define REPORT_SCHEMA_GUESTS "samepage.guests.v1"

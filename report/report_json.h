@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Reports as JSON, for programs. */
+/* Reports as JSON, for programs, and back. */
 #pragma once
 
+#include "base/failure.h"
 #include "report/report.h"
 
 #include <json-c/json.h>
@@ -11,3 +12,19 @@ struct json_object *report_to_json(const struct report *report);
 
 /* The schema "samepage.guests.v1": the same guests without figures. */
 struct json_object *report_guests_to_json(const struct report *report);
+
+/**
+ * report_parse() - make a report of what report_to_json() gave
+ * @json: schema "samepage.scan.v1"; borrowed
+ * @ret: report_free() it
+ *
+ * Keys that are not known are ignored, keys that lack are unknown values: a report of another version of the
+ * program is read as far as it goes. Text is made printable.
+ *
+ * Return: 0; -EBADMSG when it is no such report; -E2BIG when it has more than SETTINGS_MAX_GUESTS guests;
+ * -ENOMEM; all with a sentence.
+ */
+int report_parse(struct json_object *json, struct report **ret, struct failure *failure);
+
+/* The same for the schema "samepage.guests.v1" of report_guests_to_json(). */
+int report_parse_guests(struct json_object *json, struct report **ret, struct failure *failure);

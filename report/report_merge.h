@@ -5,13 +5,9 @@
 #include "base/failure.h"
 #include "merge/plan.h"
 
-#include <json-c/json.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-
-struct report;
 
 /**
  * struct report_merge_guest - one guest of the report, in its order
@@ -83,17 +79,3 @@ struct report_merge {
 struct report_merge *report_merge_new(size_t n_guests);
 
 struct report_merge *report_merge_free(struct report_merge *merge);
-
-/* The value of "merge" in a report; described in docs/design.md. */
-struct json_object *report_merge_to_json(const struct report *report);
-
-/**
- * report_merge_parse() - the same from JSON
- * @n_guests: of the report
- *
- * Return: 0; -EBADMSG; -ENOMEM.
- */
-int report_merge_parse(struct json_object *json, size_t n_guests, struct report_merge **ret);
-
-/* For a person. */
-void report_merge_print(const struct report *report, FILE *out);

@@ -109,6 +109,117 @@ static void print_gap(const struct report *report, FILE *out)
         table_deinit(&table);
 }
 
+static size_t count_chosen(const struct report_merge *merge)
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < merge->n_guests; i++)
+                n += merge->guests[i].is_chosen;
+        return n;
+}
+
+static void print_whom(const struct report_merge *merge, FILE *out)
+{
+        const size_t n = count_chosen(merge);
+
+        (void)fprintf(out, "%zu guest%s", n, n == 1 ? "" : "s");
+        if (merge->cross_group)
+                (void)fprintf(out, " across all groups");
+        else if (merge->group)
+                (void)fprintf(out, " of group %s", merge->group);
+        else
+                (void)fprintf(out, " without a group, which shares with no other");
+}
+
+static void print_forecast(const struct report_merge *merge, FILE *out)
+{
+        (void)fprintf(out, "Forecast  merging ");
+        print_whom(merge, out);
+        (void)fprintf(out, " saves %s: self %s, inter %s; zero pages %s besides\n",
+                      SIZE(merge->self_bytes + merge->inter_bytes), SIZE(merge->self_bytes),
+                      SIZE(merge->inter_bytes), SIZE(merge->zero_bytes));
+        (void)fprintf(out, "  costs   %s of bookkeeping for %s; %lld huge pages split; ",
+                      SIZE(merge->bookkeeping_bytes), SIZE(merge->scanned_bytes),
+                      (long long)merge->huge_pages);
+        (void)fprintf(out, "%.1f s until it is done, %.1f s of CPU time; then %.0f s an hour\n",
+                      merge->cost.seconds, merge->cost.cpu_seconds, merge->cost.cpu_seconds_per_hour);
+        (void)fprintf(out, "  net     %s", SIZE(merge->net_bytes));
+        if (merge->reached_bytes != REPORT_UNKNOWN)
+                (void)fprintf(out, "; %s are saved now", SIZE(merge->reached_bytes));
+        (void)fputc('\n', out);
+        if (merge->isolation_bytes > 0)
+                (void)fprintf(
+                        out,
+                        "  apart   keeping groups from each other costs %s, which all guests together would "
+                        "save besides\n",
+                        SIZE(merge->isolation_bytes));
+}
+
+static const char *word_of_change(enum plan_change change)
+{
+        return change == PLAN_CHANGE_MERGE ? "mark its RAM mergeable" : "take the mark off its RAM";
+}
+
+static void print_changes(const struct report *report, FILE *out)
+{
+        const struct report_merge *merge = report->merge;
+
+        for (size_t i = 0; i < merge->n_guests; i++) {
+                const struct report_merge_guest *guest = &merge->guests[i];
+                const char *name = report->guests[i].name;
+
+                if (guest->left_out)
+                        (void)fprintf(out, "  %s: left out, merging it would cost %s more than it saves\n",
+                                      name, SIZE(-guest->net_bytes));
+                if (guest->change == PLAN_CHANGE_NONE)
+                        continue;
+                (void)fprintf(out, "  %s: %s%s%s%s\n", name, word_of_change(guest->change),
+                              guest->is_done ? ": done" : "", guest->failure.text[0] ? ": " : "",
+                              guest->failure.text);
+        }
+}
+
+/* What a setting of KSM is now. */
+static const char *found_value(const struct report *report, const char *name)
+{
+        const struct ksm_file *file = ksm_find(&report->ksm, name);
+
+        return file ? file->text : "?";
+}
+
+static void print_settings(const struct report *report, FILE *out)
+{
+        const struct report_merge *merge = report->merge;
+
+        for (size_t i = 0; i < merge->settings.n; i++) {
+                const struct apply_setting *setting = &merge->settings.settings[i];
+                const char *found = found_value(report, setting->name);
+
+                if (strcmp(found, setting->value) != 0)
+                        (void)fprintf(out, "  KSM: %s %s, was %s%s\n", setting->name, setting->value, found,
+                                      merge->is_done ? ": done" : "");
+        }
+}
+
+static void print_merge(const struct report *report, FILE *out)
+{
+        const struct report_merge *merge = report->merge;
+
+        if (!merge)
+                return;
+        if (!merge->merges) {
+                (void)fputs("Forecast  merging would save no more than it costs: nothing is to be done\n",
+                            out);
+                return;
+        }
+        print_forecast(merge, out);
+        (void)fputs(merge->acts ? "Done\n" : "To be done\n", out);
+        print_changes(report, out);
+        print_settings(report, out);
+        if (merge->refusal.text[0])
+                (void)fprintf(out, "  not done: %s\n", merge->refusal.text);
+}
+
 void report_print(const struct report *report, FILE *out)
 {
         if (report_n_scanned(report) == 0)
@@ -116,7 +227,7 @@ void report_print(const struct report *report, FILE *out)
         print_guests(report, out);
         print_verdict(report, out);
         print_gap(report, out);
-        report_merge_print(report, out);
+        print_merge(report, out);
 }
 
 static enum gap_reason reason_of_name(const char *name)

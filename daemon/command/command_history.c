@@ -5,7 +5,7 @@
 #include "history/history.h"
 #include "history/history_text.h"
 #include "report/events.h"
-#include "report/report_parse.h"
+#include "report/report_json.h"
 #include "report/report_text.h"
 
 #include <errno.h>

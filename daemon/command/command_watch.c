@@ -5,7 +5,7 @@
 #include "base/print.h"
 #include "daemon/command/command.h"
 #include "daemon/command/control_call.h"
-#include "report/report_parse.h"
+#include "report/report_json.h"
 #include "report/report_text.h"
 #include "report/table.h"
 

@@ -4,7 +4,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
-#include "report/report_parse.h"
+#include "report/report_json.h"
 
 #include <errno.h>
 #include <string.h>

@@ -78,7 +78,7 @@ static inline struct report_merge *golden_merge(size_t n_guests)
         merge->guests[0] =
                 (struct report_merge_guest){true, true, false, 301, 302, PLAN_CHANGE_MERGE, true, {""}};
         merge->guests[2] = (struct report_merge_guest){
-                true, false, true, -1, -304, PLAN_CHANGE_UNMERGE, false, {"QEMU refused it"}};
+                true, false, true, -303, -304, PLAN_CHANGE_UNMERGE, false, {"QEMU refused it"}};
         return merge;
 }
 

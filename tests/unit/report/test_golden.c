@@ -2,7 +2,6 @@
 /* The schema is a contract: what is written stands in files, to the byte, and what is read gives it again. */
 #include "golden.h"
 #include "report/report_json.h"
-#include "report/report_parse.h"
 #include "unit.h"
 
 #include <stdio.h>

@@ -1,124 +1,43 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "golden.h"
 #include "report/report.h"
 #include "report/report_json.h"
-#include "report/report_parse.h"
 #include "unit.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The text of a report as JSON; the caller frees it. */
-static char *to_text(const struct report *report)
-{
-        struct json_object *json = report_to_json(report);
-        char *text = strdup(json_object_to_json_string(json));
-
-        json_object_put(json);
-        return text;
-}
-
-static struct report_guest make_guest(const char *name)
-{
-        struct report_guest guest = {
-                .name = strdup(name),
-                .uuid = strdup("5f1c2c9e-0000-4000-8000-000000000001"),
-                .group = strdup("acme"),
-                .via = REPORT_VIA_LIBVIRT,
-                .pid = 4711,
-                .found_state = "running",
-                .consistency = REPORT_CONSISTENCY_SLICED,
-                .pause_seconds = 0.084,
-                .pauses = 2,
-                .scan_seconds = 1.5,
-                .scanned = true,
-                .figures = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13},
-                .blocks = calloc(1, sizeof(*guest.blocks)),
-                .n_blocks = 1,
-                .note = {"a note"},
-        };
-
-        guest.blocks[0] = (struct report_block){
-                .id = strdup("pc.ram"),
-                .size_bytes = 1 << 20,
-                .present_bytes = REPORT_UNKNOWN,
-                .backend = strdup("memory-backend-memfd"),
-                .shared = true,
-                .page_size = 4096,
-                .reader = "mapped",
-                .reason = "shared-mapping",
-        };
-        return guest;
-}
-
-static struct report *make_report(void)
-{
-        struct report *report = calloc(1, sizeof(*report));
-
-        *report = (struct report){
-                .id = "0123456789abcdef",
-                .started = "2026-11-24T17:00:00Z",
-                .mode = SCAN_MODE_SNAPSHOT,
-                .together = true,
-                .duration_seconds = 2.25,
-                .host_name = "host",
-                .kernel = "6.1",
-                .host_memory_bytes = INT64_C(1) << 40,
-                .guests = calloc(3, sizeof(*report->guests)),
-                .n_guests = 2,
-                .total = {REPORT_UNKNOWN, 22, REPORT_UNKNOWN, REPORT_UNKNOWN, 25, 26, 27, 28, 29,
-                          REPORT_UNKNOWN, 31, 32, 33},
-                .ksm = {.files = {{.name = "general_profit", .text = "-5", .value = -5, .is_number = true},
-                                  {.name = "advisor_mode", .text = "[none] scan-time"}},
-                        .n_files = 2,
-                        .available = true},
-                .gap_bytes = 99,
-                .reasons = {{.reason = GAP_REASON_KSM_OFF, .bytes = 99}},
-                .n_reasons = 1,
-        };
-        report->guests[0] = make_guest("web \"1\"");
-        /* Of the same name: it is left out, and has no part in the gap. */
-        report->guests[1] = (struct report_guest){
-                .name = strdup("web \"1\""), .via = REPORT_VIA_QMP, .pause_seconds = -1, .error = {"gone"}};
-        report->reasons[0].by_guest = calloc(3, sizeof(int64_t));
-        report->reasons[0].by_guest[0] = 99;
-        return report;
-}
-
 /* Whatever JSON says comes back the same. */
 static void test_parse_gives_it_back(void)
 {
-        struct report *report = make_report();
+        struct report *report = golden_new();
         struct json_object *json = report_to_json(report);
         struct report *again = NULL;
-        char *before = to_text(report);
-        char *after = NULL;
 
         CU_ASSERT_EQUAL_FATAL(report_parse(json, &again, NULL), 0);
-        after = to_text(again);
-        CU_ASSERT_STRING_EQUAL(after, before);
-        CU_ASSERT_EQUAL(again->guests[0].figures.ram_bytes, 1);
-        CU_ASSERT_EQUAL(again->guests[0].figures.actual_inter_bytes, 12);
-        CU_ASSERT_EQUAL(again->reasons[0].by_guest[0], 99);
-        CU_ASSERT_EQUAL(again->ksm.files[0].value, -5);
+        CU_ASSERT_EQUAL(again->guests[0].figures.ram_bytes, 101 << 20);
+        CU_ASSERT_EQUAL(again->guests[0].figures.actual_inter_bytes, 2 << 20);
+        CU_ASSERT_EQUAL(again->reasons[0].by_guest[0], 60 << 20);
+        CU_ASSERT_EQUAL(again->ksm.files[1].value, -5);
         CU_ASSERT_FALSE(again->guests[1].scanned);
         json_object_put(json);
         report_free(report);
         report_free(again);
-        free(before);
-        free(after);
 }
 
 /* The one that was left out comes first. */
 static void test_parse_two_of_one_name(void)
 {
-        struct report *report = make_report();
+        struct report *report = golden_new();
         const struct report_guest lost = report->guests[1];
         struct json_object *json = NULL;
         struct report *again = NULL;
 
         report->guests[1] = report->guests[0];
         report->guests[0] = lost;
+        free(report->guests[0].name);
+        report->guests[0].name = strdup(report->guests[1].name);
         report->reasons[0].by_guest[0] = 0;
         report->reasons[0].by_guest[1] = 99;
         json = report_to_json(report);
@@ -161,10 +80,90 @@ static void test_parse_takes_no_nonsense(void)
 #undef HEAD
 }
 
+/* Parses a guest with the members that the text names. The caller frees it. */
+static struct report *parse_guest(const char *members)
+{
+        char text[1024] = "";
+        struct json_object *json = NULL;
+        struct report *report = NULL;
+
+        (void)snprintf(text, sizeof(text),
+                       "{\"schema\":\"samepage.scan.v1\",\"scan\":{\"mode\":\"live\"},\"guests\":[{\"name\":"
+                       "\"a\",\"consistency\":\"live\",%s}],\"gap\":{\"reasons\":[{\"reason\":\"numa\","
+                       "\"guests\":[\"a\"],\"guest_bytes\":[9223372036854775807]}]}}",
+                       members);
+        json = json_tokener_parse(text);
+        CU_ASSERT_EQUAL_FATAL(report_parse(json, &report, NULL), 0);
+        json_object_put(json);
+        return report;
+}
+
+/* No number is taken that a host cannot have, so that sums cannot overflow. */
+static void test_parse_limits(void)
+{
+        struct report *report = parse_guest(
+                "\"zero_bytes\":9223372036854775807,\"ram_bytes\":144115188075855872,\"present_bytes\":-2,"
+                "\"swapped_bytes\":144115188075855873,\"pid\":4294967297,\"pauses\":-1,\"pause_seconds\":1,"
+                "\"via\":\"pigeon\",\"found_state\":\"0123456789abcdef0123456789abcdef\\u001b\"");
+        const struct report_guest *guest = &report->guests[0];
+
+        CU_ASSERT_TRUE(guest->scanned);
+        CU_ASSERT_EQUAL(guest->figures.zero_bytes, REPORT_UNKNOWN);
+        CU_ASSERT_EQUAL(guest->figures.ram_bytes, INT64_C(1) << 57);
+        CU_ASSERT_EQUAL(guest->figures.present_bytes, REPORT_UNKNOWN);
+        CU_ASSERT_EQUAL(guest->figures.swapped_bytes, REPORT_UNKNOWN);
+        CU_ASSERT_EQUAL(guest->pid, 0);
+        CU_ASSERT_EQUAL(guest->pauses, 0);
+        CU_ASSERT_EQUAL(guest->pause_seconds, REPORT_UNKNOWN);
+        CU_ASSERT_STRING_EQUAL(guest->via, REPORT_VIA_QMP);
+        CU_ASSERT_EQUAL(strlen(guest->found_state), sizeof(guest->found_state) - 1);
+        CU_ASSERT_EQUAL(report->reasons[0].by_guest[0], 0);
+        report_free(report);
+        report = parse_guest("\"group\":\"\\u001b[2J\",\"consistency\":\"vague\",\"zero_bytes\":1.5");
+        CU_ASSERT_FALSE(report->guests[0].scanned);
+        CU_ASSERT_EQUAL(report->guests[0].consistency, 0);
+        CU_ASSERT_STRING_EQUAL(report->guests[0].group, "?[2J");
+        CU_ASSERT_EQUAL(report->guests[0].figures.zero_bytes, REPORT_UNKNOWN);
+        report_free(report);
+}
+
+/* What comes of a list of guests: @n of @element between @before and @after. */
+static int parse_list(const char *before, const char *element, size_t n, const char *after)
+{
+        char *text = calloc(n + 2, 128);
+        char *end = stpcpy(stpcpy(text, "{\"schema\":\"samepage.guests.v1\",\"guests\":["), before);
+        struct json_object *json = NULL;
+        struct report *report = NULL;
+        int r = 0;
+
+        for (size_t i = 0; i < n; i++)
+                end = stpcpy(stpcpy(end, i ? "," : ""), element);
+        (void)stpcpy(stpcpy(end, after), "]}");
+        json = json_tokener_parse(text);
+        r = report_parse_guests(json, &report, NULL);
+        json_object_put(json);
+        report_free(report);
+        free(text);
+        return r;
+}
+
+/* As many guests, or blocks of one, as there may be, and one more. */
+static void test_parse_long_lists(void)
+{
+        static const char before[] = "{\"name\":\"a\",\"blocks\":[";
+
+        CU_ASSERT_EQUAL(parse_list("", "{\"name\":\"a\"}", 1024, ""), 0);
+        CU_ASSERT_EQUAL(parse_list("", "{\"name\":\"a\"}", 1025, ""), -E2BIG);
+        CU_ASSERT_EQUAL(parse_list(before, "{\"id\":\"b\"}", 1024, "]}"), 0);
+        CU_ASSERT_EQUAL(parse_list(before, "{\"id\":\"b\"}", 1025, "]}"), -E2BIG);
+}
+
 static const struct unit_test tests[] = {
         {"a report comes back from JSON", test_parse_gives_it_back},
         {"two guests of one name", test_parse_two_of_one_name},
         {"what is no report", test_parse_takes_no_nonsense},
+        {"numbers and texts out of range", test_parse_limits},
+        {"lists that are too long", test_parse_long_lists},
 };
 
 UNIT_MAIN("report", tests)
