@@ -49,7 +49,7 @@ static int ask_string(struct qmp_client *client, const char *command, const char
         return *ret_text ? 0 : failure_errno(failure, -ENOMEM, "cannot keep the reply to %s", command);
 }
 
-static int ask_run_state(struct qmp_client *client, char state[QMP_RUN_STATE_BYTES], struct failure *failure)
+static int ask_run_state(struct qmp_client *client, char state[RUN_STATE_BYTES], struct failure *failure)
 {
         CLEANUP_FREE char *text = NULL;
         int r = ask_string(client, "query-status", "status", &text, failure);
@@ -58,7 +58,7 @@ static int ask_run_state(struct qmp_client *client, char state[QMP_RUN_STATE_BYT
                 return r;
         if (!text)
                 return failure_set(failure, -EBADMSG, "the reply to query-status has no status");
-        (void)snprintf(state, QMP_RUN_STATE_BYTES, "%s", text);
+        (void)snprintf(state, RUN_STATE_BYTES, "%s", text);
         return 0;
 }
 

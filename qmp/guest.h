@@ -3,14 +3,13 @@
 #pragma once
 
 #include "base/failure.h"
+#include "base/run_state.h"
 #include "qmp/blocks.h"
 #include "qmp/client.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
-
-#define QMP_RUN_STATE_BYTES 32
 
 /* Fields are for reading; strings and descriptors belong to the guest. */
 struct qmp_guest {
@@ -22,7 +21,7 @@ struct qmp_guest {
         uint64_t start_ticks; /* when that process started, as in /proc/PID/stat */
         int pidfd;            /* becomes readable when the process ends */
         int proc_fd;          /* its open /proc/PID: reads fail once it ended, whoever got the pid */
-        char found_state[QMP_RUN_STATE_BYTES]; /* run state when the guest was opened */
+        char found_state[RUN_STATE_BYTES]; /* run state when the guest was opened */
         struct ram_blocks blocks;
         struct qmp_client *client;
         /* How the blocks are found out; private. */
@@ -55,9 +54,9 @@ void qmp_guest_free(struct qmp_guest *guest);
 
 /* What qmp_guest_refresh_state() learned. */
 struct qmp_guest_state {
-        char run_state[QMP_RUN_STATE_BYTES]; /* "running", "paused", … */
-        struct qmp_events events;            /* since the last refresh (or opening, or lease) */
-        bool migrating;                      /* a migration is set up or under way, in either direction */
+        char run_state[RUN_STATE_BYTES]; /* "running", "paused", … */
+        struct qmp_events events;        /* since the last refresh (or opening, or lease) */
+        bool migrating;                  /* a migration is set up or under way, in either direction */
 };
 
 /**

@@ -6,10 +6,10 @@
 #pragma once
 
 #include "base/failure.h"
+#include "base/run_state.h"
 #include "conf/settings.h"
 #include "merge/gap.h"
 #include "merge/ksm/ksm.h"
-#include "qmp/guest.h"
 #include "report/fields.h"
 #include "report/report_merge.h"
 
@@ -90,7 +90,7 @@ struct report_guest {
         char *group;
         const char *via;
         pid_t pid;
-        char found_state[QMP_RUN_STATE_BYTES];
+        char found_state[RUN_STATE_BYTES];
         enum report_consistency consistency;
         double pause_seconds;
         unsigned int pauses;

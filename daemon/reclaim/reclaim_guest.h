@@ -53,7 +53,7 @@ struct reclaim_guest {
         bool is_asked;
         const char *writer;
         struct failure error;
-        char found_state[QMP_RUN_STATE_BYTES];
+        char found_state[RUN_STATE_BYTES];
         struct reclaim_cost before;
         struct reclaim_cost after;
         uint64_t longest_usec;

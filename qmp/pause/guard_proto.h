@@ -41,7 +41,7 @@ struct guard_answer {
         enum lease_state state;
         uint64_t stop_sent_usec, stopped_usec, cont_sent_usec, resumed_usec;
         bool resumed_at_deadline, resumed_by_other;
-        char run_state[QMP_RUN_STATE_BYTES];
+        char run_state[RUN_STATE_BYTES];
         struct failure failure;
 };
 

@@ -40,10 +40,10 @@ struct lease {
         uint64_t cont_sent_usec;
         uint64_t resumed_usec;
         enum lease_state state;
-        uint32_t id;                         /* private */
-        char run_state[QMP_RUN_STATE_BYTES]; /* with NOT_RUNNING and NOT_RESUMED: what it was in instead */
-        struct failure failure;              /* a sentence in every state but IDLE, PAUSED and RESUMED */
-        bool resumed_at_deadline;            /* the guard did it: nothing read after cont_sent_usec counts */
+        uint32_t id;                     /* private */
+        char run_state[RUN_STATE_BYTES]; /* with NOT_RUNNING and NOT_RESUMED: what it was in instead */
+        struct failure failure;          /* a sentence in every state but IDLE, PAUSED and RESUMED */
+        bool resumed_at_deadline;        /* the guard did it: nothing read after cont_sent_usec counts */
         bool resumed_by_other; /* somebody else did it at an unknown moment: nothing of this pause counts */
         bool is_asked;         /* private */
         bool was_cut_off;      /* private: guard and connection broke, and it was reached over a new one */

@@ -282,12 +282,12 @@ static const char *error_text(struct json_object *reply)
 
 /* Keeps a state that QEMU told; one that is too long to be one of QEMU's names is cut, and so matches none.
  */
-static void keep_state(char state[PAUSE_RUN_STATE_BYTES], const char *text)
+static void keep_state(char state[RUN_STATE_BYTES], const char *text)
 {
-        (void)snprintf(state, PAUSE_RUN_STATE_BYTES, "%s", text);
+        (void)snprintf(state, RUN_STATE_BYTES, "%s", text);
 }
 
-static void take_query(struct pause *pause, struct json_object *reply, char state[PAUSE_RUN_STATE_BYTES],
+static void take_query(struct pause *pause, struct json_object *reply, char state[RUN_STATE_BYTES],
                        const char *command)
 {
         struct json_object *value = NULL;

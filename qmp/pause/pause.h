@@ -3,13 +3,13 @@
 #pragma once
 
 #include "base/failure.h"
+#include "base/run_state.h"
 #include "base/wire.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define PAUSE_RUN_STATE_BYTES 32
 /* A reply or an event during a pause; a longer line is a QEMU gone mad. */
 #define PAUSE_LINE_MAX_BYTES (1U << 20)
 
@@ -57,10 +57,10 @@ struct pause {
         uint64_t stopped_usec;
         uint64_t cont_sent_usec;
         uint64_t resumed_usec;
-        char run_state[PAUSE_RUN_STATE_BYTES]; /* as last told */
-        char migration[PAUSE_RUN_STATE_BYTES]; /* the migration's status as last told; empty: there never was
+        char run_state[RUN_STATE_BYTES]; /* as last told */
+        char migration[RUN_STATE_BYTES]; /* the migration's status as last told; empty: there never was
                                                   one */
-        struct failure failure; /* a sentence with every outcome but RESUMED and RESUMED_BY_OTHER */
+        struct failure failure;          /* a sentence with every outcome but RESUMED and RESUMED_BY_OTHER */
         struct pause_command status, migrate, stop, cont;
         unsigned int sequence;
         bool event_resumed;   /* somebody resumed it after our stop */
