@@ -77,7 +77,7 @@ int records_configure(struct records *records, const struct config *config)
 
 /* What a report says */
 
-static void keep_in_history(struct records *records, const struct report *report)
+static void keep_in_history(struct records *records, const struct jobs_outcome *outcome)
 {
         const uint64_t now = (uint64_t)time(NULL);
         const uint64_t retention = records->config->retention_usec / USEC_PER_SEC;
@@ -86,7 +86,10 @@ static void keep_in_history(struct records *records, const struct report *report
 
         if (!records->history)
                 return;
-        r = history_add(records->history, report, &failure);
+        r = history_add(records->history, outcome->report,
+                        json_object_to_json_string_ext(
+                                outcome->result, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE),
+                        &failure);
         if (r != 0)
                 log_say(LOG_LEVEL_WARNING, "history: %s", failure.text);
         if (r < 0 || records->config->retention_usec == USEC_INFINITY || retention >= now)
@@ -214,7 +217,7 @@ static void keep(struct records *records, const struct jobs_outcome *outcome)
                 return;
         }
         count(records, outcome);
-        keep_in_history(records, report);
+        keep_in_history(records, outcome);
 }
 
 static void keep_failure(struct records *records, const struct task *task, const struct failure *failure)

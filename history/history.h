@@ -50,13 +50,15 @@ struct history *history_free(struct history *history);
 
 /**
  * history_add() - keep a report
+ * @json: the same as text, see report_to_json(): history_get() gives it again
  *
  * All of it or nothing. After a failure the handle is as good as before: the next call tries everything anew.
  *
  * Return: 0; HISTORY_E_RENEWED; -EINVAL when the report's time is none; -EEXIST when a scan of this id is
  * there already; -ENOSPC, -EROFS, -EBUSY or another negative errno.
  */
-int history_add(struct history *history, const struct report *report, struct failure *failure);
+int history_add(struct history *history, const struct report *report, const char *json,
+                struct failure *failure);
 
 /**
  * history_forget() - drop the scans that began before @older_than_unix_seconds

@@ -2,7 +2,6 @@
 #include "base/cleanup.h"
 #include "history/history_db.h"
 #include "history/history_values.h"
-#include "report/report_json.h"
 
 #include <errno.h>
 #include <string.h>
@@ -180,26 +179,15 @@ static int parse_started(const struct report *report, int64_t *ret, struct failu
         return 0;
 }
 
-static void put_json(struct json_object **json)
+int history_add(struct history *history, const struct report *report, const char *json,
+                struct failure *failure)
 {
-        (void)json_object_put(*json);
-}
-
-int history_add(struct history *history, const struct report *report, struct failure *failure)
-{
-        CLEANUP(put_json) struct json_object *json = NULL;
-        struct addition addition = {.report = report};
+        struct addition addition = {.report = report, .json = json};
         int r = parse_started(report, &addition.started, failure);
 
         if (r < 0)
                 return r;
         if (report->id[0] == '\0')
                 return failure_set(failure, -EINVAL, "a scan without an id cannot be kept");
-        json = report_to_json(report);
-        if (json)
-                addition.json = json_object_to_json_string_ext(json, JSON_C_TO_STRING_PLAIN |
-                                                                             JSON_C_TO_STRING_NOSLASHESCAPE);
-        if (!addition.json)
-                return failure_set(failure, -ENOMEM, "out of memory");
         return history_run(history, add, &addition, failure);
 }

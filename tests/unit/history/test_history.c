@@ -17,7 +17,7 @@ static void add_three(struct history *history)
         made_report_add(&made, "web1", 100, 0.010)->uuid = (char[]){"11111111-old"};
         (void)made_report_add(&made, "db", 1000, 0.200);
         made.report.total = made_figures(1100);
-        CU_ASSERT_EQUAL(history_add(history, &made.report, NULL), 0);
+        CU_ASSERT_EQUAL(made_keep(history, &made.report, NULL), 0);
 
         made_report_init(&made, "b", "2026-01-01T01:00:00Z");
         made_report_add(&made, "web1", 201, 0.030)->uuid = (char[]){"11111111-new"};
@@ -25,7 +25,7 @@ static void add_three(struct history *history)
         made.report.mode = SCAN_MODE_SLICED;
         made.report.duration_seconds = 4.25;
         made.report.total = made_figures(201);
-        CU_ASSERT_EQUAL(history_add(history, &made.report, NULL), 0);
+        CU_ASSERT_EQUAL(made_keep(history, &made.report, NULL), 0);
 
         /* What is merged is not known here, hence no gap. */
         made_report_init(&made, "c", "2026-01-01T02:00:00Z");
@@ -35,7 +35,7 @@ static void add_three(struct history *history)
         made.report.n_reasons = 0;
         made.report.total = made_figures(150);
         made.report.total.actual_saved_bytes = REPORT_UNKNOWN;
-        CU_ASSERT_EQUAL(history_add(history, &made.report, NULL), 0);
+        CU_ASSERT_EQUAL(made_keep(history, &made.report, NULL), 0);
 }
 
 static struct json_object *query(struct history *history, const struct history_filter *filter)
@@ -213,7 +213,7 @@ static void test_guest_met_twice(void)
         made_report_add_failed(&made, "web1", "a second guest of this name");
         made_report_add_failed(&made, "lost", "first");
         made_report_add_failed(&made, "lost", "second");
-        CU_ASSERT_EQUAL(history_add(history, &made.report, NULL), 0);
+        CU_ASSERT_EQUAL(made_keep(history, &made.report, NULL), 0);
         json = query(history, &(struct history_filter){.guest = "web1"});
         CU_ASSERT_EQUAL(made_number(json, "scans/0/present_bytes"), 1000);
         CU_ASSERT_PTR_NULL(made_find(json, "scans/1"));
@@ -278,9 +278,9 @@ static void test_scan_without_figures(void)
         history = made_open(folder.path, HISTORY_READ_WRITE);
         made_report_init(&made, "a", "2026-01-01T00:00:00Z");
         made_report_add_failed(&made, "web1", "gone");
-        CU_ASSERT_EQUAL(history_add(history, &made.report, NULL), 0);
+        CU_ASSERT_EQUAL(made_keep(history, &made.report, NULL), 0);
         made_report_init(&made, "b", "2026-01-01T01:00:00Z");
-        CU_ASSERT_EQUAL(history_add(history, &made.report, NULL), 0);
+        CU_ASSERT_EQUAL(made_keep(history, &made.report, NULL), 0);
         json = query(history, &(struct history_filter){0});
         CU_ASSERT_TRUE(made_is_null(json, "scans/1/present_bytes"));
         CU_ASSERT_TRUE(made_is_null(json, "scans/1/gap_bytes"));
@@ -308,7 +308,7 @@ static void test_silent_source(void)
         json = query(history, &(struct history_filter){0});
         const int64_t least = made_number(json, "summary/host/present_bytes/min");
         json_object_put(json);
-        CU_ASSERT_EQUAL(history_add(history, &made.report, NULL), 0);
+        CU_ASSERT_EQUAL(made_keep(history, &made.report, NULL), 0);
         json = query(history, &(struct history_filter){0});
         CU_ASSERT_STRING_EQUAL(made_text(json, "scans/0/id"), "d");
         CU_ASSERT_TRUE(made_is_null(json, "scans/0/present_bytes"));
@@ -339,7 +339,7 @@ static void test_names_of_any_kind(void)
         made_report_init(&made, "'\"\n\x1b", "2026-01-01T00:00:00Z");
         for (size_t i = 0; i < ARRAY_SIZE(names); i++)
                 (void)made_report_add(&made, names[i], (int64_t)i + 1, 0.1);
-        CU_ASSERT_EQUAL(history_add(history, &made.report, NULL), 0);
+        CU_ASSERT_EQUAL(made_keep(history, &made.report, NULL), 0);
         history_free(history);
         history = made_open(folder.path, HISTORY_READ_ONLY);
         for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
