@@ -368,6 +368,10 @@ static void parse_settings(struct json_object *json, struct apply_settings *sett
                 if (json_object_is_type(value, json_type_string))
                         apply_settings_add_text(settings, key, json_object_get_string(value));
         }
+        for (size_t i = 0; i < settings->n; i++) {
+                text_make_printable(settings->settings[i].name);
+                text_make_printable(settings->settings[i].value);
+        }
 }
 
 static int parse_merge(struct json_object *json, struct report *report)

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/print.h"
+#include "base/text.h"
 #include "daemon/command/command.h"
 #include "daemon/command/control_call.h"
 #include "report/report_json.h"
@@ -22,7 +23,7 @@ static void print_state(struct json_object *state)
 {
         struct json_object *running = NULL;
         struct json_object *waiting = NULL;
-        struct json_object *kind = NULL;
+        char kind[32] = "";
         char done[TABLE_SIZE_BYTES] = "";
         char total[TABLE_SIZE_BYTES] = "";
         const time_t now = time(NULL);
@@ -33,9 +34,11 @@ static void print_state(struct json_object *state)
                 (void)strftime(clock, sizeof(clock), "%H:%M:%S", &local);
         (void)json_object_object_get_ex(state, "running", &running);
         (void)json_object_object_get_ex(state, "waiting", &waiting);
-        (void)json_object_object_get_ex(running, "kind", &kind);
-        if (kind && strcmp(json_object_get_string(kind), "scan") != 0)
-                (void)printf("%s  %s", clock, json_object_get_string(kind));
+        if (json_get_text(running, "kind"))
+                (void)snprintf(kind, sizeof(kind), "%s", json_get_text(running, "kind"));
+        text_make_printable(kind);
+        if (kind[0] && strcmp(kind, "scan") != 0)
+                (void)printf("%s  %s", clock, kind);
         else if (json_get_int(running, "recheck_in_seconds", 0) > 0)
                 (void)printf("%s  looking again in %" PRId64 " s", clock,
                              json_get_int(running, "recheck_in_seconds", 0));

@@ -4,7 +4,9 @@ import json
 import os
 import pty
 import re
+import socket
 import subprocess
+import threading
 import time
 import unittest
 
@@ -65,6 +67,38 @@ class Usage(unittest.TestCase):
         with open("/dev/full", "w") as full:
             done = subprocess.run([harness.BINARY, "--help"], stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True)
         self.assertEqual(done.returncode, 1)
+
+
+class Watch(unittest.TestCase):
+    def test_foreign_text(self):
+        """A service that is none of ours cannot reach the terminal: what it is about is made printable."""
+        path = os.path.join(guests.tmp_dir(), "watched.sock")
+
+        def serve(listener):
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rw", encoding="utf-8") as stream:
+                def say(message):
+                    stream.write(json.dumps(message) + "\n")
+                    stream.flush()
+                say({"samepage": {}})
+                for line in stream:
+                    asked = json.loads(line)
+                    if asked["execute"] == "query-report":
+                        say({"error": {"desc": "none\x1b[2J yet"}, "id": asked["id"]})
+                        break
+                    say({"return": {"running": {"kind": "resu\x1b[2Jme"}, "waiting": []}, "id": asked["id"]})
+
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(path)
+            listener.listen(1)
+            server = threading.Thread(target=serve, args=(listener,), daemon=True)
+            server.start()
+            done = subprocess.run([harness.BINARY, "watch", "--interval", "1", "--control", path], stdin=subprocess.DEVNULL,
+                                  capture_output=True, text=True, timeout=20)
+            server.join(20)
+        self.assertIn("  resu?[2Jme\n", done.stdout)
+        self.assertIn("none?[2J yet\n", done.stdout)
+        self.assertNotIn("\x1b", done.stdout + done.stderr)
 
 
 def watch_threads(process):
