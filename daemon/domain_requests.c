@@ -62,13 +62,6 @@ static void set_error(struct domain_requests *requests, const char *uuid, const 
                 json_object_put(attributes);
 }
 
-static int64_t merged_of(const struct report_figures *figures)
-{
-        if (figures->actual_self_bytes == REPORT_UNKNOWN || figures->actual_inter_bytes == REPORT_UNKNOWN)
-                return REPORT_UNKNOWN;
-        return figures->actual_self_bytes + figures->actual_inter_bytes;
-}
-
 static void set_result(struct domain_requests *requests, const char *uuid, const struct report *report)
 {
         const struct report_guest *guest = report->n_guests > 0 ? &report->guests[0] : NULL;
@@ -85,7 +78,7 @@ static void set_result(struct domain_requests *requests, const char *uuid, const
         add_bytes(attributes, "zero", guest->figures.zero_bytes);
         add_bytes(attributes, "self", guest->figures.self_sharing_bytes);
         add_bytes(attributes, "inter", guest->figures.inter_sharing_bytes);
-        add_bytes(attributes, "merged", merged_of(&guest->figures));
+        add_bytes(attributes, "merged", report_merged_bytes(&guest->figures));
         domains_set_result(requests->domains, uuid, attributes);
 }
 

@@ -52,3 +52,18 @@ size_t report_n_scanned(const struct report *report)
                 n += report->guests[i].scanned;
         return n;
 }
+
+static int64_t add_bytes(int64_t a, int64_t b)
+{
+        return a < 0 || b < 0 ? REPORT_UNKNOWN : a + b;
+}
+
+int64_t report_ideal_bytes(const struct report_figures *figures)
+{
+        return add_bytes(figures->self_sharing_bytes, figures->inter_sharing_bytes);
+}
+
+int64_t report_merged_bytes(const struct report_figures *figures)
+{
+        return add_bytes(figures->actual_self_bytes, figures->actual_inter_bytes);
+}

@@ -153,3 +153,7 @@ static inline bool report_guest_is_domain(const struct report_guest *guest)
 {
         return strcmp(guest->via, REPORT_VIA_LIBVIRT) == 0;
 }
+
+/* What sharing would free, and what is merged, zero pages aside in both; REPORT_UNKNOWN when not known. */
+int64_t report_ideal_bytes(const struct report_figures *figures);
+int64_t report_merged_bytes(const struct report_figures *figures);

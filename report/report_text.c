@@ -14,19 +14,6 @@ static double percent(int64_t part, int64_t whole)
         return whole > 0 ? 100.0 * (double)part / (double)whole : 0;
 }
 
-static int64_t ideal_of(const struct report_figures *figures)
-{
-        return figures->self_sharing_bytes + figures->inter_sharing_bytes;
-}
-
-/* What is merged without zero pages, to compare with the ideal; REPORT_UNKNOWN where frames are not known. */
-static int64_t merged_of(const struct report_figures *figures)
-{
-        if (figures->actual_self_bytes == REPORT_UNKNOWN)
-                return REPORT_UNKNOWN;
-        return figures->actual_self_bytes + figures->actual_inter_bytes;
-}
-
 static void add_pause(struct table *table, const struct report_guest *guest)
 {
         if (guest->pauses == 0)
@@ -58,7 +45,7 @@ static void print_guests(const struct report *report, FILE *out)
                 table_add(&table, "%s", SIZE(guest->figures.zero_bytes));
                 table_add(&table, "%s", SIZE(guest->figures.self_sharing_bytes));
                 table_add(&table, "%s", SIZE(guest->figures.inter_sharing_bytes));
-                table_add(&table, "%s", SIZE(merged_of(&guest->figures)));
+                table_add(&table, "%s", SIZE(report_merged_bytes(&guest->figures)));
                 add_pause(&table, guest);
         }
         table_print(&table, "", out);
@@ -69,8 +56,8 @@ static void print_verdict(const struct report *report, FILE *out)
 {
         const struct report_figures *total = &report->total;
         const int64_t non_zero = total->present_bytes - total->zero_bytes;
-        const int64_t ideal = ideal_of(total);
-        const int64_t merged = merged_of(total);
+        const int64_t ideal = report_ideal_bytes(total);
+        const int64_t merged = report_merged_bytes(total);
 
         (void)fprintf(out, "Ideal   %s of %s non-zero (%.0f %%): self %s, inter %s; zero pages %s apart\n",
                       SIZE(ideal), SIZE(non_zero), percent(ideal, non_zero), SIZE(total->self_sharing_bytes),

@@ -3,9 +3,26 @@
 #pragma once
 
 #include "report/report.h"
+#include "unit.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* A file of this folder. The caller frees it. */
+static inline char *golden_read(const char *name)
+{
+        char path[1024] = "";
+        char *text = calloc(1, 1 << 16);
+        FILE *file = NULL;
+
+        (void)snprintf(path, sizeof(path), "%s/%s", GOLDEN_FOLDER, name);
+        file = fopen(path, "re");
+        CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+        text[fread(text, 1, (1 << 16) - 1, file)] = '\0';
+        (void)fclose(file);
+        return text;
+}
 
 static inline struct report_block golden_block(const char *id, const char *backend, const char *reader,
                                                const char *reason)

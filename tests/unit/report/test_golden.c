@@ -9,33 +9,20 @@
 /* As print_json() writes it. The caller frees it. */
 static char *to_text(struct json_object *json)
 {
-        char *text = strdup(json_object_to_json_string_ext(
-                json, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED | JSON_C_TO_STRING_NOSLASHESCAPE));
+        char *text = NULL;
 
+        CU_ASSERT_FATAL(asprintf(&text, "%s\n",
+                                 json_object_to_json_string_ext(
+                                         json, JSON_C_TO_STRING_PRETTY | JSON_C_TO_STRING_SPACED |
+                                                       JSON_C_TO_STRING_NOSLASHESCAPE)) > 0);
         json_object_put(json);
-        return text;
-}
-
-/* Without the last line end. The caller frees it. */
-static char *read_golden(const char *name)
-{
-        char path[1024] = "";
-        char *text = calloc(1, 1 << 16);
-        FILE *file = NULL;
-
-        (void)snprintf(path, sizeof(path), "%s/%s", GOLDEN_FOLDER, name);
-        file = fopen(path, "re");
-        CU_ASSERT_PTR_NOT_NULL_FATAL(file);
-        text[fread(text, 1, (1 << 16) - 1, file)] = '\0';
-        (void)fclose(file);
-        text[strcspn(text, "\n") == 0 ? 0 : strlen(text) - 1] = '\0';
         return text;
 }
 
 /* Compares @text (taken) with a file. What came instead is printed, to be compared by diff(1). */
 static void check_golden(char *text, const char *name)
 {
-        char *golden = read_golden(name);
+        char *golden = golden_read(name);
 
         if (strcmp(text, golden) != 0)
                 (void)puts(text);
@@ -72,7 +59,7 @@ static void check_read(const char *name,
                        int (*parse)(struct json_object *json, struct report **ret, struct failure *failure),
                        struct json_object *(*to_json)(const struct report *report))
 {
-        char *text = read_golden(name);
+        char *text = golden_read(name);
         struct json_object *json = json_tokener_parse(text);
         struct report *report = NULL;
 
