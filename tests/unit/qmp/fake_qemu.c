@@ -23,8 +23,10 @@ static void say(FILE *stream, const char *text)
         (void)fflush(stream);
 }
 
+/* A test that sees the state may read what was stored before it: the time, above all. */
 static void set_state(struct fake_state *state, const char *run_state)
 {
+        __atomic_thread_fence(__ATOMIC_RELEASE);
         (void)snprintf(state->run_state, sizeof(state->run_state), "%s", run_state);
 }
 
@@ -57,8 +59,8 @@ static void stop(struct fake_state *state, FILE *stream)
         state->stops++;
         if (strcmp(state->run_state, "running") != 0)
                 return;
-        set_state(state, "paused");
         state->stopped_usec = clock_now_usec();
+        set_state(state, "paused");
         (void)usleep(state->stop_delay_usec);
         say(stream, "{\"event\":\"STOP\",\"data\":{}}");
 }
@@ -68,8 +70,8 @@ static void cont(struct fake_state *state, FILE *stream)
         state->conts++;
         if (strcmp(state->run_state, "running") == 0)
                 return;
-        set_state(state, "running");
         state->resumed_usec = clock_now_usec();
+        set_state(state, "running");
         say(stream, "{\"event\":\"RESUME\",\"data\":{}}");
 }
 
