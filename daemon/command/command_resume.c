@@ -27,7 +27,7 @@ static struct json_object *outcome_to_json(const struct outcome *outcome)
 
                 json_add_text(guest, "name", result->guest);
                 json_add_int(guest, "pid", result->qemu_pid);
-                json_add_text(guest, "outcome", stale_outcome_to_string(result->outcome));
+                json_add_text(guest, "outcome", pause_outcome_to_string(result->outcome));
                 json_add_text(guest, "sentence", result->sentence.text);
                 (void)json_object_array_add(guests, guest);
         }
@@ -63,7 +63,7 @@ static enum exit_code judge(const struct stale_results *results)
         size_t n_failed = 0;
 
         for (size_t i = 0; i < results->count; i++)
-                n_failed += results->results[i].outcome == STALE_OUTCOME_FAILED;
+                n_failed += results->results[i].outcome == PAUSE_OUTCOME_FAILED;
         if (n_failed == 0)
                 return EXIT_CODE_DONE;
         return n_failed == results->count ? EXIT_CODE_FAILED : EXIT_CODE_PARTLY;

@@ -75,7 +75,7 @@ static void watch_guard(struct reading *reading)
         for (size_t i = 0; i < reading->context->n_guests; i++) {
                 struct lease *lease = &reading->guests[i].lease;
 
-                if (lease->state != LEASE_STATE_PAUSED)
+                if (lease->state != PAUSE_OUTCOME_PAUSED)
                         continue;
                 resume(reading, &lease, 1);
                 scan_end_window(reading->context->scan);
@@ -100,7 +100,7 @@ static void on_guest_done(void *context, size_t guest)
         struct reading *reading = context;
         struct lease *lease = &reading->guests[guest].lease;
 
-        if (lease->state == LEASE_STATE_PAUSED)
+        if (lease->state == PAUSE_OUTCOME_PAUSED)
                 resume(reading, &lease, 1);
 }
 
@@ -233,11 +233,11 @@ static size_t account_pause(struct reading *reading, size_t guest)
 
         state->pauses++;
         state->paused_usec += pausing_usec(lease);
-        if (lease->state == LEASE_STATE_FAILED) {
+        if (lease->state == PAUSE_OUTCOME_FAILED) {
                 fail(reading, guest, &lease->failure);
                 return 0;
         }
-        if (lease->state == LEASE_STATE_NOT_RESUMED)
+        if (lease->state == PAUSE_OUTCOME_LEFT)
                 report_of(reading, guest)->note = lease->failure;
         state->moved = state->moved || lease->resumed_by_other;
         if (lease->resumed_by_other)
@@ -270,12 +270,12 @@ static size_t pause_party(struct reading *reading, size_t n)
                 const size_t guest = reading->party[i];
                 struct lease *lease = &reading->guests[guest].lease;
 
-                if (lease->state == LEASE_STATE_PAUSED) {
+                if (lease->state == PAUSE_OUTCOME_PAUSED) {
                         reading->leases[n_paused] = lease;
                         reading->party[n_paused++] = guest;
                         continue;
                 }
-                if (lease->state == LEASE_STATE_NOT_RUNNING && treat(reading, guest) == TREATMENT_STOPPED) {
+                if (lease->state == PAUSE_OUTCOME_NOT_RUNNING && treat(reading, guest) == TREATMENT_STOPPED) {
                         /* Later: the others of the party stand still meanwhile. */
                         reading->guests[guest].stopped_late = true;
                         continue;

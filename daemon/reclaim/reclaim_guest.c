@@ -475,7 +475,7 @@ static int fail_pause(struct reclaim_guest *guest, const struct lease *lease)
                 (void)failure_set(&guest->error, -EIO,
                                   "its pause ended in the state \"%s\"; should it still be paused, samepage "
                                   "resume --stale resumes it",
-                                  lease_state_to_string(lease->state));
+                                  pause_outcome_to_string(lease->state));
         return -EIO;
 }
 
@@ -489,7 +489,7 @@ static int pause_and_punch(struct reclaim_guest *guest, uint64_t max_pause_usec,
         if (guest->source->by_libvirt && domain_guest_watch(qmp_of(guest), &guest->error) < 0)
                 return -EIO;
         (void)lease_pause_deadly(guard, leases, 1, max_pause_usec);
-        if (lease->state == LEASE_STATE_PAUSED) {
+        if (lease->state == PAUSE_OUTCOME_PAUSED) {
                 struct window window = {
                         .guest = guest,
                         .kind = RECLAIM_KIND_ZERO,
@@ -508,7 +508,7 @@ static int pause_and_punch(struct reclaim_guest *guest, uint64_t max_pause_usec,
                 guest->paused_usec += paused_usec;
                 guest->longest_usec = paused_usec > guest->longest_usec ? paused_usec : guest->longest_usec;
         }
-        return lease->state == LEASE_STATE_RESUMED ? 0 : fail_pause(guest, lease);
+        return lease->state == PAUSE_OUTCOME_RESUMED ? 0 : fail_pause(guest, lease);
 }
 
 static void apply_zero(struct reclaim_guest *guest, const struct settings *settings, struct guard *guard)

@@ -63,16 +63,15 @@ struct slot {
         uint32_t id;
         struct pause pause;
         struct leasefile note;
-        bool is_noted;            /* the lease file is written */
-        bool is_buffered;         /* the machine has more to do without polling */
-        bool wants_pause;         /* PAUSE is not answered yet */
-        bool wants_resume;        /* RESUME is not answered yet */
-        bool is_orphan;           /* the scan has its final answer, or is gone */
-        bool at_deadline;         /* ended by the deadline, or before the scan was told of the pause */
-        bool is_deadly;           /* the scan may be changing its memory, until it asks for RESUME */
-        bool awaits_death;        /* the scan was killed for its sake and is not dead yet */
-        bool is_settled;          /* nothing remains to be done about the guest */
-        enum lease_state refusal; /* why it was not paused, if the guard itself refused */
+        bool is_noted;     /* the lease file is written */
+        bool is_buffered;  /* the machine has more to do without polling */
+        bool wants_pause;  /* PAUSE is not answered yet */
+        bool wants_resume; /* RESUME is not answered yet */
+        bool is_orphan;    /* the scan has its final answer, or is gone */
+        bool at_deadline;  /* ended by the deadline, or before the scan was told of the pause */
+        bool is_deadly;    /* the scan may be changing its memory, until it asks for RESUME */
+        bool awaits_death; /* the scan was killed for its sake and is not dead yet */
+        bool is_settled;   /* nothing remains to be done about the guest */
         uint64_t max_pause_usec;
         uint64_t end_usec;    /* stop_sent + max_pause */
         uint64_t answer_usec; /* the scan is told of a hang then */
@@ -174,14 +173,14 @@ static bool send_answer(struct loop *loop, const struct guard_answer *answer)
 static void refuse(struct loop *loop, const struct guard_request *request, const char *sentence)
 {
         struct guard_answer answer = {
-                .operation = request->operation, .id = request->id, .state = LEASE_STATE_FAILED};
+                .operation = request->operation, .id = request->id, .state = PAUSE_OUTCOME_FAILED};
 
         (void)failure_set(&answer.failure, 0, "%s", sentence);
         (void)send_answer(loop, &answer);
 }
 
 static struct guard_answer make_answer(const struct slot *slot, enum guard_operation operation,
-                                       enum lease_state state)
+                                       enum pause_outcome state)
 {
         struct guard_answer answer = {
                 .operation = operation,
@@ -191,9 +190,9 @@ static struct guard_answer make_answer(const struct slot *slot, enum guard_opera
                 .stopped_usec = slot->pause.stopped_usec,
                 .cont_sent_usec = slot->pause.cont_sent_usec,
                 .resumed_usec = slot->pause.resumed_usec,
-                .resumed_at_deadline = state == LEASE_STATE_RESUMED && slot->at_deadline,
+                .resumed_at_deadline = state == PAUSE_OUTCOME_RESUMED && slot->at_deadline,
                 .resumed_by_other =
-                        state == LEASE_STATE_RESUMED && slot->pause.outcome == PAUSE_OUTCOME_RESUMED_BY_OTHER,
+                        state == PAUSE_OUTCOME_RESUMED && slot->pause.outcome == PAUSE_OUTCOME_RUNNING,
                 .failure = slot->pause.failure,
         };
 
@@ -201,28 +200,10 @@ static struct guard_answer make_answer(const struct slot *slot, enum guard_opera
         return answer;
 }
 
-static enum lease_state state_of_outcome(const struct slot *slot)
+static enum pause_outcome state_of_outcome(const struct slot *slot)
 {
-        switch (slot->pause.outcome) {
-        case PAUSE_OUTCOME_NOT_RUNNING:
-                return LEASE_STATE_NOT_RUNNING;
-        case PAUSE_OUTCOME_MIGRATING:
-                return LEASE_STATE_MIGRATING;
-        case PAUSE_OUTCOME_RESUMED:
-        case PAUSE_OUTCOME_RESUMED_BY_OTHER:
-                return LEASE_STATE_RESUMED;
-        case PAUSE_OUTCOME_NOT_RESUMED:
-        case PAUSE_OUTCOME_LEFT_MIGRATING:
-                return LEASE_STATE_NOT_RESUMED;
-        case PAUSE_OUTCOME_NOT_STOPPED:
-                return slot->refusal != LEASE_STATE_IDLE ? slot->refusal : LEASE_STATE_FAILED;
-        case PAUSE_OUTCOME_NONE:
-        case PAUSE_OUTCOME_REFUSED:
-        case PAUSE_OUTCOME_FAILED:
-        case PAUSE_OUTCOME_COUNT_:
-                break;
-        }
-        return LEASE_STATE_FAILED;
+        return slot->pause.outcome == PAUSE_OUTCOME_RUNNING ? PAUSE_OUTCOME_RESUMED
+                                                            : pause_outcome_simplify(slot->pause.outcome);
 }
 
 static void answer_pause(struct loop *loop, struct slot *slot, uint64_t now_usec)
@@ -237,7 +218,7 @@ static void answer_pause(struct loop *loop, struct slot *slot, uint64_t now_usec
         if (!is_paused)
                 pause_end(&slot->pause);
         answer = make_answer(slot, GUARD_OPERATION_PAUSE,
-                             is_paused ? LEASE_STATE_PAUSED : state_of_outcome(slot));
+                             is_paused ? PAUSE_OUTCOME_PAUSED : state_of_outcome(slot));
         if (!is_paused && slot->pause.phase != PAUSE_PHASE_DONE)
                 (void)failure_set(
                         &answer.failure, 0,
@@ -291,7 +272,7 @@ static void mend(struct loop *loop, struct slot *slot)
                 struct stale_result result = {0};
 
                 stale_resume_note(loop->folder_fd, &slot->note, &result);
-                if (result.outcome != STALE_OUTCOME_FAILED)
+                if (result.outcome != PAUSE_OUTCOME_FAILED)
                         _exit(EXIT_SUCCESS);
                 (void)usleep((useconds_t)USEC_PER_SEC);
         }
@@ -300,9 +281,7 @@ static void mend(struct loop *loop, struct slot *slot)
 
 static bool may_retry(const struct slot *slot)
 {
-        return (slot->pause.outcome == PAUSE_OUTCOME_LEFT_MIGRATING ||
-                slot->pause.outcome == PAUSE_OUTCOME_REFUSED) &&
-               slot->retries < RETRIES_MAX;
+        return pause_outcome_is_retried(slot->pause.outcome) && slot->retries < RETRIES_MAX;
 }
 
 /* The machine is DONE: looks after what remains. */
@@ -325,8 +304,7 @@ static void settle(struct loop *loop, struct slot *slot, uint64_t now_usec)
                 return;
         if (slot->pause.outcome == PAUSE_OUTCOME_FAILED && process_is_alive(&slot->note.qemu))
                 mend(loop, slot);
-        else if (slot->pause.outcome != PAUSE_OUTCOME_LEFT_MIGRATING &&
-                 slot->pause.outcome != PAUSE_OUTCOME_REFUSED)
+        else if (!pause_outcome_is_retried(slot->pause.outcome))
                 (void)leasefile_remove(loop->folder_fd, &slot->note);
 }
 
@@ -336,9 +314,8 @@ static void stop_guest(struct loop *loop, struct slot *slot)
         int r = leasefile_write(loop->folder_fd, &slot->note, &failure);
 
         if (r < 0) {
-                slot->refusal = r == -EBUSY ? LEASE_STATE_BUSY : LEASE_STATE_FAILED;
-                pause_end(&slot->pause);
-                slot->pause.failure = failure;
+                pause_give_up(&slot->pause, r == -EBUSY ? PAUSE_OUTCOME_HELD : PAUSE_OUTCOME_NOT_STOPPED,
+                              &failure);
                 return;
         }
         slot->is_noted = true;

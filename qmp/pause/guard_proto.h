@@ -38,7 +38,7 @@ struct guard_request {
 struct guard_answer {
         enum guard_operation operation;
         uint32_t id;
-        enum lease_state state;
+        enum pause_outcome state;
         uint64_t stop_sent_usec, stopped_usec, cont_sent_usec, resumed_usec;
         bool resumed_at_deadline, resumed_by_other;
         char run_state[RUN_STATE_BYTES];

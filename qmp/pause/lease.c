@@ -64,23 +64,6 @@
 #define REACH_USEC      (10 * USEC_PER_SEC)
 #define REACH_STEP_USEC (2 * USEC_PER_SEC)
 
-static const char *const state_names[] = {
-        [LEASE_STATE_IDLE] = "idle",
-        [LEASE_STATE_PAUSED] = "paused",
-        [LEASE_STATE_RESUMED] = "resumed",
-        [LEASE_STATE_NOT_RUNNING] = "not-running",
-        [LEASE_STATE_MIGRATING] = "migrating",
-        [LEASE_STATE_BUSY] = "busy",
-        [LEASE_STATE_NOT_RESUMED] = "not-resumed",
-        [LEASE_STATE_FAILED] = "failed",
-};
-_Static_assert(sizeof(state_names) / sizeof(state_names[0]) == LEASE_STATE_COUNT_, "a name for each");
-
-const char *lease_state_to_string(enum lease_state state)
-{
-        return state_names[state];
-}
-
 /* Which leases are out */
 
 static void hold(struct guard *guard, struct lease *lease)
@@ -140,11 +123,11 @@ static struct leasefile make_note(const struct guard *guard, const struct lease 
 /* A guest that the guard was asked about and that is not paused by it (any more). */
 static void end_unpaused(const struct guard *guard, struct lease *lease)
 {
-        if (lease->state == LEASE_STATE_PAUSED) {
-                lease->state = LEASE_STATE_RESUMED;
+        if (lease->state == PAUSE_OUTCOME_PAUSED) {
+                lease->state = PAUSE_OUTCOME_RESUMED;
                 lease->resumed_by_other = true;
         } else {
-                lease->state = LEASE_STATE_FAILED;
+                lease->state = PAUSE_OUTCOME_FAILED;
                 lease->failure = guard->lost_failure;
         }
 }
@@ -152,7 +135,7 @@ static void end_unpaused(const struct guard *guard, struct lease *lease)
 /* A guest that the guard left paused, perhaps, and that this process did not get to resume. */
 static void leave_paused(struct lease *lease, const char *why)
 {
-        lease->state = LEASE_STATE_FAILED;
+        lease->state = PAUSE_OUTCOME_FAILED;
         (void)failure_set(
                 &lease->failure, 0,
                 "it may be paused, and samepage resume --stale resumes it: its guard process is gone, and "
@@ -163,10 +146,10 @@ static void leave_paused(struct lease *lease, const char *why)
 /* A guest that runs: whether the pause counts depends on what is known of it. */
 static void end_running(const struct guard *guard, struct lease *lease, const struct pause *pause)
 {
-        const bool was_paused = lease->state == LEASE_STATE_PAUSED;
+        const bool was_paused = lease->state == PAUSE_OUTCOME_PAUSED;
 
-        lease->resumed_by_other = pause->outcome == PAUSE_OUTCOME_RESUMED_BY_OTHER;
-        lease->state = was_paused && !lease->was_cut_off ? LEASE_STATE_RESUMED : LEASE_STATE_FAILED;
+        lease->resumed_by_other = pause->outcome == PAUSE_OUTCOME_RUNNING;
+        lease->state = was_paused && !lease->was_cut_off ? PAUSE_OUTCOME_RESUMED : PAUSE_OUTCOME_FAILED;
         if (!was_paused)
                 lease->failure = guard->lost_failure;
         else if (lease->was_cut_off)
@@ -183,27 +166,13 @@ static bool take_outcome(const struct guard *guard, struct lease *lease, const s
         lease->resumed_usec = pause->resumed_usec;
         memcpy(lease->run_state, pause->run_state, sizeof(lease->run_state));
         lease->failure = pause->failure;
-        switch (pause->outcome) {
-        case PAUSE_OUTCOME_RESUMED:
-        case PAUSE_OUTCOME_RESUMED_BY_OTHER:
+        if (pause->outcome == PAUSE_OUTCOME_RESUMED || pause->outcome == PAUSE_OUTCOME_RUNNING) {
                 end_running(guard, lease, pause);
                 return true;
-        case PAUSE_OUTCOME_NOT_RESUMED:
-                lease->state = LEASE_STATE_NOT_RESUMED;
-                return true;
-        case PAUSE_OUTCOME_LEFT_MIGRATING:
-                lease->state = LEASE_STATE_NOT_RESUMED;
-                return false;
-        case PAUSE_OUTCOME_NONE:
-        case PAUSE_OUTCOME_NOT_RUNNING:
-        case PAUSE_OUTCOME_MIGRATING:
-        case PAUSE_OUTCOME_NOT_STOPPED:
-        case PAUSE_OUTCOME_REFUSED:
-        case PAUSE_OUTCOME_FAILED:
-        case PAUSE_OUTCOME_COUNT_:
-                break;
         }
-        lease->state = LEASE_STATE_FAILED;
+        lease->state = pause_outcome_simplify(pause->outcome);
+        if (lease->state == PAUSE_OUTCOME_LEFT)
+                return !pause_outcome_keeps_lease(pause->outcome);
         if (!qmp_guest_is_alive(lease->guest))
                 return true;
         leave_paused(lease,
@@ -316,7 +285,7 @@ static void take_answer(struct guard *guard, const struct guard_answer *answer)
         lease->state = answer->state;
         lease->stop_sent_usec = answer->stop_sent_usec;
         lease->stopped_usec = answer->stopped_usec;
-        if (answer->state != LEASE_STATE_PAUSED) {
+        if (answer->state != PAUSE_OUTCOME_PAUSED) {
                 lease->cont_sent_usec = answer->cont_sent_usec;
                 lease->resumed_usec = answer->resumed_usec;
                 lease->failure = answer->failure;
@@ -325,7 +294,7 @@ static void take_answer(struct guard *guard, const struct guard_answer *answer)
         lease->resumed_by_other = answer->resumed_by_other;
         memcpy(lease->run_state, answer->run_state, sizeof(lease->run_state));
         lease->is_asked = false;
-        if (answer->state != LEASE_STATE_PAUSED)
+        if (answer->state != PAUSE_OUTCOME_PAUSED)
                 give_back(guard, lease);
 }
 
@@ -473,7 +442,7 @@ static const char *ask_resume(struct guard *guard, struct lease *lease)
 static int fail_all(const struct guard *guard, struct lease *leases[], size_t count)
 {
         for (size_t i = 0; i < count; i++) {
-                leases[i]->state = LEASE_STATE_FAILED;
+                leases[i]->state = PAUSE_OUTCOME_FAILED;
                 leases[i]->failure = guard->lost_failure;
         }
         return -EOWNERDEAD;
@@ -498,7 +467,7 @@ static int pause_all(struct guard *guard, struct lease *leases[], size_t count, 
                 return 0;
         take_over(guard, why);
         for (size_t i = 0; i < count; i++)
-                if (leases[i]->state == LEASE_STATE_IDLE)
+                if (leases[i]->state == PAUSE_OUTCOME_NONE)
                         (void)fail_all(guard, &leases[i], 1);
         return -EOWNERDEAD;
 }
@@ -520,7 +489,7 @@ int lease_resume(struct guard *guard, struct lease *leases[], size_t count)
         if (guard->lost)
                 return -EOWNERDEAD;
         for (size_t i = 0; i < count && !why; i++)
-                if (leases[i]->state == LEASE_STATE_PAUSED)
+                if (leases[i]->state == PAUSE_OUTCOME_PAUSED)
                         why = ask_resume(guard, leases[i]);
         if (!why)
                 why = wait_for_answers(guard);

@@ -5,6 +5,7 @@
 #include "base/failure.h"
 #include "qmp/guest.h"
 #include "qmp/pause/guard.h"
+#include "qmp/pause/pause_outcome.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -12,20 +13,6 @@
 
 /* Guests that may be leased at a time. */
 #define LEASE_GUESTS_MAX 1024
-
-enum lease_state {
-        LEASE_STATE_IDLE,        /* not asked for yet */
-        LEASE_STATE_PAUSED,      /* we paused it; its deadline runs */
-        LEASE_STATE_RESUMED,     /* it runs again, see resumed_at_deadline and resumed_by_other */
-        LEASE_STATE_NOT_RUNNING, /* not paused: it was not running, see run_state */
-        LEASE_STATE_MIGRATING,   /* not paused: a migration is set up or under way */
-        LEASE_STATE_BUSY,        /* not paused: another scan holds it */
-        LEASE_STATE_NOT_RESUMED, /* left alone: it left the state in which we may resume it, see failure */
-        LEASE_STATE_FAILED,      /* QEMU died, hung or spoke garbage, or its connection broke, see failure */
-        LEASE_STATE_COUNT_,
-};
-
-const char *lease_state_to_string(enum lease_state state);
 
 /* Initialise with { .guest = … }; may be used for any number of pauses, one after the other. */
 struct lease {
@@ -39,10 +26,10 @@ struct lease {
         uint64_t stopped_usec;
         uint64_t cont_sent_usec;
         uint64_t resumed_usec;
-        enum lease_state state;
+        enum pause_outcome state;        /* simplified; RESUMED also where somebody else did it */
         uint32_t id;                     /* private */
-        char run_state[RUN_STATE_BYTES]; /* with NOT_RUNNING and NOT_RESUMED: what it was in instead */
-        struct failure failure;          /* a sentence in every state but IDLE, PAUSED and RESUMED */
+        char run_state[RUN_STATE_BYTES]; /* with NOT_RUNNING and LEFT: what it was in instead */
+        struct failure failure;          /* a sentence in every state but NONE, PAUSED and RESUMED */
         bool resumed_at_deadline;        /* the guard did it: nothing read after cont_sent_usec counts */
         bool resumed_by_other; /* somebody else did it at an unknown moment: nothing of this pause counts */
         bool is_asked;         /* private */
@@ -97,7 +84,7 @@ int lease_pause_deadly(struct guard *guard, struct lease *leases[], size_t count
  * @leases: those that are not PAUSED are passed over
  *
  * Returns when each one runs, or is known not to. A guest whose QEMU does not answer becomes FAILED; the
- * guard goes on trying as long as that QEMU lives. After FAILED and NOT_RESUMED the guard may still be reading
+ * guard goes on trying as long as that QEMU lives. After FAILED and LEFT the guard may still be reading
  * the connection: the guest is of no more use, free it.
  *
  * Return: 0; -EOWNERDEAD when the guard died or hung: this process has resumed the guests itself, or says in a

@@ -4,30 +4,29 @@
  *
  *   CHECKING ──► READY ──► STOPPING ──► PAUSED ──► ENDING ──► RESUMING ──► DONE
  *
- * Before stop: query-status must say `running` (only that: a guest in `io-error`, `guest-panicked`,
- * `prelaunch` and so on is in somebody's care, and cont would bring it to life), and query-migrate must show
- * no migration that is set up or under way, as the far end would inherit the pause with nobody to end it.
+ * Before stop, query-status must say `running`, and only that: a guest in `io-error`, `guest-panicked`,
+ * `prelaunch` and so on is in somebody's care, and cont would bring it to life. query-migrate must show no
+ * migration that is set up or under way: the far end would inherit the pause with nobody to end it.
  *
- * Before cont the same two are asked again, and all of this must hold: the state is exactly `paused`; no
- * RESUME event came since our stop was answered (somebody resumed the guest; if it is paused now, that is his
- * pause); no migration is under way; and none began and ran to its end since (cont in `postmigrate` succeeds
- * and makes a second living copy of the guest). A migration that began and was undone leaves the guest to us.
- * The two questions are sent together: that costs one round trip, not two.
+ * Before cont, the machine asks the same two questions again, and all of this must hold:
+ *  - The state is exactly `paused`.
+ *  - No RESUME event came since our stop was answered. Such an event says that somebody resumed the guest; if it
+ *    is paused now, that pause is theirs.
+ *  - No migration is under way, and none began and ran to its end since: cont in `postmigrate` succeeds and makes
+ *    a second living copy of the guest. A migration that began and was undone leaves the guest to us.
+ * The machine sends the two questions together: that costs one round trip, not two.
  *
- * What QMP cannot show, and so is not handled:
- *  - Somebody's `stop` while the guest is paused by us gives no event and changes nothing. We resume the
- * guest when we are done, and his stop is lost. (libvirt keeps its own list of reasons; there its API is
- * used.)
+ * QMP does not show the following, and so nothing here handles it:
+ *  - Somebody's `stop` while we hold the guest paused gives no event and changes nothing. We resume the guest
+ *    when we are done, and that stop is lost. (libvirt keeps its own list of reasons; there its API is used.)
  *  - Somebody's `stop` in the microseconds between the reply to query-status and our stop: the same.
- *  - A migration that begins in those microseconds meets a paused guest. It is noticed before cont.
- *  - A migration that begins between the last question and cont: cont then hits a running migration, which
- * QEMU allows and which is what the operator asked for. It could only do harm if that migration also
- * completed within those microseconds.
+ *  - A migration that begins in those microseconds meets a paused guest. The machine notices it before cont.
+ *  - A migration that begins between the last question and cont meets that cont. QEMU allows this, and it is what
+ *    the operator asked for. It could only do harm if that migration also completed within those microseconds.
  *
- * Nothing here waits, and what happens at which deadline is the caller's: see guard_loop.c. Commands carry
- * ids that are unique to this process and machine, so that replies to commands of the connection's earlier
- * user are told apart. Lines are taken in bounded numbers, so that a QEMU that floods us keeps no other guest
- * waiting.
+ * Nothing here waits. The caller decides what happens at which deadline, see guard_loop.c. Commands carry ids that
+ * are unique to this process and machine: this tells their replies from those to commands of the connection's
+ * earlier user. A turn takes a bounded number of lines, so that a QEMU that floods us keeps no other guest waiting.
  */
 #include "qmp/pause/pause.h"
 
@@ -45,28 +44,9 @@
 #define LINES_PER_TURN 32
 #define IDS_PER_PAUSE  1000000U
 #define ID_BYTES       48
-/* QEMU's JSON parser drops what it has of a command when it meets a byte that no JSON text contains; all
- * versions do so for 0xFF (qmp-spec, "Forcing the JSON parser into known-good state"). */
+/* QEMU's JSON parser drops what it has of a command when it meets a byte that no JSON text contains. All versions
+ * do so for 0xFF (qmp-spec, "Forcing the JSON parser into known-good state"). */
 #define PARSER_RESET "\xff"
-
-static const char *const outcome_names[] = {
-        [PAUSE_OUTCOME_NONE] = "none",
-        [PAUSE_OUTCOME_NOT_RUNNING] = "not-running",
-        [PAUSE_OUTCOME_MIGRATING] = "migrating",
-        [PAUSE_OUTCOME_RESUMED] = "resumed",
-        [PAUSE_OUTCOME_RESUMED_BY_OTHER] = "resumed-by-other",
-        [PAUSE_OUTCOME_NOT_RESUMED] = "not-resumed",
-        [PAUSE_OUTCOME_NOT_STOPPED] = "not-stopped",
-        [PAUSE_OUTCOME_LEFT_MIGRATING] = "left-migrating",
-        [PAUSE_OUTCOME_REFUSED] = "refused",
-        [PAUSE_OUTCOME_FAILED] = "failed",
-};
-_Static_assert(sizeof(outcome_names) / sizeof(outcome_names[0]) == PAUSE_OUTCOME_COUNT_, "a name for each");
-
-const char *pause_outcome_to_string(enum pause_outcome outcome)
-{
-        return outcome_names[outcome];
-}
 
 static void finish(struct pause *pause, enum pause_outcome outcome)
 {
@@ -120,8 +100,7 @@ static void ask(struct pause *pause)
 
 static int init(struct pause *pause, int fd, struct failure *failure)
 {
-        /* Ids must not repeat on one connection: a machine that comes later in this process goes on counting.
-         */
+        /* Ids must not repeat on one connection: a later machine of this process goes on counting. */
         static unsigned int sequence;
         int r = 0;
 
@@ -173,10 +152,17 @@ void pause_stop(struct pause *pause)
         flush(pause);
 }
 
+void pause_give_up(struct pause *pause, enum pause_outcome outcome, const struct failure *failure)
+{
+        assert(pause->phase == PAUSE_PHASE_READY);
+        pause->failure = *failure;
+        finish(pause, outcome);
+}
+
 static void start_ending(struct pause *pause)
 {
         if (pause->event_resumed) {
-                finish(pause, PAUSE_OUTCOME_RESUMED_BY_OTHER);
+                finish(pause, PAUSE_OUTCOME_RUNNING);
                 return;
         }
         pause->phase = PAUSE_PHASE_ENDING;
@@ -200,7 +186,7 @@ void pause_end(struct pause *pause)
                 start_ending(pause);
                 break;
         case PAUSE_PHASE_DONE:
-                if (pause->outcome == PAUSE_OUTCOME_LEFT_MIGRATING || pause->outcome == PAUSE_OUTCOME_REFUSED)
+                if (pause_outcome_is_retried(pause->outcome))
                         start_ending(pause);
                 break;
         case PAUSE_PHASE_ENDING:
@@ -231,7 +217,7 @@ static void judge_end(struct pause *pause)
         if (pause->event_resumed || strcmp(pause->run_state, "running") == 0) {
                 if (!pause->resumed_usec)
                         pause->resumed_usec = clock_now_usec();
-                finish(pause, PAUSE_OUTCOME_RESUMED_BY_OTHER);
+                finish(pause, PAUSE_OUTCOME_RUNNING);
         } else if (!runstate_migration_is_over(pause->migration)) {
                 (void)failure_set(
                         &pause->failure, 0,
@@ -243,10 +229,10 @@ static void judge_end(struct pause *pause)
                 (void)failure_set(&pause->failure, 0,
                                   "left alone: it is no longer paused but in the state \"%s\"",
                                   pause->run_state);
-                finish(pause, PAUSE_OUTCOME_NOT_RESUMED);
+                finish(pause, PAUSE_OUTCOME_LEFT);
         } else if (pause->event_migrating && !runstate_migration_is_undone(pause->migration)) {
                 (void)failure_set(&pause->failure, 0, "left alone: it was migrated away meanwhile");
-                finish(pause, PAUSE_OUTCOME_NOT_RESUMED);
+                finish(pause, PAUSE_OUTCOME_LEFT);
         } else {
                 pause->phase = PAUSE_PHASE_RESUMING;
                 pause->cont_sent_usec = clock_now_usec();
@@ -280,8 +266,7 @@ static const char *error_text(struct json_object *reply)
         return text ? text : "no reason given";
 }
 
-/* Keeps a state that QEMU told; one that is too long to be one of QEMU's names is cut, and so matches none.
- */
+/* Keeps a state that QEMU told. One too long to be a name of QEMU's is cut, and so matches none. */
 static void keep_state(char state[RUN_STATE_BYTES], const char *text)
 {
         (void)snprintf(state, RUN_STATE_BYTES, "%s", text);
@@ -361,8 +346,7 @@ static void take_reply(struct pause *pause, const char *id, struct json_object *
 static bool is_holding(const struct pause *pause)
 {
         return pause->phase == PAUSE_PHASE_PAUSED || pause->phase == PAUSE_PHASE_ENDING ||
-               (pause->phase == PAUSE_PHASE_DONE &&
-                (pause->outcome == PAUSE_OUTCOME_LEFT_MIGRATING || pause->outcome == PAUSE_OUTCOME_REFUSED));
+               (pause->phase == PAUSE_PHASE_DONE && pause_outcome_is_retried(pause->outcome));
 }
 
 static void take_event(struct pause *pause, const char *event, struct json_object *object)
@@ -384,8 +368,7 @@ static void take_event(struct pause *pause, const char *event, struct json_objec
 /* Whether nothing that the connection says can matter any more. */
 static bool is_final(const struct pause *pause)
 {
-        return pause->phase == PAUSE_PHASE_DONE && pause->outcome != PAUSE_OUTCOME_LEFT_MIGRATING &&
-               pause->outcome != PAUSE_OUTCOME_REFUSED;
+        return pause->phase == PAUSE_PHASE_DONE && !pause_outcome_is_retried(pause->outcome);
 }
 
 static void take_object(struct pause *pause, struct json_object *object)

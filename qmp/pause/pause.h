@@ -5,6 +5,7 @@
 #include "base/failure.h"
 #include "base/run_state.h"
 #include "base/wire.h"
+#include "qmp/pause/pause_outcome.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -26,22 +27,6 @@ enum pause_phase {
         PAUSE_PHASE_DONE,     /* see the outcome */
 };
 
-enum pause_outcome {
-        PAUSE_OUTCOME_NONE,             /* not DONE yet */
-        PAUSE_OUTCOME_NOT_RUNNING,      /* never paused: run_state */
-        PAUSE_OUTCOME_MIGRATING,        /* never paused: migration */
-        PAUSE_OUTCOME_RESUMED,          /* by us */
-        PAUSE_OUTCOME_RESUMED_BY_OTHER, /* it runs (or ran) without our doing */
-        PAUSE_OUTCOME_NOT_RESUMED,      /* left alone for good: in run_state now, or moved by a migration */
-        PAUSE_OUTCOME_NOT_STOPPED,      /* never paused: given up before stop was sent, or QEMU refused it */
-        PAUSE_OUTCOME_LEFT_MIGRATING,   /* left paused, as a migration began: try again with pause_end() */
-        PAUSE_OUTCOME_REFUSED,          /* QEMU answered cont with an error: try again with pause_end() */
-        PAUSE_OUTCOME_FAILED,           /* the connection is of no more use */
-        PAUSE_OUTCOME_COUNT_,
-};
-
-const char *pause_outcome_to_string(enum pause_outcome outcome);
-
 /* A command whose reply is awaited or has come. */
 struct pause_command {
         unsigned int id; /* 0: not sent */
@@ -58,9 +43,8 @@ struct pause {
         uint64_t cont_sent_usec;
         uint64_t resumed_usec;
         char run_state[RUN_STATE_BYTES]; /* as last told */
-        char migration[RUN_STATE_BYTES]; /* the migration's status as last told; empty: there never was
-                                                  one */
-        struct failure failure;          /* a sentence with every outcome but RESUMED and RESUMED_BY_OTHER */
+        char migration[RUN_STATE_BYTES]; /* its status as last told; empty: there never was one */
+        struct failure failure;          /* a sentence with every outcome but RESUMED and RUNNING */
         struct pause_command status, migrate, stop, cont;
         unsigned int sequence;
         bool event_resumed;   /* somebody resumed it after our stop */
@@ -85,6 +69,9 @@ void pause_deinit(struct pause *pause);
 
 /* Sends stop; in phase READY only. */
 void pause_stop(struct pause *pause);
+
+/* The other way out of READY: the guest is not paused, for the reason that @outcome and @failure tell. */
+void pause_give_up(struct pause *pause, enum pause_outcome outcome, const struct failure *failure);
 
 /**
  * pause_end() - start to resume the guest

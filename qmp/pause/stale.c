@@ -2,15 +2,16 @@
 /*
  * Resuming what a dead scan left paused.
  *
- * A lease file says that a guest was about to be paused, by whom, and whom to connect to. It is acted upon
- * only when the scan and its guard are both dead: while either lives, the guest is in its care. Then the QEMU
- * of the note must still be the same process (pid and start time), it must hold the other end of the
- * connection (of a domain of libvirt: say on its command line that it is that domain), and the pause machine
- * asks what it always asks before cont: exactly `paused`, and no migration.
+ * A lease file says that a scan was about to pause a guest, which scan, and where to connect. This code acts upon it
+ * only when the scan and its guard are both dead: while either lives, the guest is in its care. Then all of this must
+ * hold before cont:
+ *  - The QEMU of the note is still the same process, by pid and start time.
+ *  - That process holds the other end of the connection. For a domain of libvirt, its command line says instead that it
+ *    is this domain.
+ *  - The pause machine finds what it always asks for: the state is exactly `paused`, and there is no migration.
  *
- * What cannot be known: whether the operator resumed the guest meanwhile and then paused it himself. The
- * shorter the time between our death and this, the less likely; so it is run when the service stops or
- * starts.
+ * Nobody can know whether the operator resumed the guest meanwhile and then paused it again. The shorter the time
+ * between our death and this, the less likely; so the service runs this when it stops and when it starts.
  */
 #include "qmp/pause/stale.h"
 
@@ -31,18 +32,6 @@
 /* What the guard of a scan that was just killed gets for resuming its guests. */
 #define GUARD_GRACE_USEC (10 * USEC_PER_SEC)
 #define GUARD_NAP_USEC   10000
-
-static const char *const outcome_names[] = {
-        [STALE_OUTCOME_RESUMED] = "resumed", [STALE_OUTCOME_RUNNING] = "running",
-        [STALE_OUTCOME_GONE] = "gone",       [STALE_OUTCOME_HELD] = "held",
-        [STALE_OUTCOME_LEFT] = "left",       [STALE_OUTCOME_FAILED] = "failed",
-};
-_Static_assert(sizeof(outcome_names) / sizeof(outcome_names[0]) == STALE_OUTCOME_COUNT_, "a name for each");
-
-const char *stale_outcome_to_string(enum stale_outcome outcome)
-{
-        return outcome_names[outcome];
-}
 
 void stale_results_deinit(struct stale_results *results)
 {
@@ -75,39 +64,21 @@ static int check_peer(int fd, const struct leasefile *note, int proc_fd, struct 
 /* Puts what the machine found into the result; says whether the note is done with. */
 static bool take_outcome(const struct pause *pause, struct stale_result *result)
 {
-        switch (pause->outcome) {
-        case PAUSE_OUTCOME_RESUMED:
-                result->outcome = STALE_OUTCOME_RESUMED;
+        result->outcome = pause_outcome_simplify(pause->outcome);
+        if (result->outcome == PAUSE_OUTCOME_RESUMED)
                 (void)failure_set(&result->sentence, 0, "resumed: a scan that died had left it paused");
-                return true;
-        case PAUSE_OUTCOME_RESUMED_BY_OTHER:
-                result->outcome = STALE_OUTCOME_RUNNING;
+        else if (result->outcome == PAUSE_OUTCOME_RUNNING)
                 (void)failure_set(&result->sentence, 0,
                                   "it runs already; removed the lease file of a dead scan");
-                return true;
-        case PAUSE_OUTCOME_NOT_RESUMED:
-                result->outcome = STALE_OUTCOME_LEFT;
+        else if (result->outcome == PAUSE_OUTCOME_LEFT)
                 result->sentence = pause->failure;
-                return true;
-        case PAUSE_OUTCOME_LEFT_MIGRATING:
-                result->outcome = STALE_OUTCOME_LEFT;
-                result->sentence = pause->failure;
-                return false;
-        case PAUSE_OUTCOME_NONE:
+        else if (pause->outcome == PAUSE_OUTCOME_NONE)
                 (void)failure_set(&result->sentence, 0,
                                   "it may still be paused: its QEMU did not answer within %.1f s",
                                   (double)QMP_CLIENT_TIMEOUT_USEC / (double)USEC_PER_SEC);
-                return false;
-        case PAUSE_OUTCOME_NOT_RUNNING:
-        case PAUSE_OUTCOME_MIGRATING:
-        case PAUSE_OUTCOME_NOT_STOPPED:
-        case PAUSE_OUTCOME_REFUSED:
-        case PAUSE_OUTCOME_FAILED:
-        case PAUSE_OUTCOME_COUNT_:
-                break;
-        }
-        (void)failure_set(&result->sentence, 0, "it may still be paused: %s", pause->failure.text);
-        return false;
+        else
+                (void)failure_set(&result->sentence, 0, "it may still be paused: %s", pause->failure.text);
+        return !pause_outcome_keeps_lease(pause->outcome);
 }
 
 static int connect_socket(const struct leasefile *note, int proc_fd, uint64_t timeout_usec,
@@ -180,11 +151,11 @@ void stale_resume_note(int folder_fd, const struct leasefile *note, struct stale
 {
         bool is_done = false;
 
-        result->outcome = STALE_OUTCOME_FAILED;
+        result->outcome = PAUSE_OUTCOME_FAILED;
         if (process_is_alive(&note->qemu))
                 is_done = resume_guest(note, result);
         if (!is_done && !process_is_alive(&note->qemu)) {
-                result->outcome = STALE_OUTCOME_GONE;
+                result->outcome = PAUSE_OUTCOME_GONE;
                 (void)failure_set(&result->sentence, 0,
                                   "its QEMU (pid %d) has ended; removed the lease file of a dead scan",
                                   (int)note->qemu.pid);
@@ -226,7 +197,7 @@ static void end_scan(int folder_fd, const struct leasefile *note, struct stale_r
 {
         kill_process(&note->scanner);
         if (wait_for_guard(folder_fd, note)) {
-                result->outcome = STALE_OUTCOME_RESUMED;
+                result->outcome = PAUSE_OUTCOME_RESUMED;
                 (void)failure_set(
                         &result->sentence, 0,
                         "resumed: the scan (pid %d) that paused it was ended, and its guard resumed it",
@@ -244,14 +215,14 @@ static void handle_note(int folder_fd, const struct leasefile *note, bool end_li
         const bool is_held = leasefile_is_held(note);
 
         if (!leasefile_exists(folder_fd, note)) {
-                result->outcome = STALE_OUTCOME_RESUMED;
+                result->outcome = PAUSE_OUTCOME_RESUMED;
                 (void)failure_set(&result->sentence, 0, "resumed meanwhile by the scan that paused it");
         } else if (!is_held) {
                 stale_resume_note(folder_fd, note, result);
         } else if (end_living && note->scanner.pid != getpid()) {
                 end_scan(folder_fd, note, result);
         } else {
-                result->outcome = STALE_OUTCOME_HELD;
+                result->outcome = PAUSE_OUTCOME_HELD;
                 (void)failure_set(&result->sentence, 0,
                                   "a samepage scan that lives (pid %d) holds it; it will resume it",
                                   (int)note->scanner.pid);
@@ -311,7 +282,7 @@ static int handle_file(int folder_fd, const struct found *file, bool end_living,
                 .guest = strdup(file->error < 0 ? file->name : file->note.guest),
                 .qemu_pid = file->note.qemu.pid,
                 .scanner_pid = file->note.scanner.pid,
-                .outcome = STALE_OUTCOME_FAILED,
+                .outcome = PAUSE_OUTCOME_FAILED,
         };
 
         if (!result.guest)

@@ -11,23 +11,13 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-enum stale_outcome {
-        STALE_OUTCOME_RESUMED, /* it was paused and runs again */
-        STALE_OUTCOME_RUNNING, /* it ran already: only the file was left */
-        STALE_OUTCOME_GONE,    /* its QEMU ended: only the file was left */
-        STALE_OUTCOME_HELD,    /* a living scan holds it: nothing done */
-        STALE_OUTCOME_LEFT,    /* it is in a state in which it must not be resumed, nothing done */
-        STALE_OUTCOME_FAILED,  /* it may still be paused: QEMU does not answer, or the file is unreadable */
-        STALE_OUTCOME_COUNT_,
-};
-
-const char *stale_outcome_to_string(enum stale_outcome outcome);
-
 struct stale_result {
         char *guest; /* its name; the file's name when the file is unreadable */
         pid_t qemu_pid;
         pid_t scanner_pid;
-        enum stale_outcome outcome;
+        /* RESUMED, or nothing done: it is RUNNING or GONE (only the file was left), HELD, LEFT; or it may still be
+         * paused: FAILED, also where the file is unreadable. */
+        enum pause_outcome outcome;
         struct failure sentence; /* what was found and done, without the guest's name; always set */
 };
 

@@ -59,10 +59,10 @@ int lease_pause(struct guard *guard, struct lease *leases[], size_t count, uint6
 
                 if (fake->stopped_at == n_pauses)
                         fake->run_state = "paused";
-                *leases[i] = (struct lease){.guest = &fake->qmp, .state = LEASE_STATE_NOT_RUNNING};
+                *leases[i] = (struct lease){.guest = &fake->qmp, .state = PAUSE_OUTCOME_NOT_RUNNING};
                 if (strcmp(fake->run_state, "running") != 0)
                         continue;
-                leases[i]->state = LEASE_STATE_PAUSED;
+                leases[i]->state = PAUSE_OUTCOME_PAUSED;
                 leases[i]->stop_sent_usec = clock_now_usec();
                 leases[i]->stopped_usec = leases[i]->stop_sent_usec;
         }
@@ -73,9 +73,9 @@ int lease_resume(struct guard *guard, struct lease *leases[], size_t count)
 {
         (void)guard;
         for (size_t i = 0; i < count; i++) {
-                if (leases[i]->state != LEASE_STATE_PAUSED)
+                if (leases[i]->state != PAUSE_OUTCOME_PAUSED)
                         continue;
-                leases[i]->state = LEASE_STATE_RESUMED;
+                leases[i]->state = PAUSE_OUTCOME_RESUMED;
                 leases[i]->cont_sent_usec = clock_now_usec();
                 leases[i]->resumed_usec = leases[i]->cont_sent_usec;
         }

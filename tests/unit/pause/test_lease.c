@@ -114,7 +114,7 @@ static void pause_all(uint64_t max_pause_usec)
 {
         CU_ASSERT_EQUAL_FATAL(lease_pause(guard, lease_pointers, n_fakes, max_pause_usec), 0);
         for (size_t i = 0; i < n_fakes; i++) {
-                CU_ASSERT_EQUAL_FATAL(leases[i].state, LEASE_STATE_PAUSED);
+                CU_ASSERT_EQUAL_FATAL(leases[i].state, PAUSE_OUTCOME_PAUSED);
                 CU_ASSERT_STRING_EQUAL(fakes[i].state->run_state, "paused");
         }
 }
@@ -139,7 +139,7 @@ static void test_pause_and_resume(void)
                 for (size_t i = 0; i < 3; i++) {
                         struct qmp_guest_state state;
 
-                        CU_ASSERT_EQUAL(leases[i].state, LEASE_STATE_RESUMED);
+                        CU_ASSERT_EQUAL(leases[i].state, PAUSE_OUTCOME_RESUMED);
                         CU_ASSERT(leases[i].stop_sent_usec <= fakes[i].state->stopped_usec);
                         CU_ASSERT(fakes[i].state->stopped_usec <= leases[i].stopped_usec);
                         CU_ASSERT(leases[i].cont_sent_usec <= fakes[i].state->resumed_usec);
@@ -162,7 +162,7 @@ static void test_many_guests(void)
         CU_ASSERT_EQUAL(count_leases(), 250);
         CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 250), 0);
         for (size_t i = 0; i < 250; i++)
-                CU_ASSERT_EQUAL(leases[i].state, LEASE_STATE_RESUMED);
+                CU_ASSERT_EQUAL(leases[i].state, PAUSE_OUTCOME_RESUMED);
         CU_ASSERT_EQUAL(count_leases(), 0);
         pause_all(LONG_PAUSE);
         (void)kill(guard->pid, SIGKILL);
@@ -187,7 +187,7 @@ static void test_deadline(void)
         }
         CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 2), 0);
         for (size_t i = 0; i < 2; i++) {
-                CU_ASSERT_EQUAL(leases[i].state, LEASE_STATE_RESUMED);
+                CU_ASSERT_EQUAL(leases[i].state, PAUSE_OUTCOME_RESUMED);
                 CU_ASSERT_TRUE(leases[i].resumed_at_deadline);
                 CU_ASSERT(leases[i].cont_sent_usec >=
                           lease_end_usec(leases[i].stop_sent_usec, 400 * USEC_PER_MSEC));
@@ -207,10 +207,10 @@ static void test_not_ours_to_pause(void)
         (void)strcpy(fakes[1].state->run_state, "postmigrate"); /* NOLINT(*-insecureAPI.strcpy): it fits */
         (void)strcpy(fakes[2].state->migration, "active");      /* NOLINT(*-insecureAPI.strcpy): it fits */
         CU_ASSERT_EQUAL(lease_pause(guard, lease_pointers, 3, LONG_PAUSE), 0);
-        CU_ASSERT_EQUAL(leases[0].state, LEASE_STATE_NOT_RUNNING);
+        CU_ASSERT_EQUAL(leases[0].state, PAUSE_OUTCOME_NOT_RUNNING);
         CU_ASSERT_STRING_EQUAL(leases[0].run_state, "paused");
-        CU_ASSERT_EQUAL(leases[1].state, LEASE_STATE_NOT_RUNNING);
-        CU_ASSERT_EQUAL(leases[2].state, LEASE_STATE_MIGRATING);
+        CU_ASSERT_EQUAL(leases[1].state, PAUSE_OUTCOME_NOT_RUNNING);
+        CU_ASSERT_EQUAL(leases[2].state, PAUSE_OUTCOME_MIGRATING);
         CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 3), 0);
         close_all();
         for (size_t i = 0; i < 3; i++) {
@@ -230,11 +230,11 @@ static void test_not_ours_to_resume(void)
         (void)strcpy(fakes[0].state->run_state, "io-error"); /* NOLINT(*-insecureAPI.strcpy): it fits */
         (void)strcpy(fakes[2].state->migration, "active");   /* NOLINT(*-insecureAPI.strcpy): it fits */
         CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 3), 0);
-        CU_ASSERT_EQUAL(leases[0].state, LEASE_STATE_NOT_RESUMED);
+        CU_ASSERT_EQUAL(leases[0].state, PAUSE_OUTCOME_LEFT);
         CU_ASSERT_PTR_NOT_NULL(strstr(leases[0].failure.text, "\"io-error\""));
-        CU_ASSERT_EQUAL(leases[1].state, LEASE_STATE_RESUMED);
+        CU_ASSERT_EQUAL(leases[1].state, PAUSE_OUTCOME_RESUMED);
         CU_ASSERT_TRUE(leases[1].resumed_by_other);
-        CU_ASSERT_EQUAL(leases[2].state, LEASE_STATE_NOT_RESUMED);
+        CU_ASSERT_EQUAL(leases[2].state, PAUSE_OUTCOME_LEFT);
         CU_ASSERT_PTR_NOT_NULL(strstr(leases[2].failure.text, "migration"));
         CU_ASSERT_EQUAL(fakes[0].state->conts, 0);
         CU_ASSERT_EQUAL(fakes[2].state->conts, 0);
@@ -253,10 +253,10 @@ static void test_hung_qemu_delays_no_other(void)
         open_all();
         fakes[1].state->is_mute = true;
         CU_ASSERT_EQUAL(lease_pause(guard, lease_pointers, 3, 50 * USEC_PER_MSEC), 0);
-        CU_ASSERT_EQUAL(leases[0].state, LEASE_STATE_PAUSED);
-        CU_ASSERT_EQUAL(leases[1].state, LEASE_STATE_FAILED);
+        CU_ASSERT_EQUAL(leases[0].state, PAUSE_OUTCOME_PAUSED);
+        CU_ASSERT_EQUAL(leases[1].state, PAUSE_OUTCOME_FAILED);
         CU_ASSERT_PTR_NOT_NULL(strstr(leases[1].failure.text, "did not answer"));
-        CU_ASSERT_EQUAL(leases[2].state, LEASE_STATE_PAUSED);
+        CU_ASSERT_EQUAL(leases[2].state, PAUSE_OUTCOME_PAUSED);
         /* The others ran on after their 50 ms while the call waited for the one that hangs. */
         CU_ASSERT(fakes[0].state->resumed_usec - fakes[0].state->stopped_usec < 3 * USEC_PER_SEC);
         CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 3), 0);
@@ -275,9 +275,9 @@ static void test_qemu_hangs_while_paused(void)
         pause_all(LONG_PAUSE);
         fakes[0].state->is_mute = true;
         CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 2), 0);
-        CU_ASSERT_EQUAL(leases[0].state, LEASE_STATE_FAILED);
+        CU_ASSERT_EQUAL(leases[0].state, PAUSE_OUTCOME_FAILED);
         CU_ASSERT_PTR_NOT_NULL(strstr(leases[0].failure.text, "as soon as its QEMU answers"));
-        CU_ASSERT_EQUAL(leases[1].state, LEASE_STATE_RESUMED);
+        CU_ASSERT_EQUAL(leases[1].state, PAUSE_OUTCOME_RESUMED);
         CU_ASSERT(fakes[1].state->resumed_usec < clock_now_usec() - 3 * USEC_PER_SEC);
         CU_ASSERT_EQUAL(count_leases(), 1);
         close_all();
@@ -295,9 +295,9 @@ static void test_qemu_dies(void)
         (void)kill(fakes[0].pid, SIGKILL);
         (void)waitpid(fakes[0].pid, NULL, 0);
         CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 2), 0);
-        CU_ASSERT_EQUAL(leases[0].state, LEASE_STATE_FAILED);
+        CU_ASSERT_EQUAL(leases[0].state, PAUSE_OUTCOME_FAILED);
         CU_ASSERT_PTR_NOT_NULL(strstr(leases[0].failure.text, "closed the connection"));
-        CU_ASSERT_EQUAL(leases[1].state, LEASE_STATE_RESUMED);
+        CU_ASSERT_EQUAL(leases[1].state, PAUSE_OUTCOME_RESUMED);
         CU_ASSERT_TRUE(wait_for_no_leases());
         close_all();
         end();
@@ -312,8 +312,8 @@ static void test_connection_breaks(void)
         fakes[0].state->closes = true;
         fakes[1].state->says_garbage = true;
         CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 2), 0);
-        CU_ASSERT_EQUAL(leases[0].state, LEASE_STATE_FAILED);
-        CU_ASSERT_EQUAL(leases[1].state, LEASE_STATE_FAILED);
+        CU_ASSERT_EQUAL(leases[0].state, PAUSE_OUTCOME_FAILED);
+        CU_ASSERT_EQUAL(leases[1].state, PAUSE_OUTCOME_FAILED);
         expect_running();
         CU_ASSERT_TRUE(wait_for_no_leases());
         close_all();
@@ -349,7 +349,7 @@ static void test_second_scan_is_refused(void)
         CU_ASSERT_EQUAL(process_identify(getpid(), &note.scanner), 0);
         CU_ASSERT_EQUAL(leasefile_write(folder_fd, &note, &failure), 0);
         CU_ASSERT_EQUAL(lease_pause(guard, lease_pointers, 1, LONG_PAUSE), 0);
-        CU_ASSERT_EQUAL(leases[0].state, LEASE_STATE_BUSY);
+        CU_ASSERT_EQUAL(leases[0].state, PAUSE_OUTCOME_HELD);
         (void)snprintf(part, sizeof(part), "another samepage scan (pid %d)", (int)getpid());
         CU_ASSERT_PTR_NOT_NULL(strstr(leases[0].failure.text, part));
         CU_ASSERT_EQUAL(fakes[0].state->stops, 0);
@@ -369,13 +369,13 @@ static void test_guard_killed(void)
         (void)kill(guard->pid, SIGKILL);
         CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 3), -EOWNERDEAD);
         for (size_t i = 0; i < 3; i++) {
-                CU_ASSERT_EQUAL(leases[i].state, LEASE_STATE_RESUMED);
+                CU_ASSERT_EQUAL(leases[i].state, PAUSE_OUTCOME_RESUMED);
                 CU_ASSERT(leases[i].cont_sent_usec && leases[i].resumed_usec);
                 CU_ASSERT_STRING_EQUAL(fakes[i].state->run_state, "running");
         }
         CU_ASSERT_EQUAL(count_leases(), 0);
         CU_ASSERT_EQUAL(lease_pause(guard, lease_pointers, 3, LONG_PAUSE), -EOWNERDEAD);
-        CU_ASSERT_EQUAL(leases[0].state, LEASE_STATE_FAILED);
+        CU_ASSERT_EQUAL(leases[0].state, PAUSE_OUTCOME_FAILED);
         CU_ASSERT_PTR_NOT_NULL(strstr(leases[0].failure.text, "the guard process died"));
         close_all();
         CU_ASSERT_EQUAL(fakes[0].state->stops, 1);
@@ -402,10 +402,10 @@ static void test_guard_killed_and_connections_broken(void)
         }
         /* Nobody could have told that it ran meanwhile. */
         for (size_t i = 0; i < 2; i++) {
-                CU_ASSERT_EQUAL(leases[i].state, LEASE_STATE_FAILED);
+                CU_ASSERT_EQUAL(leases[i].state, PAUSE_OUTCOME_FAILED);
                 CU_ASSERT_PTR_NOT_NULL(strstr(leases[i].failure.text, "it runs again"));
         }
-        CU_ASSERT_EQUAL(leases[2].state, LEASE_STATE_RESUMED);
+        CU_ASSERT_EQUAL(leases[2].state, PAUSE_OUTCOME_RESUMED);
         CU_ASSERT_EQUAL(count_leases(), 0);
         close_all();
         end();
@@ -424,9 +424,9 @@ static void test_reached_and_not_ours(void)
         for (size_t i = 0; i < 3; i++)
                 (void)shutdown(qmp_client_get_fd(guests[i]->client), SHUT_RDWR);
         CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 3), -EOWNERDEAD);
-        CU_ASSERT_EQUAL(leases[0].state, LEASE_STATE_NOT_RESUMED);
-        CU_ASSERT_EQUAL(leases[1].state, LEASE_STATE_NOT_RESUMED);
-        CU_ASSERT_EQUAL(leases[2].state, LEASE_STATE_FAILED);
+        CU_ASSERT_EQUAL(leases[0].state, PAUSE_OUTCOME_LEFT);
+        CU_ASSERT_EQUAL(leases[1].state, PAUSE_OUTCOME_LEFT);
+        CU_ASSERT_EQUAL(leases[2].state, PAUSE_OUTCOME_FAILED);
         CU_ASSERT_TRUE(leases[2].resumed_by_other);
         for (size_t i = 0; i < 3; i++)
                 CU_ASSERT_EQUAL(fakes[i].state->conts, 0);
@@ -461,7 +461,7 @@ static void test_guard_killed_and_unreachable(void)
         use_address(1, fakes[3].path);
         CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 3), -EOWNERDEAD);
         for (size_t i = 0; i < 3; i++) {
-                CU_ASSERT_EQUAL(leases[i].state, LEASE_STATE_FAILED);
+                CU_ASSERT_EQUAL(leases[i].state, PAUSE_OUTCOME_FAILED);
                 CU_ASSERT_PTR_NOT_NULL(strstr(leases[i].failure.text, "may be paused"));
                 CU_ASSERT_PTR_NOT_NULL(strstr(leases[i].failure.text, "samepage resume --stale"));
                 CU_ASSERT_PTR_NOT_NULL(strstr(leases[i].failure.text, reasons[i]));
@@ -497,7 +497,7 @@ static void test_guard_dies_before_a_pause(void)
         (void)kill(guard->pid, SIGKILL);
         CU_ASSERT_EQUAL(lease_pause(guard, lease_pointers, 2, LONG_PAUSE), -EOWNERDEAD);
         for (size_t i = 0; i < 2; i++) {
-                CU_ASSERT_EQUAL(leases[i].state, LEASE_STATE_FAILED);
+                CU_ASSERT_EQUAL(leases[i].state, PAUSE_OUTCOME_FAILED);
                 CU_ASSERT_EQUAL(fakes[i].state->stops, 0);
                 CU_ASSERT_EQUAL(fakes[i].state->conts, 0);
         }
@@ -529,8 +529,8 @@ static void test_guard_dies_within_a_pause(void)
         (void)waitpid(helper, NULL, 0);
         CU_ASSERT_TRUE(fake_qemu_wait_for(&fakes[0], "running", 0));
         for (size_t i = 0; i < 2; i++)
-                CU_ASSERT_NOT_EQUAL(leases[i].state, LEASE_STATE_PAUSED);
-        CU_ASSERT_EQUAL(leases[1].state, LEASE_STATE_FAILED);
+                CU_ASSERT_NOT_EQUAL(leases[i].state, PAUSE_OUTCOME_PAUSED);
+        CU_ASSERT_EQUAL(leases[1].state, PAUSE_OUTCOME_FAILED);
         CU_ASSERT_EQUAL(count_leases(), 0);
         close_all();
         (void)usleep(50000);
@@ -546,7 +546,7 @@ static void test_take_over_leaves_others_alone(void)
         open_all();
         (void)strcpy(fakes[1].state->run_state, "paused"); /* NOLINT(*-insecureAPI.strcpy): it fits */
         CU_ASSERT_EQUAL(lease_pause(guard, lease_pointers, 2, LONG_PAUSE), 0);
-        CU_ASSERT_EQUAL(leases[1].state, LEASE_STATE_NOT_RUNNING);
+        CU_ASSERT_EQUAL(leases[1].state, PAUSE_OUTCOME_NOT_RUNNING);
         (void)kill(guard->pid, SIGKILL);
         CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 2), -EOWNERDEAD);
         CU_ASSERT_STRING_EQUAL(fakes[0].state->run_state, "running");
@@ -567,7 +567,7 @@ static void test_guard_is_hard_to_end(void)
                 (void)kill(guard->pid, signals[i]);
         CU_ASSERT_NOT_EQUAL(getsid(guard->pid), getsid(0));
         CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 1), 0);
-        CU_ASSERT_EQUAL(leases[0].state, LEASE_STATE_RESUMED);
+        CU_ASSERT_EQUAL(leases[0].state, PAUSE_OUTCOME_RESUMED);
         close_all();
         end();
 }
@@ -711,7 +711,7 @@ static pid_t start_deadly_scan(uint64_t max_pause_usec, bool breaks_connection, 
                 (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
                 open_all();
                 if (lease_pause_deadly(guard, lease_pointers, n_fakes, max_pause_usec) < 0 ||
-                    leases[0].state != LEASE_STATE_PAUSED ||
+                    leases[0].state != PAUSE_OUTCOME_PAUSED ||
                     pthread_create(&thread, NULL, beat_on, (void *)&beats[1]) != 0)
                         _exit(EXIT_FAILURE);
                 if (breaks_connection)
@@ -842,17 +842,17 @@ static void test_deadly_resumed_in_time(void)
         open_all();
         for (int round = 0; round < 3; round++) {
                 CU_ASSERT_EQUAL(lease_pause_deadly(guard, lease_pointers, 2, 2 * USEC_PER_SEC), 0);
-                CU_ASSERT_EQUAL(leases[0].state, LEASE_STATE_PAUSED);
+                CU_ASSERT_EQUAL(leases[0].state, PAUSE_OUTCOME_PAUSED);
                 CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 2), 0);
-                CU_ASSERT_EQUAL(leases[0].state, LEASE_STATE_RESUMED);
+                CU_ASSERT_EQUAL(leases[0].state, PAUSE_OUTCOME_RESUMED);
                 CU_ASSERT_FALSE(leases[0].resumed_at_deadline || leases[0].resumed_by_other);
                 expect_running();
         }
         CU_ASSERT_EQUAL(lease_pause_deadly(guard, lease_pointers, 2, LONG_PAUSE), 0);
         fakes[0].state->is_mute = true;
         CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 2), 0);
-        CU_ASSERT_EQUAL(leases[0].state, LEASE_STATE_FAILED);
-        CU_ASSERT_EQUAL(leases[1].state, LEASE_STATE_RESUMED);
+        CU_ASSERT_EQUAL(leases[0].state, PAUSE_OUTCOME_FAILED);
+        CU_ASSERT_EQUAL(leases[1].state, PAUSE_OUTCOME_RESUMED);
         close_all();
         fakes[0].state->is_mute = false;
         expect_running();
@@ -872,7 +872,7 @@ static void test_deadly_guard_killed(void)
                 (void)usleep(1000);
         CU_ASSERT_FALSE(guard_is_alive(guard));
         CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 1), -EOWNERDEAD);
-        CU_ASSERT_EQUAL(leases[0].state, LEASE_STATE_RESUMED);
+        CU_ASSERT_EQUAL(leases[0].state, PAUSE_OUTCOME_RESUMED);
         expect_running();
         close_all();
         end();
@@ -908,7 +908,7 @@ static void test_deadly_not_told(void)
                                                    by_other ? LONG_PAUSE : 300 * USEC_PER_MSEC),
                                 0);
                 (void)pthread_join(thread, NULL);
-                CU_ASSERT_EQUAL(leases[0].state, LEASE_STATE_RESUMED);
+                CU_ASSERT_EQUAL(leases[0].state, PAUSE_OUTCOME_RESUMED);
                 CU_ASSERT_TRUE(leases[0].resumed_at_deadline);
                 CU_ASSERT_EQUAL(leases[0].resumed_by_other, by_other);
                 expect_running();
@@ -933,7 +933,7 @@ static void test_guard_killed_and_no_descriptors(void)
                         0);
         CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 1), -EOWNERDEAD);
         CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &limit), 0);
-        CU_ASSERT_EQUAL(leases[0].state, LEASE_STATE_FAILED);
+        CU_ASSERT_EQUAL(leases[0].state, PAUSE_OUTCOME_FAILED);
         CU_ASSERT_PTR_NOT_NULL(strstr(leases[0].failure.text, "resume --stale"));
         CU_ASSERT_STRING_EQUAL(fakes[0].state->run_state, "paused");
         close_all();
@@ -961,12 +961,12 @@ static void test_stale(void)
         scan = start_scan(LONG_PAUSE);
         results = resume_stale(false);
         CU_ASSERT_EQUAL_FATAL(results.count, 3);
-        CU_ASSERT_EQUAL(results.results[0].outcome, STALE_OUTCOME_HELD);
+        CU_ASSERT_EQUAL(results.results[0].outcome, PAUSE_OUTCOME_HELD);
         CU_ASSERT_EQUAL(results.results[0].scanner_pid, scan.pid);
         stale_results_deinit(&results);
         kill_guard_of(&scan);
         results = resume_stale(false);
-        CU_ASSERT_EQUAL(results.results[0].outcome, STALE_OUTCOME_HELD);
+        CU_ASSERT_EQUAL(results.results[0].outcome, PAUSE_OUTCOME_HELD);
         stale_results_deinit(&results);
         end_scan(&scan);
         CU_ASSERT_STRING_EQUAL(fakes[0].state->run_state, "paused");
@@ -980,9 +980,9 @@ static void test_stale(void)
 
                 CU_ASSERT_STRING_EQUAL(result->guest, "fake");
                 CU_ASSERT(result->sentence.text[0]);
-                CU_ASSERT_EQUAL(result->outcome, result->qemu_pid == fakes[0].pid   ? STALE_OUTCOME_RESUMED
-                                                 : result->qemu_pid == fakes[1].pid ? STALE_OUTCOME_LEFT
-                                                                                    : STALE_OUTCOME_GONE);
+                CU_ASSERT_EQUAL(result->outcome, result->qemu_pid == fakes[0].pid   ? PAUSE_OUTCOME_RESUMED
+                                                 : result->qemu_pid == fakes[1].pid ? PAUSE_OUTCOME_LEFT
+                                                                                    : PAUSE_OUTCOME_GONE);
         }
         stale_results_deinit(&results);
         CU_ASSERT_STRING_EQUAL(fakes[0].state->run_state, "running");
@@ -1001,7 +1001,7 @@ static void test_stale_ends_living_scans(void)
         results = resume_stale(true);
         CU_ASSERT_EQUAL_FATAL(results.count, 2);
         for (size_t i = 0; i < 2; i++)
-                CU_ASSERT_EQUAL(results.results[i].outcome, STALE_OUTCOME_RESUMED);
+                CU_ASSERT_EQUAL(results.results[i].outcome, PAUSE_OUTCOME_RESUMED);
         stale_results_deinit(&results);
         CU_ASSERT_STRING_EQUAL(fakes[0].state->run_state, "running");
         CU_ASSERT_STRING_EQUAL(fakes[1].state->run_state, "running");
@@ -1023,7 +1023,7 @@ static void check_another_process(int folder_fd, const struct leasefile *note, c
         CU_ASSERT_EQUAL(leasefile_write(folder_fd, note, &failure), 0);
         results = resume_stale(false);
         CU_ASSERT_EQUAL_FATAL(results.count, 1);
-        CU_ASSERT_EQUAL(results.results[0].outcome, STALE_OUTCOME_FAILED);
+        CU_ASSERT_EQUAL(results.results[0].outcome, PAUSE_OUTCOME_FAILED);
         CU_ASSERT_PTR_NOT_NULL(strstr(results.results[0].sentence.text, "belongs to another process"));
         stale_results_deinit(&results);
         CU_ASSERT_EQUAL(fake->state->conts, 0);
@@ -1069,7 +1069,7 @@ static void test_stale_of_who_listened(void)
         CU_ASSERT_EQUAL(leasefile_write(folder_fd, &note, &failure), 0);
         results = resume_stale(false);
         CU_ASSERT_EQUAL_FATAL(results.count, 1);
-        CU_ASSERT_EQUAL(results.results[0].outcome, STALE_OUTCOME_RESUMED);
+        CU_ASSERT_EQUAL(results.results[0].outcome, PAUSE_OUTCOME_RESUMED);
         stale_results_deinit(&results);
         close_fd(&folder_fd);
         fake_qemu_stop(&fake);

@@ -8,6 +8,7 @@
 #include "daemon/reclaim/reclaim_room.h"
 #include "qmp/backing.h"
 #include "qmp/pause/lease.h"
+#include "qmp/pause/pause_outcome.h"
 #include "qmp/virt/domain_guest.h"
 #include "qmp/writers.h"
 #include "unit.h"
@@ -25,8 +26,8 @@ static struct {
         bool migrating;
         const char *refused; /* by the judge of blocks: its sentence */
         bool has_device; /* QEMU has a device that reaches its memory, from the first look within a pause on */
-        uint64_t pages_a_window;  /* so many can be punched before a window closes */
-        enum lease_state resumed; /* the state that a pause ends in */
+        uint64_t pages_a_window;    /* so many can be punched before a window closes */
+        enum pause_outcome resumed; /* the state that a pause ends in */
         bool watch_fails;
         unsigned int n_pauses;
         unsigned int n_resumes;
@@ -104,7 +105,7 @@ int lease_pause_deadly(struct guard *guard, struct lease *leases[], size_t count
         CU_ASSERT_EQUAL(max_pause_usec, MAX_PAUSE_USEC);
         world.n_pauses++;
         world.is_paused = true;
-        leases[0]->state = LEASE_STATE_PAUSED;
+        leases[0]->state = PAUSE_OUTCOME_PAUSED;
         leases[0]->stop_sent_usec = clock_now_usec();
         return 0;
 }
@@ -120,9 +121,9 @@ int lease_resume(struct guard *guard, struct lease *leases[], size_t count)
         return 0;
 }
 
-const char *lease_state_to_string(enum lease_state state)
+const char *pause_outcome_to_string(enum pause_outcome state)
 {
-        return state == LEASE_STATE_FAILED ? "failed" : "another";
+        return state == PAUSE_OUTCOME_FAILED ? "failed" : "another";
 }
 
 enum reclaim_kind reclaim_kind_of(const struct mapping *mapping)
@@ -260,7 +261,7 @@ static void begin(void)
         memset(&world, 0, sizeof(world));
         world.run_state = "running";
         world.pages_a_window = UINT64_MAX;
-        world.resumed = LEASE_STATE_RESUMED;
+        world.resumed = PAUSE_OUTCOME_RESUMED;
 }
 
 static void apply(struct guard *guard)
@@ -386,7 +387,7 @@ static void test_pause_that_fails(void)
 {
         begin();
         world.pages_a_window = 10;
-        world.resumed = LEASE_STATE_FAILED;
+        world.resumed = PAUSE_OUTCOME_FAILED;
         open_guest();
         apply(a_guard);
         CU_ASSERT_EQUAL(guest.n_pauses, 1);
