@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * With --apply the work is done by a process of its own: the guard may have to kill it (lease_pause_deadly), and somebody
+ * With --apply the work is done by a process of its own: the guard may have to kill it (lease_pause_exclusive), and somebody
  * has to be left who says so. It ends with this process, whatever that dies of.
  */
 #include "base/clock.h"

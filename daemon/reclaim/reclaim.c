@@ -8,7 +8,7 @@
  *            it was found to be zero and before it is punched, that would be lost. So the guest has to stand still from
  *            before the page is read until after it is punched. This file neither pauses nor asks: before each single
  *            punch it asks its permit whether that is still so, and how old the look at the page is. Who gives the
- *            permit holds a deadly pause (qmp/pause/lease.h): should this process be stopped in the few instructions between
+ *            permit holds an exclusive pause (qmp/pause/lease.h): should this process be stopped in the few instructions between
  *            the permit's answer and the punch, the guard ends it before the guest runs.
  *
  *   shadow   QEMU has the file mapped private (memfd share=off, -mem-path): a page that the guest writes to is copied,

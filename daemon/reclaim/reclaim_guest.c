@@ -6,7 +6,7 @@
  * are punched in pauses of ours alone. A guest that somebody else stopped could be resumed by him at any moment, and
  * nobody would wait for us: its zero pages are left.
  *
- * A pause here is a deadly one: the guard resumes the guest at the deadline in any case, and ends this process before it
+ * A pause here is an exclusive one: the guard resumes the guest at the deadline in any case, and ends this process before it
  * does. So it is ended before: pages are punched in the first part of the pause only (MARGIN_USEC), and what is left is
  * for the next. Before each single punch it is asked whether the time is not over and the guard lives, which alone could
  * end us in time.
@@ -488,7 +488,7 @@ static int pause_and_punch(struct reclaim_guest *guest, uint64_t max_pause_usec,
         *lease = (struct lease){.guest = qmp_of(guest)};
         if (guest->source->by_libvirt && domain_guest_watch(qmp_of(guest), &guest->error) < 0)
                 return -EIO;
-        (void)lease_pause_deadly(guard, leases, 1, max_pause_usec);
+        (void)lease_pause_exclusive(guard, leases, 1, max_pause_usec);
         if (lease->state == PAUSE_OUTCOME_PAUSED) {
                 struct window window = {
                         .guest = guest,

@@ -37,7 +37,7 @@ struct reclaim_trace {
  * @trace: kept up to date; may be NULL
  *
  * Forks the guard, so the process must have one thread. With settings->apply the guard may kill this process, see
- * lease_pause_deadly(). No guest is paused when it returns.
+ * lease_pause_exclusive(). No guest is paused when it returns.
  *
  * Return: 0, also when some or all guests failed; a negative errno with a sentence when there is no result.
  */

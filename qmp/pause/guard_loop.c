@@ -10,7 +10,7 @@
  * that lives learns from the answer to its RESUME that it was late, and from when on what it read does not
  * count.
  *
- * A deadly pause (lease_pause_deadly) is one under which the scan changes the guest's memory. There the scan has to be
+ * An exclusive pause (lease_pause_exclusive) is one under which the scan changes the guest's memory. There the scan has to be
  * dead before the guest runs, unless it asked for it: it may have been stopped between looking at a page and changing
  * it, and would lose what the guest wrote in between. So it is killed, and its pidfd waited for, which becomes readable
  * when the last of its threads has left the kernel; the end of the control socket alone would not tell. That is so at
@@ -69,7 +69,7 @@ struct slot {
         bool wants_resume; /* RESUME is not answered yet */
         bool is_orphan;    /* the scan has its final answer, or is gone */
         bool at_deadline;  /* ended by the deadline, or before the scan was told of the pause */
-        bool is_deadly;    /* the scan may be changing its memory, until it asks for RESUME */
+        bool is_exclusive; /* the scan may be changing its memory, until it asks for RESUME */
         bool awaits_death; /* the scan was killed for its sake and is not dead yet */
         bool is_settled;   /* nothing remains to be done about the guest */
         uint64_t max_pause_usec;
@@ -84,7 +84,7 @@ struct loop {
         int folder_fd;
         struct process self;
         struct process scanner;
-        int scanner_pidfd; /* -1: it could not be opened, and no pause can be a deadly one */
+        int scanner_pidfd; /* -1: it could not be opened, and no pause can be an exclusive one */
         bool is_answer_blocked;
         struct slot **slots;
         size_t slot_count;
@@ -106,7 +106,7 @@ static void slot_free(struct slot *slot)
         free(slot);
 }
 
-/* Deadly pauses */
+/* Exclusive pauses */
 
 /*
  * Whether the scan could still change the guest's memory: it was told of the pause. Before that it knows of none, and
@@ -114,10 +114,10 @@ static void slot_free(struct slot *slot)
  */
 static bool is_armed(const struct slot *slot)
 {
-        return slot->is_deadly && slot->pause.stopped_usec != 0 && !slot->wants_pause;
+        return slot->is_exclusive && slot->pause.stopped_usec != 0 && !slot->wants_pause;
 }
 
-/* Whether the guest of a deadly pause is going to run, or runs already, and not because the scan asked for it. */
+/* Whether the guest of an exclusive pause is going to run, or runs already, and not because the scan asked for it. */
 static bool has_to_disarm(const struct slot *slot, uint64_t now_usec)
 {
         return slot->is_orphan || slot->pause.event_resumed || slot->pause.phase == PAUSE_PHASE_DONE ||
@@ -133,7 +133,7 @@ static bool disarm(const struct loop *loop, struct slot *slot)
                 return false;
         }
         slot->awaits_death = false;
-        slot->is_deadly = false;
+        slot->is_exclusive = false;
         return true;
 }
 
@@ -209,7 +209,7 @@ static enum pause_outcome state_of_outcome(const struct slot *slot)
 static void answer_pause(struct loop *loop, struct slot *slot, uint64_t now_usec)
 {
         /* Who would change the guest's memory is not told of a pause that is ending already. */
-        bool is_paused = slot->pause.stopped_usec != 0 && !(slot->is_deadly && slot->at_deadline);
+        bool is_paused = slot->pause.stopped_usec != 0 && !(slot->is_exclusive && slot->at_deadline);
         bool is_late = now_usec >= slot->answer_usec;
         struct guard_answer answer;
 
@@ -229,7 +229,7 @@ static void answer_pause(struct loop *loop, struct slot *slot, uint64_t now_usec
                 return;
         slot->wants_pause = false;
         slot->is_orphan |= !is_paused;
-        slot->is_deadly &= is_paused;
+        slot->is_exclusive &= is_paused;
 }
 
 static void answer_resume(struct loop *loop, struct slot *slot, uint64_t now_usec)
@@ -326,7 +326,7 @@ static void stop_guest(struct loop *loop, struct slot *slot)
 /* Lets nothing happen to an armed slot that would let its guest run, before the scan is dead. */
 static bool may_advance(struct loop *loop, struct slot *slot, uint64_t now_usec)
 {
-        if (!slot->is_deadly || !slot->pause.stopped_usec || slot->at_deadline ||
+        if (!slot->is_exclusive || !slot->pause.stopped_usec || slot->at_deadline ||
             !has_to_disarm(slot, now_usec))
                 return true;
         /* A scan that was not told of the pause is not told of it now, and lives. */
@@ -393,7 +393,7 @@ static struct slot *make_slot(const struct loop *loop, const struct guard_reques
         slot->id = request->id;
         slot->wants_pause = true;
         slot->max_pause_usec = request->max_pause_usec;
-        slot->is_deadly = request->is_deadly;
+        slot->is_exclusive = request->is_exclusive;
         slot->end_usec = USEC_INFINITY;
         slot->answer_usec = clock_now_usec() + GUARD_STEP_USEC;
         slot->note = (struct leasefile){
@@ -416,7 +416,7 @@ static struct slot *make_slot(const struct loop *loop, const struct guard_reques
 /* Takes @fd. */
 static void take_pause(struct loop *loop, const struct guard_request *request, int fd)
 {
-        const bool is_unkillable = request->is_deadly && loop->scanner_pidfd < 0;
+        const bool is_unkillable = request->is_exclusive && loop->scanner_pidfd < 0;
         struct failure failure = {0};
         struct slot *slot = NULL;
 
@@ -445,7 +445,7 @@ static void take_resume(struct loop *loop, const struct guard_request *request)
                 return;
         }
         slot->wants_resume = true;
-        slot->is_deadly = false;
+        slot->is_exclusive = false;
         slot->awaits_death = false;
         slot->answer_usec = clock_now_usec() + GUARD_STEP_USEC;
         pause_end(&slot->pause);

@@ -29,7 +29,7 @@ struct guard_request {
         enum guard_operation operation;
         uint32_t id;
         uint64_t max_pause_usec;
-        bool is_deadly; /* see lease_pause_deadly() */
+        bool is_exclusive; /* see lease_pause_exclusive() */
         struct process qemu;
         char guest[256];
         char socket_path[PATH_MAX];

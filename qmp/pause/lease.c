@@ -19,7 +19,7 @@
  * no killing, and holds for a scan that is stopped, swapped out or starved alike.
  *
  * Who changes the guest's memory, and not only reads it, must not be late: what it found to be so may not be so any
- * more. For such a pause (lease_pause_deadly) the guard ends the scan before the guest runs, see guard_loop.c.
+ * more. For such a pause (lease_pause_exclusive) the guard ends the scan before the guest runs, see guard_loop.c.
  *
  * The guard counts as hung when it does not answer a PING in time; it blocks in nothing but poll, so it can
  * be expected to. Taking over: the guard is killed (so that the two never speak on one connection at once),
@@ -413,13 +413,13 @@ static const char *wait_for_answers(struct guard *guard)
 /* The two operations */
 
 static const char *ask_pause(struct guard *guard, struct lease *lease, uint64_t max_pause_usec,
-                             bool is_deadly)
+                             bool is_exclusive)
 {
         struct guard_request request = {
                 .operation = GUARD_OPERATION_PAUSE,
                 .id = ++guard->last_id,
                 .max_pause_usec = max_pause_usec,
-                .is_deadly = is_deadly,
+                .is_exclusive = is_exclusive,
                 .qemu = {.pid = lease->guest->pid, .start_ticks = lease->guest->start_ticks},
         };
         struct qmp_guest *guest = lease->guest;
@@ -449,7 +449,7 @@ static int fail_all(const struct guard *guard, struct lease *leases[], size_t co
 }
 
 static int pause_all(struct guard *guard, struct lease *leases[], size_t count, uint64_t max_pause_usec,
-                     bool is_deadly)
+                     bool is_exclusive)
 {
         const char *why = NULL;
 
@@ -460,7 +460,7 @@ static int pause_all(struct guard *guard, struct lease *leases[], size_t count, 
         for (size_t i = 0; i < count; i++)
                 *leases[i] = (struct lease){.guest = leases[i]->guest};
         for (size_t i = 0; i < count && !why; i++)
-                why = ask_pause(guard, leases[i], max_pause_usec, is_deadly);
+                why = ask_pause(guard, leases[i], max_pause_usec, is_exclusive);
         if (!why)
                 why = wait_for_answers(guard);
         if (!why)
@@ -477,7 +477,7 @@ int lease_pause(struct guard *guard, struct lease *leases[], size_t count, uint6
         return pause_all(guard, leases, count, max_pause_usec, false);
 }
 
-int lease_pause_deadly(struct guard *guard, struct lease *leases[], size_t count, uint64_t max_pause_usec)
+int lease_pause_exclusive(struct guard *guard, struct lease *leases[], size_t count, uint64_t max_pause_usec)
 {
         return pause_all(guard, leases, count, max_pause_usec, true);
 }

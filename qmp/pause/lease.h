@@ -70,14 +70,14 @@ static inline uint64_t lease_end_usec(uint64_t stop_sent_usec, uint64_t max_paus
 int lease_pause(struct guard *guard, struct lease *leases[], size_t count, uint64_t max_pause_usec);
 
 /**
- * lease_pause_deadly() - pause guests whose memory this process is going to change
+ * lease_pause_exclusive() - pause guests whose memory this process is going to change
  *
  * As lease_pause(). But before such a guest runs again without this process having asked for it (at the deadline, when
  * its connection breaks), and when somebody else has resumed it, the guard kills this process and waits until no thread
  * of it is left. lease_resume() is the promise that nothing is changed any more. A guest that QEMU was too slow to stop
  * becomes RESUMED here.
  */
-int lease_pause_deadly(struct guard *guard, struct lease *leases[], size_t count, uint64_t max_pause_usec);
+int lease_pause_exclusive(struct guard *guard, struct lease *leases[], size_t count, uint64_t max_pause_usec);
 
 /**
  * lease_resume() - resume guests

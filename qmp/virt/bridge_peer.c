@@ -11,7 +11,7 @@
  * and the domain does not say that it is paused. What that gives up: somebody who resumes a domain and pauses
  * it again within the few milliseconds that an event takes is not noticed.
  *
- * Who changes the domain's memory while it is paused (lease_pause_deadly) cannot wait for that question, which takes as
+ * Who changes the domain's memory while it is paused (lease_pause_exclusive) cannot wait for that question, which takes as
  * long as libvirt likes. Such a pause is watched: there the event is passed on as it comes. That a stale one ends the
  * scan is the lesser evil. As nobody would tell of a resume while the connection to libvirt is broken, the peer's breaks
  * with it, which the guard notices at once.

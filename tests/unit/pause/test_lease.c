@@ -691,7 +691,7 @@ static void test_scan_stopped(void)
         end();
 }
 
-/* Deadly pauses */
+/* Exclusive pauses */
 
 /* A scan that, in all its threads, goes on writing the time to @beat while it has the guests paused. */
 static void *beat_on(void *beat)
@@ -701,7 +701,7 @@ static void *beat_on(void *beat)
         return NULL;
 }
 
-static pid_t start_deadly_scan(uint64_t max_pause_usec, bool breaks_connection, volatile uint64_t *beats)
+static pid_t start_exclusive_scan(uint64_t max_pause_usec, bool breaks_connection, volatile uint64_t *beats)
 {
         pid_t pid = fork();
 
@@ -710,7 +710,7 @@ static pid_t start_deadly_scan(uint64_t max_pause_usec, bool breaks_connection, 
 
                 (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
                 open_all();
-                if (lease_pause_deadly(guard, lease_pointers, n_fakes, max_pause_usec) < 0 ||
+                if (lease_pause_exclusive(guard, lease_pointers, n_fakes, max_pause_usec) < 0 ||
                     leases[0].state != PAUSE_OUTCOME_PAUSED ||
                     pthread_create(&thread, NULL, beat_on, (void *)&beats[1]) != 0)
                         _exit(EXIT_FAILURE);
@@ -745,14 +745,14 @@ static void expect_killed(pid_t pid, const volatile uint64_t *beats)
         (void)munmap((void *)beats, 4096);
 }
 
-static void test_deadly_deadline(void)
+static void test_exclusive_deadline(void)
 {
         for (int stopped = 0; stopped < 2; stopped++) {
                 volatile uint64_t *beats = new_beats();
                 pid_t pid = 0;
 
                 begin(2);
-                pid = start_deadly_scan(400 * USEC_PER_MSEC, false, beats);
+                pid = start_exclusive_scan(400 * USEC_PER_MSEC, false, beats);
                 for (int i = 0; i < 3000 && beats[1] == 0; i++)
                         (void)usleep(1000);
                 CU_ASSERT_NOT_EQUAL(beats[1], 0);
@@ -766,7 +766,7 @@ static void test_deadly_deadline(void)
 }
 
 /* Somebody else resumes the guest: the scan does not get the time to notice by itself. */
-static void test_deadly_resumed_by_other(void)
+static void test_exclusive_resumed_by_other(void)
 {
         volatile uint64_t *beats = new_beats();
         int status = 0;
@@ -775,7 +775,7 @@ static void test_deadly_resumed_by_other(void)
         begin(1);
         fakes[0].state->stop_event_resumed = true;
         fakes[0].state->stop_event_delay_usec = 50000;
-        pid = start_deadly_scan(LONG_PAUSE, false, beats);
+        pid = start_exclusive_scan(LONG_PAUSE, false, beats);
         CU_ASSERT_EQUAL(waitpid(pid, &status, 0), pid);
         CU_ASSERT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
         expect_running();
@@ -786,13 +786,13 @@ static void test_deadly_resumed_by_other(void)
 }
 
 /* The scan is killed by others: its guests run when it is dead. */
-static void test_deadly_scan_killed(void)
+static void test_exclusive_scan_killed(void)
 {
         volatile uint64_t *beats = new_beats();
         pid_t pid = 0;
 
         begin(2);
-        pid = start_deadly_scan(LONG_PAUSE, false, beats);
+        pid = start_exclusive_scan(LONG_PAUSE, false, beats);
         for (int i = 0; i < 3000 && beats[1] == 0; i++)
                 (void)usleep(1000);
         (void)kill(pid, SIGKILL);
@@ -801,18 +801,18 @@ static void test_deadly_scan_killed(void)
 }
 
 /* The connection breaks: the guest is resumed over another one, when the scan is dead. */
-static void test_deadly_connection_breaks(void)
+static void test_exclusive_connection_breaks(void)
 {
         volatile uint64_t *beats = new_beats();
 
         begin(1);
-        expect_killed(start_deadly_scan(LONG_PAUSE, true, beats), beats);
+        expect_killed(start_exclusive_scan(LONG_PAUSE, true, beats), beats);
         CU_ASSERT_EQUAL(fakes[0].state->conts, 1);
         end();
 }
 
 /* Closing the guard with a pause unfinished is no promise: the scan ends, and then the guests run. */
-static void test_deadly_guard_closed(void)
+static void test_exclusive_guard_closed(void)
 {
         int status = 0;
         pid_t pid = 0;
@@ -822,7 +822,7 @@ static void test_deadly_guard_closed(void)
         if (pid == 0) {
                 (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
                 open_all();
-                (void)lease_pause_deadly(guard, lease_pointers, 1, LONG_PAUSE);
+                (void)lease_pause_exclusive(guard, lease_pointers, 1, LONG_PAUSE);
                 guard_free(guard);
                 (void)sleep(10);
                 _exit(EXIT_SUCCESS);
@@ -836,19 +836,19 @@ static void test_deadly_guard_closed(void)
 }
 
 /* Who resumes in time lives, whatever becomes of the guest afterwards. */
-static void test_deadly_resumed_in_time(void)
+static void test_exclusive_resumed_in_time(void)
 {
         begin(2);
         open_all();
         for (int round = 0; round < 3; round++) {
-                CU_ASSERT_EQUAL(lease_pause_deadly(guard, lease_pointers, 2, 2 * USEC_PER_SEC), 0);
+                CU_ASSERT_EQUAL(lease_pause_exclusive(guard, lease_pointers, 2, 2 * USEC_PER_SEC), 0);
                 CU_ASSERT_EQUAL(leases[0].state, PAUSE_OUTCOME_PAUSED);
                 CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 2), 0);
                 CU_ASSERT_EQUAL(leases[0].state, PAUSE_OUTCOME_RESUMED);
                 CU_ASSERT_FALSE(leases[0].resumed_at_deadline || leases[0].resumed_by_other);
                 expect_running();
         }
-        CU_ASSERT_EQUAL(lease_pause_deadly(guard, lease_pointers, 2, LONG_PAUSE), 0);
+        CU_ASSERT_EQUAL(lease_pause_exclusive(guard, lease_pointers, 2, LONG_PAUSE), 0);
         fakes[0].state->is_mute = true;
         CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 2), 0);
         CU_ASSERT_EQUAL(leases[0].state, PAUSE_OUTCOME_FAILED);
@@ -860,12 +860,12 @@ static void test_deadly_resumed_in_time(void)
         end();
 }
 
-/* The guard dies under a deadly pause: as always, the scan resumes by itself. */
-static void test_deadly_guard_killed(void)
+/* The guard dies under an exclusive pause: as always, the scan resumes by itself. */
+static void test_exclusive_guard_killed(void)
 {
         begin(1);
         open_all();
-        CU_ASSERT_EQUAL(lease_pause_deadly(guard, lease_pointers, 1, LONG_PAUSE), 0);
+        CU_ASSERT_EQUAL(lease_pause_exclusive(guard, lease_pointers, 1, LONG_PAUSE), 0);
         CU_ASSERT_TRUE(guard_is_alive(guard));
         (void)kill(guard->pid, SIGKILL);
         for (int i = 0; i < 3000 && guard_is_alive(guard); i++)
@@ -892,7 +892,7 @@ static void *hold_guard(void *context)
 }
 
 /* The guard learns of the pause and of its end in one turn: who was not told of the pause lives. */
-static void test_deadly_not_told(void)
+static void test_exclusive_not_told(void)
 {
         unsigned int held_usec = 400000;
 
@@ -904,8 +904,8 @@ static void test_deadly_not_told(void)
                 fakes[0].state->stop_delay_usec = 100000;
                 fakes[0].state->stop_event_resumed = by_other;
                 CU_ASSERT_EQUAL_FATAL(pthread_create(&thread, NULL, hold_guard, &held_usec), 0);
-                CU_ASSERT_EQUAL(lease_pause_deadly(guard, lease_pointers, 1,
-                                                   by_other ? LONG_PAUSE : 300 * USEC_PER_MSEC),
+                CU_ASSERT_EQUAL(lease_pause_exclusive(guard, lease_pointers, 1,
+                                                      by_other ? LONG_PAUSE : 300 * USEC_PER_MSEC),
                                 0);
                 (void)pthread_join(thread, NULL);
                 CU_ASSERT_EQUAL(leases[0].state, PAUSE_OUTCOME_RESUMED);
@@ -1099,14 +1099,14 @@ static const struct unit_test tests[] = {
         {"signals do not end the guard", test_guard_is_hard_to_end},
         {"no runtime directory", test_no_runtime_dir},
         {"the scan is killed", test_scan_killed},
-        {"deadly: the deadline", test_deadly_deadline},
-        {"deadly: resumed by somebody else", test_deadly_resumed_by_other},
-        {"deadly: the scan is killed", test_deadly_scan_killed},
-        {"deadly: the connection breaks", test_deadly_connection_breaks},
-        {"deadly: the guard is closed", test_deadly_guard_closed},
-        {"deadly: resumed in time", test_deadly_resumed_in_time},
-        {"deadly: the guard is killed", test_deadly_guard_killed},
-        {"deadly: the scan was not told of the pause", test_deadly_not_told},
+        {"exclusive: the deadline", test_exclusive_deadline},
+        {"exclusive: resumed by somebody else", test_exclusive_resumed_by_other},
+        {"exclusive: the scan is killed", test_exclusive_scan_killed},
+        {"exclusive: the connection breaks", test_exclusive_connection_breaks},
+        {"exclusive: the guard is closed", test_exclusive_guard_closed},
+        {"exclusive: resumed in time", test_exclusive_resumed_in_time},
+        {"exclusive: the guard is killed", test_exclusive_guard_killed},
+        {"exclusive: the scan was not told of the pause", test_exclusive_not_told},
         {"guard killed, no descriptor left", test_guard_killed_and_no_descriptors},
         {"the scan is killed at any moment", test_scan_killed_at_any_moment},
         {"the scan is stopped", test_scan_stopped},

@@ -98,7 +98,7 @@ void backings_deinit(struct backings *backings)
         (void)backings;
 }
 
-int lease_pause_deadly(struct guard *guard, struct lease *leases[], size_t count, uint64_t max_pause_usec)
+int lease_pause_exclusive(struct guard *guard, struct lease *leases[], size_t count, uint64_t max_pause_usec)
 {
         CU_ASSERT_PTR_EQUAL(guard, a_guard);
         CU_ASSERT_EQUAL(count, 1);
