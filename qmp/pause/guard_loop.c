@@ -1,52 +1,44 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the guard does all day: one loop over the control socket, the connections of the guests, and the
- * nearest deadline.
+ * The guard's process: one loop over the control socket, the guests' connections, and the nearest deadline.
  *
- * Each guest has a slot with its own pause machine, and goes on independently: a QEMU that hangs keeps no
- * other waiting, and the loop itself never waits for anybody but in poll. A slot ends a pause for one of
- * three reasons: the scan asks (RESUME), stop_sent + max_pause has come, or the scan is gone. It does not
- * need to know whether the scan hangs, is stopped, or is merely late: in all cases the guest runs, and a scan
- * that lives learns from the answer to its RESUME that it was late, and from when on what it read does not
- * count.
+ * Each guest has a slot (guard_slot.c) and goes on independently. A QEMU that hangs keeps no other waiting,
+ * and the loop itself waits for nobody but in poll. What is done for a slot and needs a descriptor or a
+ * process is here: its lease file, the answers to the scan, the scan's death, and resuming over a new
+ * connection.
  *
- * An exclusive pause (lease_pause_exclusive) is one under which the scan changes the guest's memory. There the scan has to be
- * dead before the guest runs, unless it asked for it: it may have been stopped between looking at a page and changing
- * it, and would lose what the guest wrote in between. So it is killed, and its pidfd waited for, which becomes readable
- * when the last of its threads has left the kernel; the end of the control socket alone would not tell. That is so at
- * the deadline, when the connection breaks (the guest is then resumed over another), when the scan closes the socket
- * with the pause unfinished, and at once when somebody else has resumed the guest. A scan that was not told of the pause
- * yet is not told of it then, and lives. It makes the pause longer by the
- * time that a process takes to die; one that the kernel holds in an uninterruptible wait holds the guest with it.
+ * An exclusive pause (lease_pause_exclusive) is one under which the scan changes the guest's memory. Unless
+ * the scan asked for the end of such a pause, it has to be dead before the guest runs. So the guard kills it
+ * and waits for its pidfd, which becomes readable when the last of its threads has left the kernel; the end
+ * of the control socket alone would not tell. The guard does so at the deadline, when the connection breaks
+ * (it then resumes the guest over another), when the scan closes the socket with the pause unfinished, and at
+ * once when somebody else has resumed the guest. This makes the pause longer by the time that a process takes
+ * to die. A scan that the kernel holds in an uninterruptible wait holds the guest with it.
  *
- * The order of things on disk: the lease file is written after the guest was found fit to be paused and
- * before stop is sent, and removed after it runs (or is somebody else's again). Whenever the guard dies, a
- * guest that could have been paused by it therefore has a file.
+ * The order of things on disk: the guard writes the lease file after it found the guest fit to be paused and
+ * before it sends stop, and removes the file after the guest runs (or is somebody else's again). Whenever the
+ * guard dies, a guest that it could have paused therefore has a file.
  *
- * When QEMU does not answer, the scan is told so after GUARD_STEP_USEC, and the slot stays: once a stop was
- * sent it waits for as long as that QEMU lives, then does what remains to be done. A migration that began
- * under the pause, and a cont that QEMU refused, are tried again now and then. When the connection itself
- * breaks while the QEMU lives, the guest has to be resumed over a new one, which takes blocking calls: a
- * short-lived child does that.
+ * When QEMU does not answer, the guard tells the scan so after GUARD_STEP_USEC and keeps the slot. Once it
+ * has sent stop, it waits for as long as that QEMU lives, then does what remains to be done. It tries again,
+ * now and then, where a migration began under the pause or QEMU refused cont. When the connection itself
+ * breaks while the QEMU lives, the guest has to be resumed over a new one. That takes blocking calls, so a
+ * short-lived child does it.
  *
  * The guard exits when the scan is gone and no slot is left.
  */
-#include "qmp/pause/guard_proto.h"
+#include "qmp/pause/guard_slot.h"
 
 #include "base/cleanup.h"
 #include "base/passing.h"
 #include "base/pidfd.h"
 #include "qmp/pause/lease.h"
-#include "qmp/pause/leasefile.h"
-#include "qmp/pause/pause.h"
 #include "qmp/pause/stale.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -55,29 +47,9 @@
 #define RETRY_USEC  (500 * USEC_PER_MSEC)
 #define RETRIES_MAX 7200
 /* The same over new connections, by the child; each try may take several seconds. */
-#define MENDING_TRIES 60
+#define ANEW_TRIES 60
 /* Requests taken before the guests get their turn. */
 #define REQUESTS_PER_TURN 64
-
-struct slot {
-        uint32_t id;
-        struct pause pause;
-        struct leasefile note;
-        bool is_noted;     /* the lease file is written */
-        bool is_buffered;  /* the machine has more to do without polling */
-        bool wants_pause;  /* PAUSE is not answered yet */
-        bool wants_resume; /* RESUME is not answered yet */
-        bool is_orphan;    /* the scan has its final answer, or is gone */
-        bool at_deadline;  /* ended by the deadline, or before the scan was told of the pause */
-        bool is_exclusive; /* the scan may be changing its memory, until it asks for RESUME */
-        bool awaits_death; /* the scan was killed for its sake and is not dead yet */
-        bool is_settled;   /* nothing remains to be done about the guest */
-        uint64_t max_pause_usec;
-        uint64_t end_usec;    /* stop_sent + max_pause */
-        uint64_t answer_usec; /* the scan is told of a hang then */
-        uint64_t retry_usec;
-        unsigned int retries;
-};
 
 struct loop {
         int control_fd; /* -1: the scan is gone */
@@ -86,12 +58,12 @@ struct loop {
         struct process scanner;
         int scanner_pidfd; /* -1: it could not be opened, and no pause can be an exclusive one */
         bool is_answer_blocked;
-        struct slot **slots;
+        struct guard_slot **slots;
         size_t slot_count;
         struct pollfd *pollfds;
 };
 
-static struct slot *find_slot(const struct loop *loop, uint32_t id)
+static struct guard_slot *find_slot(const struct loop *loop, uint32_t id)
 {
         for (size_t i = 0; i < loop->slot_count; i++)
                 if (loop->slots[i]->id == id)
@@ -99,75 +71,47 @@ static struct slot *find_slot(const struct loop *loop, uint32_t id)
         return NULL;
 }
 
-static void slot_free(struct slot *slot)
+/* The scan */
+
+static bool is_death_awaited(const struct loop *loop)
 {
-        pause_deinit(&slot->pause);
-        leasefile_deinit(&slot->note);
-        free(slot);
+        for (size_t i = 0; i < loop->slot_count; i++)
+                if (loop->slots[i]->state == GUARD_SLOT_STATE_KILLING)
+                        return true;
+        return false;
 }
 
-/* Exclusive pauses */
-
-/*
- * Whether the scan could still change the guest's memory: it was told of the pause. Before that it knows of none, and
- * after the deadline it is not told of one any more (answer_pause).
- */
-static bool is_armed(const struct slot *slot)
+/* Sees to it that the scan changes no guest any more. Returns false while it is not dead yet. */
+static bool end_scan(const struct loop *loop)
 {
-        return slot->is_exclusive && slot->pause.stopped_usec != 0 && !slot->wants_pause;
-}
-
-/* Whether the guest of an exclusive pause is going to run, or runs already, and not because the scan asked for it. */
-static bool has_to_disarm(const struct slot *slot, uint64_t now_usec)
-{
-        return slot->is_orphan || slot->pause.event_resumed || slot->pause.phase == PAUSE_PHASE_DONE ||
-               now_usec >= slot->end_usec;
-}
-
-/* Sees to it that the scan changes the slot's guest no more. Returns false while it is not dead yet. */
-static bool disarm(const struct loop *loop, struct slot *slot)
-{
-        if (pidfd_is_alive(loop->scanner_pidfd)) {
-                (void)pidfd_send_signal(loop->scanner_pidfd, SIGKILL, NULL, 0);
-                slot->awaits_death = true;
-                return false;
-        }
-        slot->awaits_death = false;
-        slot->is_exclusive = false;
-        return true;
+        if (!pidfd_is_alive(loop->scanner_pidfd))
+                return true;
+        (void)pidfd_send_signal(loop->scanner_pidfd, SIGKILL, NULL, 0);
+        return false;
 }
 
 /* The scan is gone, in whatever way. */
 static void lose_scan(struct loop *loop)
 {
         close_fd(&loop->control_fd);
-        for (size_t i = 0; i < loop->slot_count; i++) {
-                struct slot *slot = loop->slots[i];
-
-                slot->wants_pause = false;
-                slot->wants_resume = false;
-                slot->is_orphan = true;
-                slot->retry_usec = 0;
-                if (!is_armed(slot))
-                        pause_end(&slot->pause);
-        }
+        for (size_t i = 0; i < loop->slot_count; i++)
+                guard_slot_take(loop->slots[i], GUARD_SLOT_EVENT_GONE);
+        if (is_death_awaited(loop))
+                (void)end_scan(loop);
 }
 
 /* Answers */
 
-/* Returns false when the scan does not take it now: to be tried again. */
+/* Returns false when the scan does not take it now, so that it is to be tried again, or is gone. */
 static bool send_answer(struct loop *loop, const struct guard_answer *answer)
 {
-        if (loop->control_fd < 0)
-                return true;
         if (send(loop->control_fd, answer, sizeof(*answer), MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
                 return true;
-        if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS) {
+        if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS)
                 loop->is_answer_blocked = true;
-                return false;
-        }
-        lose_scan(loop);
-        return true;
+        else
+                lose_scan(loop);
+        return false;
 }
 
 static void refuse(struct loop *loop, const struct guard_request *request, const char *sentence)
@@ -179,84 +123,12 @@ static void refuse(struct loop *loop, const struct guard_request *request, const
         (void)send_answer(loop, &answer);
 }
 
-static struct guard_answer make_answer(const struct slot *slot, enum guard_operation operation,
-                                       enum pause_outcome state)
-{
-        struct guard_answer answer = {
-                .operation = operation,
-                .id = slot->id,
-                .state = state,
-                .stop_sent_usec = slot->pause.stop_sent_usec,
-                .stopped_usec = slot->pause.stopped_usec,
-                .cont_sent_usec = slot->pause.cont_sent_usec,
-                .resumed_usec = slot->pause.resumed_usec,
-                .resumed_at_deadline = state == PAUSE_OUTCOME_RESUMED && slot->at_deadline,
-                .resumed_by_other =
-                        state == PAUSE_OUTCOME_RESUMED && slot->pause.outcome == PAUSE_OUTCOME_RUNNING,
-                .failure = slot->pause.failure,
-        };
-
-        memcpy(answer.run_state, slot->pause.run_state, sizeof(answer.run_state));
-        return answer;
-}
-
-static enum pause_outcome state_of_outcome(const struct slot *slot)
-{
-        return slot->pause.outcome == PAUSE_OUTCOME_RUNNING ? PAUSE_OUTCOME_RESUMED
-                                                            : pause_outcome_simplify(slot->pause.outcome);
-}
-
-static void answer_pause(struct loop *loop, struct slot *slot, uint64_t now_usec)
-{
-        /* Who would change the guest's memory is not told of a pause that is ending already. */
-        bool is_paused = slot->pause.stopped_usec != 0 && !(slot->is_exclusive && slot->at_deadline);
-        bool is_late = now_usec >= slot->answer_usec;
-        struct guard_answer answer;
-
-        if (!is_paused && !is_late && slot->pause.phase != PAUSE_PHASE_DONE)
-                return;
-        if (!is_paused)
-                pause_end(&slot->pause);
-        answer = make_answer(slot, GUARD_OPERATION_PAUSE,
-                             is_paused ? PAUSE_OUTCOME_PAUSED : state_of_outcome(slot));
-        if (!is_paused && slot->pause.phase != PAUSE_PHASE_DONE)
-                (void)failure_set(
-                        &answer.failure, 0,
-                        "its QEMU did not answer to stop within %.1f s; it will be resumed as soon as "
-                        "its QEMU answers",
-                        (double)GUARD_STEP_USEC / (double)USEC_PER_SEC);
-        if (!send_answer(loop, &answer))
-                return;
-        slot->wants_pause = false;
-        slot->is_orphan |= !is_paused;
-        slot->is_exclusive &= is_paused;
-}
-
-static void answer_resume(struct loop *loop, struct slot *slot, uint64_t now_usec)
-{
-        bool is_late = now_usec >= slot->answer_usec;
-        bool is_done = slot->pause.phase == PAUSE_PHASE_DONE && slot->pause.outcome != PAUSE_OUTCOME_REFUSED;
-        struct guard_answer answer;
-
-        if (!is_done && !is_late)
-                return;
-        answer = make_answer(slot, GUARD_OPERATION_RESUME, state_of_outcome(slot));
-        if (slot->pause.phase != PAUSE_PHASE_DONE)
-                (void)failure_set(
-                        &answer.failure, 0,
-                        "its QEMU did not answer within %.1f s; it will be resumed as soon as its QEMU "
-                        "answers",
-                        (double)GUARD_STEP_USEC / (double)USEC_PER_SEC);
-        if (!send_answer(loop, &answer))
-                return;
-        slot->wants_resume = false;
-        slot->is_orphan = true;
-}
-
 /* The life of a slot */
 
-/* The connection is broken but the pause may last: resumes the guest over a new one, in a child. */
-static void mend(struct loop *loop, struct slot *slot)
+/*
+ * The connection is broken but the pause may last: resumes the guest over a new one, in a child.
+ */
+static bool resume_anew(struct loop *loop, struct guard_slot *slot)
 {
         pid_t pid = 0;
 
@@ -264,11 +136,11 @@ static void mend(struct loop *loop, struct slot *slot)
         (void)shutdown(slot->pause.wire.fd, SHUT_RDWR);
         pid = fork();
         if (pid != 0)
-                return;
+                return true;
         close_fd(&loop->control_fd);
         for (size_t i = 0; i < loop->slot_count; i++)
                 close_fd(&loop->slots[i]->pause.wire.fd);
-        for (int tries = 0; tries < MENDING_TRIES; tries++) {
+        for (int tries = 0; tries < ANEW_TRIES; tries++) {
                 struct stale_result result = {0};
 
                 stale_resume_note(loop->folder_fd, &slot->note, &result);
@@ -279,86 +151,64 @@ static void mend(struct loop *loop, struct slot *slot)
         _exit(EXIT_FAILURE);
 }
 
-static bool may_retry(const struct slot *slot)
+/* The machine is DONE: does what remains. Returns false when that is to be tried again. */
+static bool finish_guest(struct loop *loop, struct guard_slot *slot)
 {
-        return pause_outcome_is_retried(slot->pause.outcome) && slot->retries < RETRIES_MAX;
-}
-
-/* The machine is DONE: looks after what remains. */
-static void settle(struct loop *loop, struct slot *slot, uint64_t now_usec)
-{
-        if (slot->is_settled)
-                return;
-        if (may_retry(slot)) {
-                if (slot->retry_usec == 0) {
-                        slot->retry_usec = now_usec + RETRY_USEC;
-                } else if (now_usec >= slot->retry_usec) {
-                        slot->retry_usec = 0;
-                        slot->retries++;
-                        pause_end(&slot->pause);
-                }
-                return;
-        }
-        slot->is_settled = true;
-        if (!slot->is_noted)
-                return;
+        if (slot->file == GUARD_SLOT_FILE_NONE)
+                return true;
         if (slot->pause.outcome == PAUSE_OUTCOME_FAILED && process_is_alive(&slot->note.qemu))
-                mend(loop, slot);
-        else if (!pause_outcome_is_retried(slot->pause.outcome))
-                (void)leasefile_remove(loop->folder_fd, &slot->note);
+                return resume_anew(loop, slot);
+        if (pause_outcome_is_retried(slot->pause.outcome))
+                return false;
+        (void)leasefile_remove(loop->folder_fd, &slot->note);
+        return true;
 }
 
-static void stop_guest(struct loop *loop, struct slot *slot)
+static void settle(struct loop *loop, struct guard_slot *slot, uint64_t now_usec)
+{
+        if (slot->file == GUARD_SLOT_FILE_SETTLED || now_usec < slot->retry_usec)
+                return;
+        if (slot->retry_usec && pause_outcome_is_retried(slot->pause.outcome)) {
+                slot->retry_usec = 0;
+                pause_end(&slot->pause);
+        } else if (finish_guest(loop, slot) || slot->retries == RETRIES_MAX) {
+                slot->file = GUARD_SLOT_FILE_SETTLED;
+        } else {
+                slot->retry_usec = now_usec + RETRY_USEC;
+                slot->retries++;
+        }
+}
+
+static void stop_guest(const struct loop *loop, struct guard_slot *slot)
 {
         struct failure failure = {0};
         int r = leasefile_write(loop->folder_fd, &slot->note, &failure);
 
-        if (r < 0) {
+        if (r == 0)
+                guard_slot_stop(slot);
+        else
                 pause_give_up(&slot->pause, r == -EBUSY ? PAUSE_OUTCOME_HELD : PAUSE_OUTCOME_NOT_STOPPED,
                               &failure);
-                return;
-        }
-        slot->is_noted = true;
-        pause_stop(&slot->pause);
-        slot->end_usec = lease_end_usec(slot->pause.stop_sent_usec, slot->max_pause_usec);
-}
-
-/* Lets nothing happen to an armed slot that would let its guest run, before the scan is dead. */
-static bool may_advance(struct loop *loop, struct slot *slot, uint64_t now_usec)
-{
-        if (!slot->is_exclusive || !slot->pause.stopped_usec || slot->at_deadline ||
-            !has_to_disarm(slot, now_usec))
-                return true;
-        /* A scan that was not told of the pause is not told of it now, and lives. */
-        if (!is_armed(slot))
-                slot->at_deadline = true;
-        else if (!disarm(loop, slot))
-                return false;
-        pause_end(&slot->pause);
-        return true;
 }
 
 /* Everything about a slot that does not depend on its connection having something to say. */
-static void advance(struct loop *loop, struct slot *slot, uint64_t now_usec)
+static void advance(struct loop *loop, struct guard_slot *slot, uint64_t now_usec)
 {
+        enum guard_slot_event event = GUARD_SLOT_EVENT_ANSWERED;
+        struct guard_answer answer;
+
         if (slot->pause.phase == PAUSE_PHASE_READY)
                 stop_guest(loop, slot);
-        if (!may_advance(loop, slot, now_usec))
-                return;
-        if (now_usec >= slot->end_usec &&
-            (slot->pause.phase == PAUSE_PHASE_PAUSED ||
-             (slot->pause.phase == PAUSE_PHASE_STOPPING && !slot->at_deadline))) {
-                slot->at_deadline = true;
-                pause_end(&slot->pause);
+        guard_slot_watch(slot, now_usec);
+        if (slot->state == GUARD_SLOT_STATE_KILLING) {
+                if (!end_scan(loop))
+                        return;
+                guard_slot_take(slot, GUARD_SLOT_EVENT_DEAD);
         }
         if (slot->pause.phase == PAUSE_PHASE_DONE)
                 settle(loop, slot, now_usec);
-        if (slot->wants_pause)
-                answer_pause(loop, slot, now_usec);
-        if (slot->wants_resume)
-                answer_resume(loop, slot, now_usec);
-        if (slot->pause.phase == PAUSE_PHASE_DONE)
-                settle(loop, slot, now_usec);
+        if (guard_slot_answer(slot, now_usec, &answer, &event) && send_answer(loop, &answer))
+                guard_slot_take(slot, event);
 }
 
 static void drop_finished(struct loop *loop)
@@ -366,10 +216,10 @@ static void drop_finished(struct loop *loop)
         size_t kept = 0;
 
         for (size_t i = 0; i < loop->slot_count; i++) {
-                struct slot *slot = loop->slots[i];
+                struct guard_slot *slot = loop->slots[i];
 
-                if (slot->is_settled && slot->is_orphan && !slot->wants_pause && !slot->wants_resume)
-                        slot_free(slot);
+                if (slot->file == GUARD_SLOT_FILE_SETTLED && slot->state == GUARD_SLOT_STATE_ORPHAN)
+                        guard_slot_free(slot);
                 else
                         loop->slots[kept++] = slot;
         }
@@ -378,47 +228,11 @@ static void drop_finished(struct loop *loop)
 
 /* Requests */
 
-/* Makes a slot and starts its machine. Takes @fd. */
-static struct slot *make_slot(const struct loop *loop, const struct guard_request *request, int fd,
-                              struct failure *failure)
-{
-        struct slot *slot = calloc(1, sizeof(*slot));
-
-        if (!slot) {
-                (void)close(fd);
-                (void)failure_set(failure, 0, "the guard process has not enough memory");
-                return NULL;
-        }
-        slot->pause.wire.fd = -1;
-        slot->id = request->id;
-        slot->wants_pause = true;
-        slot->max_pause_usec = request->max_pause_usec;
-        slot->is_exclusive = request->is_exclusive;
-        slot->end_usec = USEC_INFINITY;
-        slot->answer_usec = clock_now_usec() + GUARD_STEP_USEC;
-        slot->note = (struct leasefile){
-                .guest = strdup(request->guest),
-                .socket_path = strdup(request->socket_path),
-                .qemu = request->qemu,
-                .scanner = loop->scanner,
-                .guard = loop->self,
-        };
-        if (!slot->note.guest || !slot->note.socket_path || pause_begin(&slot->pause, fd, NULL) < 0) {
-                if (!slot->note.guest || !slot->note.socket_path)
-                        (void)close(fd);
-                (void)failure_set(failure, 0, "the guard process has not enough memory");
-                slot_free(slot);
-                return NULL;
-        }
-        return slot;
-}
-
 /* Takes @fd. */
 static void take_pause(struct loop *loop, const struct guard_request *request, int fd)
 {
         const bool is_unkillable = request->is_exclusive && loop->scanner_pidfd < 0;
-        struct failure failure = {0};
-        struct slot *slot = NULL;
+        struct guard_slot *slot = NULL;
 
         if (fd < 0 || loop->slot_count == LEASE_GUESTS_MAX || is_unkillable) {
                 if (fd >= 0)
@@ -429,26 +243,21 @@ static void take_pause(struct loop *loop, const struct guard_request *request, i
                                        : "the guard process has too many guests already");
                 return;
         }
-        slot = make_slot(loop, request, fd, &failure);
+        slot = guard_slot_new(request, fd, &loop->scanner, &loop->self);
         if (slot)
                 loop->slots[loop->slot_count++] = slot;
         else
-                refuse(loop, request, failure.text);
+                refuse(loop, request, "the guard process has not enough memory");
 }
 
 static void take_resume(struct loop *loop, const struct guard_request *request)
 {
-        struct slot *slot = find_slot(loop, request->id);
+        struct guard_slot *slot = find_slot(loop, request->id);
 
-        if (!slot) {
+        if (slot)
+                guard_slot_take(slot, GUARD_SLOT_EVENT_RESUME);
+        else
                 refuse(loop, request, "the guard process does not know it");
-                return;
-        }
-        slot->wants_resume = true;
-        slot->is_exclusive = false;
-        slot->awaits_death = false;
-        slot->answer_usec = clock_now_usec() + GUARD_STEP_USEC;
-        pause_end(&slot->pause);
 }
 
 static void take_request(struct loop *loop, const struct guard_request *request, int fd)
@@ -503,41 +312,8 @@ static uint64_t earlier(uint64_t a, uint64_t b)
         return a < b ? a : b;
 }
 
-/* When the slot needs attention though nothing arrives. */
-static uint64_t slot_deadline(const struct slot *slot, bool is_answer_blocked)
-{
-        uint64_t deadline_usec = USEC_INFINITY;
-
-        if (slot->is_buffered)
-                return 0;
-        if (slot->awaits_death)
-                return USEC_INFINITY; /* the scan's pidfd tells */
-        if (!slot->at_deadline &&
-            (slot->pause.phase == PAUSE_PHASE_PAUSED || slot->pause.phase == PAUSE_PHASE_STOPPING))
-                deadline_usec = slot->end_usec;
-        if ((slot->wants_pause || slot->wants_resume) && !is_answer_blocked)
-                deadline_usec = earlier(deadline_usec, slot->answer_usec);
-        if (!slot->is_settled && slot->pause.phase == PAUSE_PHASE_DONE)
-                deadline_usec = earlier(deadline_usec, slot->retry_usec);
-        return deadline_usec;
-}
-
-static bool is_listening(const struct slot *slot)
-{
-        /* A connection that broke would be readable all the time until the scan is dead. */
-        return !slot->is_settled && !slot->awaits_death && slot->pause.phase != PAUSE_PHASE_READY;
-}
-
-static bool is_death_awaited(const struct loop *loop)
-{
-        for (size_t i = 0; i < loop->slot_count; i++)
-                if (loop->slots[i]->awaits_death)
-                        return true;
-        return false;
-}
-
 /*
- * Waits until something happens or is due. pollfds[0] is the control socket, slot i is behind pollfds[i + 1], and behind
+ * Waits until something happens or is due. pollfds[0] is the control socket and pollfds[i + 1] slot i. Behind
  * those is the scan itself, when its death is awaited.
  */
 static void wait_for_something(struct loop *loop)
@@ -551,13 +327,13 @@ static void wait_for_something(struct loop *loop)
                 .events = (short)(loop->is_answer_blocked ? POLLIN | POLLOUT : POLLIN),
         };
         for (size_t i = 0; i < loop->slot_count; i++) {
-                const struct slot *slot = loop->slots[i];
+                const struct guard_slot *slot = loop->slots[i];
 
                 loop->pollfds[i + 1] = (struct pollfd){
-                        .fd = is_listening(slot) ? slot->pause.wire.fd : -1,
+                        .fd = guard_slot_is_listening(slot) ? slot->pause.wire.fd : -1,
                         .events = pause_poll_events(&slot->pause),
                 };
-                deadline_usec = earlier(deadline_usec, slot_deadline(slot, loop->is_answer_blocked));
+                deadline_usec = earlier(deadline_usec, guard_slot_deadline(slot, loop->is_answer_blocked));
         }
         loop->pollfds[loop->slot_count + 1] = (struct pollfd){
                 .fd = is_death_awaited(loop) ? loop->scanner_pidfd : -1,
@@ -582,7 +358,7 @@ static void run_once(struct loop *loop)
         wait_for_something(loop);
         loop->is_answer_blocked = false;
         for (size_t i = 0; i < polled; i++) {
-                struct slot *slot = loop->slots[i];
+                struct guard_slot *slot = loop->slots[i];
 
                 if (loop->pollfds[i + 1].revents || slot->is_buffered)
                         slot->is_buffered = pause_process(&slot->pause);
@@ -609,7 +385,7 @@ void guard_loop_run(int control_fd, int folder_fd, const struct process *self, c
                 .control_fd = control_fd, .folder_fd = folder_fd, .self = *self, .scanner = *scanner};
 
         loop.scanner_pidfd = open_scanner(scanner);
-        loop.slots = calloc(LEASE_GUESTS_MAX, sizeof(struct slot *));
+        loop.slots = calloc(LEASE_GUESTS_MAX, sizeof(struct guard_slot *));
         loop.pollfds = calloc(LEASE_GUESTS_MAX + 2, sizeof(*loop.pollfds));
         while (loop.slots && loop.pollfds && (loop.control_fd >= 0 || loop.slot_count > 0))
                 run_once(&loop);

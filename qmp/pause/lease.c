@@ -18,17 +18,17 @@
  * answer to its RESUME, and drops what it read after that moment. That costs a late scan its work, but needs
  * no killing, and holds for a scan that is stopped, swapped out or starved alike.
  *
- * Who changes the guest's memory, and not only reads it, must not be late: what it found to be so may not be so any
- * more. For such a pause (lease_pause_exclusive) the guard ends the scan before the guest runs, see guard_loop.c.
+ * A caller that changes guest memory must finish before the guest runs again: what it read may have changed.
+ * For such a pause (lease_pause_exclusive) the guard ends the scan before the guest runs, see guard_loop.c.
  *
  * The guard counts as hung when it does not answer a PING in time; it blocks in nothing but poll, so it can
  * be expected to. Taking over: the guard is killed (so that the two never speak on one connection at once),
  * then every guest that has a lease file of this guard gets a pause machine of this process's own, which asks
  * what a pause machine always asks before cont. A guest without a file was not paused by the guard, or is not
- * any more. Where the connection is broken too and the QEMU lives (the bridge to libvirt died with the guard),
- * the machine goes on over a new one, as `samepage resume --stale` does. Such a pause counts for nothing:
- * without a connection nobody tells that somebody else resumed the guest. A guest that is not reached keeps its
- * file, and its sentence says that it may be paused and what resumes it.
+ * any more. Where the connection is broken too and the QEMU lives (the bridge to libvirt died with the
+ * guard), the machine goes on over a new one, as `samepage resume --stale` does. Such a pause counts for
+ * nothing: without a connection nobody tells that somebody else resumed the guest. A guest that is not
+ * reached keeps its file, and its sentence says that it may be paused and what resumes it.
  *
  * Known gaps: events that the dead guard had read and not acted upon are lost to the one who takes over; if
  * somebody resumed the guest and paused it again just then, that pause is taken for ours. See pause.c for
@@ -187,7 +187,10 @@ static int adopt(struct pause *pause, const struct lease *lease)
         return fd < 0 ? -errno : pause_adopt(pause, fd, NULL);
 }
 
-/* Starts a machine of our own, of @machines, for each guest that the guard may have left paused; NULL for the others. */
+/*
+ * Starts a machine of our own, of @machines, for each guest that the guard may have left paused; NULL for the
+ * others.
+ */
 static void adopt_all(struct guard *guard, struct pause *machines, struct pause *pauses[])
 {
         for (size_t i = 0; i < guard->held_count; i++) {
@@ -219,8 +222,9 @@ static void finish_adopted(struct pause *pauses[], size_t count)
 }
 
 /*
- * Goes on over new connections where the old ones are broken and the QEMUs live. Connecting is done one by one;
- * the machines run side by side, as a domain may hang that libvirt answers for. Domains share one bridge.
+ * Goes on over new connections where the old ones are broken and the QEMUs live. Connecting is done one by
+ * one; the machines run side by side, as a domain may hang that libvirt answers for. Domains share one
+ * bridge.
  */
 static void reach_anew(const struct guard *guard, struct pause *pauses[], struct bridge **bridge)
 {

@@ -43,8 +43,8 @@ struct lease {
  * lease_end_usec() - when a pause has to begin to end
  * @stop_sent_usec: when it began
  *
- * A little before @max_pause_usec are over, by what it takes to ask QEMU whether the guest may be resumed. The
- * guard ends it then, so there is no use in reading on.
+ * A little before @max_pause_usec are over, by what it takes to ask QEMU whether the guest may be resumed.
+ * The guard ends it then, so there is no use in reading on.
  */
 static inline uint64_t lease_end_usec(uint64_t stop_sent_usec, uint64_t max_pause_usec)
 {
@@ -72,10 +72,10 @@ int lease_pause(struct guard *guard, struct lease *leases[], size_t count, uint6
 /**
  * lease_pause_exclusive() - pause guests whose memory this process is going to change
  *
- * As lease_pause(). But before such a guest runs again without this process having asked for it (at the deadline, when
- * its connection breaks), and when somebody else has resumed it, the guard kills this process and waits until no thread
- * of it is left. lease_resume() is the promise that nothing is changed any more. A guest that QEMU was too slow to stop
- * becomes RESUMED here.
+ * As lease_pause(). But before such a guest runs again without this process having asked for it (at the
+ * deadline, when its connection breaks), and when somebody else has resumed it, the guard kills this process
+ * and waits until no thread of it is left. lease_resume() is the promise that nothing is changed any more. A
+ * guest that QEMU was too slow to stop becomes RESUMED here.
  */
 int lease_pause_exclusive(struct guard *guard, struct lease *leases[], size_t count, uint64_t max_pause_usec);
 
@@ -84,10 +84,10 @@ int lease_pause_exclusive(struct guard *guard, struct lease *leases[], size_t co
  * @leases: those that are not PAUSED are passed over
  *
  * Returns when each one runs, or is known not to. A guest whose QEMU does not answer becomes FAILED; the
- * guard goes on trying as long as that QEMU lives. After FAILED and LEFT the guard may still be reading
- * the connection: the guest is of no more use, free it.
+ * guard goes on trying as long as that QEMU lives. After FAILED and LEFT the guard may still be reading the
+ * connection: the guest is of no more use, free it.
  *
- * Return: 0; -EOWNERDEAD when the guard died or hung: this process has resumed the guests itself, or says in a
- * lease that its guest may be paused. That takes a minute at most, whatever hangs.
+ * Return: 0; -EOWNERDEAD when the guard died or hung: this process has resumed the guests itself, or says in
+ * a lease that its guest may be paused. That takes a minute at most, whatever hangs.
  */
 int lease_resume(struct guard *guard, struct lease *leases[], size_t count);

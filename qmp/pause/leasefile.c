@@ -241,7 +241,10 @@ static bool is_same(const struct process *a, const struct process *b)
         return a->pid == b->pid && a->start_ticks == b->start_ticks;
 }
 
-/* Whether the lease file of that QEMU is of the same guard. Return: 0; a negative errno when it cannot be read. */
+/*
+ * Whether the lease file of that QEMU is of the same guard. Return: 0; a negative errno when it cannot be
+ * read.
+ */
 static int compare_guards(int folder_fd, const struct leasefile *lease, bool *ret_is_same)
 {
         CLEANUP(leasefile_deinit) struct leasefile found = {0};

@@ -10,10 +10,10 @@
  *
  * Before cont, the machine asks the same two questions again, and all of this must hold:
  *  - The state is exactly `paused`.
- *  - No RESUME event came since our stop was answered. Such an event says that somebody resumed the guest; if it
- *    is paused now, that pause is theirs.
- *  - No migration is under way, and none began and ran to its end since: cont in `postmigrate` succeeds and makes
- *    a second living copy of the guest. A migration that began and was undone leaves the guest to us.
+ *  - No RESUME event came since our stop was answered. Such an event says that somebody resumed the guest; if
+ *    it is paused now, that pause is theirs.
+ *  - No migration is under way, and none began and ran to its end since: cont in `postmigrate` succeeds and
+ *    makes a second living copy of the guest. A migration that began and was undone leaves the guest to us.
  * The machine sends the two questions together: that costs one round trip, not two.
  *
  * QMP does not show the following, and so nothing here handles it:
@@ -21,12 +21,14 @@
  *    when we are done, and that stop is lost. (libvirt keeps its own list of reasons; there its API is used.)
  *  - Somebody's `stop` in the microseconds between the reply to query-status and our stop: the same.
  *  - A migration that begins in those microseconds meets a paused guest. The machine notices it before cont.
- *  - A migration that begins between the last question and cont meets that cont. QEMU allows this, and it is what
- *    the operator asked for. It could only do harm if that migration also completed within those microseconds.
+ *  - A migration that begins between the last question and cont meets that cont. QEMU allows this, and it is
+ *    what the operator asked for. It could only do harm if that migration also completed within those
+ *    microseconds.
  *
- * Nothing here waits. The caller decides what happens at which deadline, see guard_loop.c. Commands carry ids that
- * are unique to this process and machine: this tells their replies from those to commands of the connection's
- * earlier user. A turn takes a bounded number of lines, so that a QEMU that floods us keeps no other guest waiting.
+ * Nothing here waits. The caller decides what happens at which deadline, see guard_loop.c. Commands carry ids
+ * that are unique to this process and machine: this tells their replies from those to commands of the
+ * connection's earlier user. A turn takes a bounded number of lines, so that a QEMU that floods us keeps no
+ * other guest waiting.
  */
 #include "qmp/pause/pause.h"
 
@@ -44,8 +46,8 @@
 #define LINES_PER_TURN 32
 #define IDS_PER_PAUSE  1000000U
 #define ID_BYTES       48
-/* QEMU's JSON parser drops what it has of a command when it meets a byte that no JSON text contains. All versions
- * do so for 0xFF (qmp-spec, "Forcing the JSON parser into known-good state"). */
+/* QEMU's JSON parser drops what it has of a command when it meets a byte that no JSON text contains; all
+ * versions do so for 0xFF (qmp-spec, "Forcing the JSON parser into known-good state"). */
 #define PARSER_RESET "\xff"
 
 static void finish(struct pause *pause, enum pause_outcome outcome)

@@ -2,16 +2,18 @@
 /*
  * Resuming what a dead scan left paused.
  *
- * A lease file says that a scan was about to pause a guest, which scan, and where to connect. This code acts upon it
- * only when the scan and its guard are both dead: while either lives, the guest is in its care. Then all of this must
- * hold before cont:
+ * A lease file says that a scan was about to pause a guest, which scan, and where to connect. This code acts
+ * upon it only when the scan and its guard are both dead: while either lives, the guest is in its care. Then
+ * all of this must hold before cont:
  *  - The QEMU of the note is still the same process, by pid and start time.
- *  - That process holds the other end of the connection. For a domain of libvirt, its command line says instead that it
- *    is this domain.
- *  - The pause machine finds what it always asks for: the state is exactly `paused`, and there is no migration.
+ *  - That process holds the other end of the connection. For a domain of libvirt, its command line says instead
+ *    that it is this domain.
+ *  - The pause machine finds what it always asks for: the state is exactly `paused`, and there is no
+ *    migration.
  *
- * Nobody can know whether the operator resumed the guest meanwhile and then paused it again. The shorter the time
- * between our death and this, the less likely; so the service runs this when it stops and when it starts.
+ * Nobody can know whether the operator resumed the guest meanwhile and then paused it again. The shorter the
+ * time between our death and this, the less likely; so the service runs this when it stops and when it
+ * starts.
  */
 #include "qmp/pause/stale.h"
 

@@ -15,7 +15,7 @@ struct stale_result {
         char *guest; /* its name; the file's name when the file is unreadable */
         pid_t qemu_pid;
         pid_t scanner_pid;
-        /* RESUMED, or nothing done: it is RUNNING or GONE (only the file was left), HELD, LEFT; or it may still be
+        /* RESUMED; nothing done: RUNNING and GONE (only the file was left), HELD, LEFT; it may still be
          * paused: FAILED, also where the file is unreadable. */
         enum pause_outcome outcome;
         struct failure sentence; /* what was found and done, without the guest's name; always set */

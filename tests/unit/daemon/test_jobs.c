@@ -14,7 +14,7 @@
 #include <string.h>
 
 /* A guest of this name has the scan end without a report. */
-#define DEADLY_GUEST "exclusive"
+#define DEADLY_GUEST "deadly"
 #define ENDED_MAX    8
 /* What an observer adds to a report. */
 #define ADDED "seen before it was kept"
