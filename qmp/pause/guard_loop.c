@@ -23,7 +23,7 @@
  * has sent stop, it waits for as long as that QEMU lives, then does what remains to be done. It tries again,
  * now and then, where a migration began under the pause or QEMU refused cont. When the connection itself
  * breaks while the QEMU lives, the guest has to be resumed over a new one. That takes blocking calls, so a
- * short-lived child does it.
+ * short-lived child does it; where no child can be made, the guard tries again as with a refused cont.
  *
  * The guard exits when the scan is gone and no slot is left.
  */
@@ -126,7 +126,8 @@ static void refuse(struct loop *loop, const struct guard_request *request, const
 /* The life of a slot */
 
 /*
- * The connection is broken but the pause may last: resumes the guest over a new one, in a child.
+ * The connection is broken but the pause may last: resumes the guest over a new one, in a child. Returns
+ * false when no child can be made.
  */
 static bool resume_anew(struct loop *loop, struct guard_slot *slot)
 {
@@ -136,7 +137,7 @@ static bool resume_anew(struct loop *loop, struct guard_slot *slot)
         (void)shutdown(slot->pause.wire.fd, SHUT_RDWR);
         pid = fork();
         if (pid != 0)
-                return true;
+                return pid > 0;
         close_fd(&loop->control_fd);
         for (size_t i = 0; i < loop->slot_count; i++)
                 close_fd(&loop->slots[i]->pause.wire.fd);

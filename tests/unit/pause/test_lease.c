@@ -41,6 +41,21 @@ static struct lease leases[GUESTS_MAX];
 static struct lease *lease_pointers[GUESTS_MAX];
 static struct failure failure;
 
+/* How many forks of all processes fail from now on; shared with them. */
+static volatile int *forks_to_fail;
+
+pid_t __real_fork(void); /* NOLINT(bugprone-reserved-identifier,cert-dcl*): names of ld --wrap */
+pid_t __wrap_fork(void); /* NOLINT(bugprone-reserved-identifier,cert-dcl*) */
+
+pid_t __wrap_fork(void) /* NOLINT(bugprone-reserved-identifier,cert-dcl*) */
+{
+        if (!forks_to_fail || *forks_to_fail == 0)
+                return __real_fork();
+        --*forks_to_fail;
+        errno = EAGAIN;
+        return -1;
+}
+
 static void begin(size_t count)
 {
         (void)snprintf(folder, sizeof(folder), "/tmp/samepage-lease-XXXXXX");
@@ -318,6 +333,28 @@ static void test_connection_breaks(void)
         CU_ASSERT_TRUE(wait_for_no_leases());
         close_all();
         end();
+}
+
+/* No process can be made for that at first, as under pids.max: the guard tries again, and stays until it can. */
+static void test_connection_breaks_and_no_fork(void)
+{
+        forks_to_fail = mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+        CU_ASSERT_NOT_EQUAL_FATAL(forks_to_fail, MAP_FAILED);
+        begin(1);
+        open_all();
+        pause_all(LONG_PAUSE);
+        *forks_to_fail = 2;
+        fakes[0].state->closes = true;
+        CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 1), 0);
+        CU_ASSERT_EQUAL(leases[0].state, PAUSE_OUTCOME_FAILED);
+        CU_ASSERT_STRING_EQUAL(fakes[0].state->run_state, "paused");
+        close_all();
+        expect_running();
+        CU_ASSERT_EQUAL(*forks_to_fail, 0);
+        CU_ASSERT_TRUE(wait_for_no_leases());
+        end();
+        (void)munmap((void *)forks_to_fail, sizeof(int));
+        forks_to_fail = NULL;
 }
 
 static void test_cont_refused(void)
@@ -1086,6 +1123,7 @@ static const struct unit_test tests[] = {
         {"a QEMU that hangs while paused", test_qemu_hangs_while_paused},
         {"a QEMU that dies while paused", test_qemu_dies},
         {"a connection that breaks while paused", test_connection_breaks},
+        {"a connection that breaks, and no fork", test_connection_breaks_and_no_fork},
         {"a cont that is refused for a while", test_cont_refused},
         {"a second scan of the same QEMU", test_second_scan_is_refused},
         {"the guard is killed", test_guard_killed},
