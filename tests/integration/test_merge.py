@@ -105,7 +105,10 @@ class Acting(unittest.TestCase):
         cpu = ksmd_cpu()
         time.sleep(3)
         self.assertEqual(ksmd_cpu(), cpu)
-        # What was forecast and what came are in the history.
+        # What was forecast, that it was done, and what came are in the history.
+        first = min(d("query-history")["scans"], key=lambda scan: scan["started"])
+        merge = d("query-report", id=first["id"])["merge"]
+        self.assertEqual((merge["acted"], merge["done"], merge["refusal"]), (True, True, None))
         report = d.scan()
         self.assertAlmostEqual(report["merge"]["reached_bytes"] / forecast, 1, delta=0.05)
         d.stop()
