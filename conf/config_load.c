@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-static void free_config(struct config **config)
+static void free_options(struct options **options)
 {
-        config_free(*config);
+        options_free(*options);
 }
 
 /* Whether there is something, be it a link to nothing. */
@@ -24,8 +24,8 @@ static bool is_there(int dir_fd, const char *name)
 }
 
 /* @path is where @name in @dir_fd is, for messages. */
-static void load_file(struct config *config, int dir_fd, const char *name, const char *path, bool must_exist,
-                      struct problems *problems)
+static void load_file(struct options *options, int dir_fd, const char *name, const char *path,
+                      bool must_exist, struct problems *problems)
 {
         CLEANUP_FREE char *text = NULL;
         struct failure reason = {0};
@@ -37,10 +37,10 @@ static void load_file(struct config *config, int dir_fd, const char *name, const
         if (r < 0)
                 problems_add(problems, r, path, 0, "%s", reason.text);
         else
-                config_parse(config, path, text, length, problems);
+                config_parse(options, path, text, length, problems);
 }
 
-static void load_drop_ins(struct config *config, const char *folder, struct problems *problems)
+static void load_drop_ins(struct options *options, const char *folder, struct problems *problems)
 {
         /* O_DIRECTORY, so this waits for no FIFO. */
         CLEANUP_CLOSE int dir_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -63,20 +63,20 @@ static void load_drop_ins(struct config *config, const char *folder, struct prob
                 if (asprintf(&path, "%s/%s", folder, names[i]) < 0)
                         path = NULL;
                 if (path)
-                        load_file(config, dir_fd, names[i], path, true, problems);
+                        load_file(options, dir_fd, names[i], path, true, problems);
                 else
                         problems_add(problems, -ENOMEM, names[i], 0, "out of memory");
         }
         config_file_free_list(names, n);
 }
 
-int config_load(const char *path, bool must_exist, config_warn_fn *warn, void *context, struct config **ret,
+int config_load(const char *path, bool must_exist, config_warn_fn *warn, void *context, struct options **ret,
                 struct failure *failure)
 {
         struct problems problems = {.warn = warn, .context = context};
-        CLEANUP(free_config) struct config *config = NULL;
+        CLEANUP(free_options) struct options *options = NULL;
         CLEANUP_FREE char *folder = NULL;
-        int r = config_new(&config);
+        int r = options_new(true, &options);
 
         if (r < 0)
                 return failure_errno(failure, r, "%s", path);
@@ -84,14 +84,14 @@ int config_load(const char *path, bool must_exist, config_warn_fn *warn, void *c
                 folder = NULL;
                 return failure_errno(failure, -ENOMEM, "%s", path);
         }
-        load_file(config, AT_FDCWD, path, path, must_exist, &problems);
-        load_drop_ins(config, folder, &problems);
+        load_file(options, AT_FDCWD, path, path, must_exist, &problems);
+        load_drop_ins(options, folder, &problems);
         /* The default of the one is longer than a short other. */
-        if (config->jitter_usec > config->interval_usec)
-                config->jitter_usec = config->interval_usec;
+        if (options->jitter_usec > options->interval_usec)
+                options->jitter_usec = options->interval_usec;
         r = problems_end(&problems, failure);
         if (r < 0)
                 return r;
-        *ret = TAKE_PTR(config);
+        *ret = TAKE_PTR(options);
         return 0;
 }

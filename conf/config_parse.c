@@ -16,7 +16,6 @@
 #include "conf/config_parse.h"
 
 #include "base/cleanup.h"
-#include "conf/config_suggest.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -33,22 +32,22 @@
 
 /* A key that the file has set. */
 struct seen {
-        const struct config_option *option;
+        const struct option_row *row;
         char *key;
         unsigned int line;
 };
 
 /* Values that wait for what the next line brings. */
 struct pending {
-        const struct config_option *option; /* NULL: a key that is not known, or none */
-        char *key;                          /* NULL: none */
+        const struct option_row *row; /* NULL: a key that is not known, or none */
+        char *key;                    /* NULL: none */
         char *value;
         unsigned int line;
         bool wrong; /* and told */
 };
 
 struct parser {
-        struct config *config;
+        struct options *options;
         struct problems *problems;
         const char *path;
         const char *next; /* what has not been handed out */
@@ -76,23 +75,33 @@ __attribute__((format(printf, 3, 4))) static void tell(struct parser *parser, in
 
 /* ---- What inih hands over ---- */
 
-static void tell_unknown_key(struct parser *parser, const char *section, const char *key)
+static const char *section_of(const struct option_row *row, const void *context)
 {
-        const struct config_option *closest = config_suggest_option(section, key);
-
-        if (!closest && section[0] == '\0')
-                tell(parser, 0, "%.*s: stands before the first section, and is ignored", NAME_BYTES, key);
-        else if (!closest)
-                tell(parser, 0, "[%s] %.*s: unknown key, which is ignored", section, NAME_BYTES, key);
-        else if (strcmp(closest->section, section) == 0)
-                tell(parser, 0, "[%s] %.*s: unknown key, which is ignored; did you mean \"%s\"?", section,
-                     NAME_BYTES, key, closest->key);
-        else
-                tell(parser, 0, "%s%s%s%.*s: is ignored here; it belongs to [%s]", section[0] ? "[" : "",
-                     section, section[0] ? "] " : "", NAME_BYTES, key, closest->section);
+        (void)context;
+        return row->section;
 }
 
-static void remember(struct parser *parser, const struct config_option *option, const char *key)
+static const char *key_in(const struct option_row *row, const void *section)
+{
+        return row->section && strcmp(row->section, section) == 0 ? row->key : NULL;
+}
+
+static void tell_unknown_key(struct parser *parser, const char *section, const char *key)
+{
+        const struct option_row *elsewhere = options_find_key(NULL, key);
+        const char *closest = options_closest(key, key_in, section);
+
+        if (elsewhere)
+                tell(parser, 0, "%s%s%s%.*s: is ignored here; it belongs to [%s]", section[0] ? "[" : "",
+                     section, section[0] ? "] " : "", NAME_BYTES, key, elsewhere->section);
+        else if (section[0] == '\0')
+                tell(parser, 0, "%.*s: stands before the first section, and is ignored", NAME_BYTES, key);
+        else
+                tell(parser, 0, "[%s] %.*s: unknown key, which is ignored%s%s%s", section, NAME_BYTES, key,
+                     closest ? "; did you mean \"" : "", closest ? closest : "", closest ? "\"?" : "");
+}
+
+static void remember(struct parser *parser, const struct option_row *row, const char *key)
 {
         struct seen *larger = NULL;
         char *copy = NULL;
@@ -100,9 +109,9 @@ static void remember(struct parser *parser, const struct config_option *option, 
         for (size_t i = 0; i < parser->n_seen; i++) {
                 struct seen *seen = &parser->seen[i];
 
-                if (seen->option != option || strcmp(seen->key, key) != 0)
+                if (seen->row != row || strcmp(seen->key, key) != 0)
                         continue;
-                tell(parser, 0, "[%s] %s: is set again; line %u no longer counts", option->section, key,
+                tell(parser, 0, "[%s] %s: is set again; line %u no longer counts", row->section, key,
                      seen->line);
                 seen->line = parser->line;
                 return;
@@ -112,7 +121,7 @@ static void remember(struct parser *parser, const struct config_option *option, 
         if (larger)
                 parser->seen = larger;
         if (larger && copy)
-                larger[parser->n_seen++] = (struct seen){option, TAKE_PTR(copy), parser->line};
+                larger[parser->n_seen++] = (struct seen){row, TAKE_PTR(copy), parser->line};
         else
                 tell(parser, -ENOMEM, "out of memory");
         free(copy);
@@ -125,21 +134,14 @@ static void flush(struct parser *parser)
         struct failure reason = {0};
         int r = 0;
 
-        if (pending->option && !pending->wrong)
-                r = config_set(parser->config, pending->option, pending->key, pending->value, &reason);
+        if (pending->row && !pending->wrong)
+                r = options_set_key(parser->options, pending->row, pending->key, pending->value, &reason);
         if (r < 0)
                 problems_add(parser->problems, r, parser->path, pending->line, "[%s] %s: %s",
-                             pending->option->section, pending->key, reason.text);
+                             pending->row->section, pending->key, reason.text);
         free(pending->key);
         free(pending->value);
         *pending = (struct pending){0};
-}
-
-/* Whether a type's values are lists, which may go on over several lines. */
-static bool is_list(const struct config_option *option)
-{
-        return option->type == &config_types_globs || option->type == &config_types_groups ||
-               option->type == &config_types_patterns || option->type == &config_types_quiet_hours;
 }
 
 /* "key = value" or "[section]", and not a pattern. */
@@ -176,9 +178,9 @@ static void go_on(struct parser *parser, const char *text)
         struct pending *pending = &parser->pending;
         char *longer = NULL;
 
-        if (!pending->option || pending->wrong)
+        if (!pending->row || pending->wrong)
                 return;
-        if (!is_list(pending->option) || looks_like_its_own(text)) {
+        if (!pending->row->type->is_list || looks_like_its_own(text)) {
                 pending->wrong = true;
                 tell(parser, -EINVAL,
                      "an indented line goes on with the value of \"%s\" above; keys and sections begin at "
@@ -213,9 +215,9 @@ static void begin(struct parser *parser, const char *section, const char *key, c
                 tell(parser, -EINVAL, "no key before the \"=\"");
                 return;
         }
-        pending->option = config_find_option(section, key);
-        if (pending->option)
-                remember(parser, pending->option, key);
+        pending->row = options_find_key(section, key);
+        if (pending->row)
+                remember(parser, pending->row, key);
         else
                 tell_unknown_key(parser, section, key);
 }
@@ -274,7 +276,7 @@ static void look_at_section(struct parser *parser, const char *text, size_t leng
                 return;
         }
         (void)snprintf(name, sizeof(name), "%.*s", (int)(bracket - text - 1), text + 1);
-        parser->known_section = config_is_section(name);
+        parser->known_section = options_is_section(name);
         for (const char *rest = bracket + 1; rest < text + length; rest++) {
                 if (*rest == ';' || *rest == '#')
                         break;
@@ -285,7 +287,7 @@ static void look_at_section(struct parser *parser, const char *text, size_t leng
         }
         if (parser->known_section)
                 return;
-        closest = config_suggest_section(name);
+        closest = options_closest(name, section_of, NULL);
         tell(parser, 0, "[%s]: unknown section, which is ignored%s%s%s", name,
              closest ? "; did you mean [" : "", closest ? closest : "", closest ? "]?" : "");
 }
@@ -362,11 +364,11 @@ static char *read_line(char *buffer, int size, void *stream)
         return buffer;
 }
 
-void config_parse(struct config *config, const char *path, const char *text, size_t length,
+void config_parse(struct options *options, const char *path, const char *text, size_t length,
                   struct problems *problems)
 {
         struct parser parser = {
-                .config = config,
+                .options = options,
                 .problems = problems,
                 .path = path,
                 .next = text,

@@ -7,10 +7,10 @@
 
 /**
  * config_parse() - set what a text says
- * @config: what the files before left; where the text is wrong, what it had stays
+ * @options: what the files before left; where the text is wrong, what it had stays
  * @path: for messages, borrowed
  * @text: @length bytes, anything
  * @problems: receives every problem
  */
-void config_parse(struct config *config, const char *path, const char *text, size_t length,
+void config_parse(struct options *options, const char *path, const char *text, size_t length,
                   struct problems *problems);

@@ -16,7 +16,7 @@
 
 struct control_commands {
         sd_event *event;
-        const struct config *config; /* NULL before the first one */
+        const struct options *config; /* NULL before the first one */
         struct jobs *jobs;
         struct records *records;
         struct history_queries *queries;
@@ -306,9 +306,9 @@ static int open_control(struct control_commands *commands)
         return r;
 }
 
-int control_commands_configure(struct control_commands *commands, const struct config *config)
+int control_commands_configure(struct control_commands *commands, const struct options *config)
 {
-        const struct config *old = commands->config;
+        const struct options *old = commands->config;
 
         commands->config = config;
         if (old && text_is_same(old->control_socket, config->control_socket) &&

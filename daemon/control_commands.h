@@ -25,6 +25,6 @@ struct control_commands *control_commands_free(struct control_commands *commands
  *
  * Return: 0, or the negative errno of a socket that cannot be had, which was logged.
  */
-int control_commands_configure(struct control_commands *commands, const struct config *config);
+int control_commands_configure(struct control_commands *commands, const struct options *config);
 
 struct jobs_observer control_commands_observer(struct control_commands *commands);

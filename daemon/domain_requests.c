@@ -21,7 +21,7 @@
 
 struct domain_requests {
         sd_event *event;
-        const struct config *config; /* NULL before the first one */
+        const struct options *config; /* NULL before the first one */
         struct jobs *jobs;
         struct merger *merger;
         struct virt_source *libvirt;
@@ -82,16 +82,6 @@ static void set_result(struct domain_requests *requests, const char *uuid, const
         domains_set_result(requests->domains, uuid, attributes);
 }
 
-static bool set_mode(struct request *request, const char *mode)
-{
-        for (int i = 0; i < SCAN_MODE_MAX_; i++)
-                if (strcmp(mode, scan_mode_to_string((enum scan_mode)i)) == 0) {
-                        request->mode = (enum scan_mode)i;
-                        return true;
-                }
-        return false;
-}
-
 /* A domain that asks again while its request waits gets one answer. */
 static bool waits_already(const struct domain_requests *requests, enum request_origin origin,
                           const char *uuid)
@@ -125,9 +115,9 @@ static void on_requested(struct domain_requests *requests, const char *name, con
         r = add_domain(&request, name, uuid);
         if (r < 0)
                 (void)failure_errno(&failure, r, "cannot take the request");
-        else if (!config_takes_guest(requests->config, name))
+        else if (!options_take_guest(requests->config, name))
                 r = failure_set(&failure, -EPERM, "the configuration excludes this guest");
-        else if (mode && !set_mode(&request, mode))
+        else if (mode && scan_mode_from_string(mode, &request.mode) < 0)
                 r = failure_set(&failure, -EINVAL, "its mode is none of snapshot, sliced, live");
         else if (request.mode != SCAN_MODE_LIVE)
                 r = jobs_check_gap(requests->jobs, &request, &failure);
@@ -151,7 +141,7 @@ static void on_suspended(struct domain_requests *requests, const char *name, con
         struct request request;
 
         if (!requests->config->on_suspend || is_pausing(requests) ||
-            !config_takes_guest(requests->config, name) || waits_already(requests, REQUEST_BY_SUSPEND, uuid))
+            !options_take_guest(requests->config, name) || waits_already(requests, REQUEST_BY_SUSPEND, uuid))
                 return;
         request_init(&request, REQUEST_SCAN, REQUEST_BY_SUSPEND, requests->config);
         request.mode = SCAN_MODE_LIVE;
@@ -212,7 +202,7 @@ struct jobs_observer domain_requests_observer(struct domain_requests *requests)
 
 static int open_domains(struct domain_requests *requests)
 {
-        const char *uri = requests->config->libvirt_uri;
+        const char *uri = requests->config->guests.libvirt_uri;
         const struct domains_observer observer = {on_event, requests};
         int r = 0;
 
@@ -225,14 +215,14 @@ static int open_domains(struct domain_requests *requests)
         return r;
 }
 
-int domain_requests_configure(struct domain_requests *requests, const struct config *config)
+int domain_requests_configure(struct domain_requests *requests, const struct options *config)
 {
-        const struct config *old = requests->config;
+        const struct options *old = requests->config;
 
         requests->config = config;
-        if (!old || !text_is_same(old->libvirt_uri, config->libvirt_uri))
+        if (!old || !text_is_same(old->guests.libvirt_uri, config->guests.libvirt_uri))
                 return open_domains(requests);
-        virt_source_forget(requests->libvirt, config->libvirt_uri);
+        virt_source_forget(requests->libvirt, config->guests.libvirt_uri);
         return 0;
 }
 

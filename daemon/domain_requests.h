@@ -26,6 +26,6 @@ struct domain_requests *domain_requests_free(struct domain_requests *requests);
  *
  * Return: 0, or a negative errno, which was logged.
  */
-int domain_requests_configure(struct domain_requests *requests, const struct config *config);
+int domain_requests_configure(struct domain_requests *requests, const struct options *config);
 
 struct jobs_observer domain_requests_observer(struct domain_requests *requests);

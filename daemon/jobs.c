@@ -19,7 +19,7 @@
 
 struct jobs {
         struct queue *queue;
-        const struct config *config;
+        const struct options *config;
         struct roster *roster;
         struct virt_source *libvirt;
         struct jobs_observer *observers;
@@ -37,7 +37,7 @@ static unsigned long long gap_seconds(const struct jobs *jobs)
 
 /* Before a job */
 
-static void free_words(struct settings_list *list)
+static void free_words(struct patterns *list)
 {
         for (size_t i = 0; i < list->n; i++)
                 free(list->words[i]);
@@ -45,7 +45,7 @@ static void free_words(struct settings_list *list)
 }
 
 /* Few enough names for a sentence. */
-static void describe_skipped(struct jobs *jobs, const struct settings_list *skip)
+static void describe_skipped(struct jobs *jobs, const struct patterns *skip)
 {
         char names[256] = "";
         size_t length = 0;
@@ -66,7 +66,7 @@ static void describe_skipped(struct jobs *jobs, const struct settings_list *skip
 
 int jobs_check_gap(const struct jobs *jobs, const struct request *request, struct failure *failure)
 {
-        CLEANUP(free_words) struct settings_list recent = {0};
+        CLEANUP(free_words) struct patterns recent = {0};
         int r = roster_paused_since(jobs->roster, jobs->config->min_gap_usec, &recent);
 
         for (size_t i = 0; i < recent.n; i++)
@@ -84,7 +84,7 @@ int jobs_check_gap(const struct jobs *jobs, const struct request *request, struc
 static int on_arguments(void *context, const struct task *task, char ***ret, struct failure *failure)
 {
         struct jobs *jobs = context;
-        CLEANUP(free_words) struct settings_list skip = {0};
+        CLEANUP(free_words) struct patterns skip = {0};
         const bool pauses = task->request.kind == REQUEST_SCAN && task->request.mode != SCAN_MODE_LIVE;
         int r = 0;
 
@@ -108,7 +108,7 @@ static int set_groups(const struct jobs *jobs, struct report *report)
 {
         for (size_t i = 0; i < report->n_guests; i++) {
                 struct report_guest *guest = &report->guests[i];
-                const char *group = config_group_of(jobs->config, guest->name);
+                const char *group = groups_find(&jobs->config->merging.groups, guest->name);
 
                 /* A domain may bring one of its own; the configuration is stronger. */
                 if (!group)
@@ -133,7 +133,7 @@ static bool is_silent_libvirt(const struct jobs *jobs, const struct report_guest
 /* Says in a report of all guests that a part of them is missing, and the way out for whoever knows better. */
 static void note_silent_libvirt(const struct jobs *jobs, const char *uri, struct report *report)
 {
-        const bool is_auto = strcmp(jobs->config->libvirt_uri, VIRT_URI_AUTO) == 0;
+        const bool is_auto = strcmp(jobs->config->guests.libvirt_uri, VIRT_URI_AUTO) == 0;
         const char *skipped = jobs->skipped.text;
 
         report->silent_via = REPORT_VIA_LIBVIRT;
@@ -386,7 +386,7 @@ struct jobs *jobs_free(struct jobs *jobs)
         return NULL;
 }
 
-void jobs_configure(struct jobs *jobs, const struct config *config)
+void jobs_configure(struct jobs *jobs, const struct options *config)
 {
         jobs->config = config;
 }

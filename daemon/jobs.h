@@ -55,7 +55,7 @@ int jobs_new(sd_event *event, struct roster *roster, struct virt_source *libvirt
 struct jobs *jobs_free(struct jobs *jobs);
 
 /* Goes by @config from now on; borrowed until another one comes. */
-void jobs_configure(struct jobs *jobs, const struct config *config);
+void jobs_configure(struct jobs *jobs, const struct options *config);
 
 /* Tells one more, after those that came before. Return: 0 or -ENOMEM. */
 int jobs_observe(struct jobs *jobs, const struct jobs_observer *observer);

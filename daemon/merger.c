@@ -38,7 +38,7 @@
 
 struct merger {
         sd_event *event;
-        const struct config *config; /* NULL before the first one */
+        const struct options *config; /* NULL before the first one */
         struct jobs *jobs;
         struct metrics_merge *metrics;
         struct apply_owner owner; /* this process */
@@ -198,14 +198,14 @@ static uint64_t add_up(const char *path)
                                                  (uint64_t)status.st_ctim.tv_nsec;
 }
 
-static uint64_t add_up_sockets(const struct config *config)
+static uint64_t add_up_sockets(const struct options *config)
 {
         uint64_t sum = 0;
 
-        for (size_t i = 0; i < config->qmp_sockets.n; i++) {
+        for (size_t i = 0; i < config->guests.qmp_sockets.n; i++) {
                 glob_t found = {0};
 
-                if (glob(config->qmp_sockets.words[i], GLOB_NOSORT, NULL, &found) == 0)
+                if (glob(config->guests.qmp_sockets.words[i], GLOB_NOSORT, NULL, &found) == 0)
                         for (size_t j = 0; j < found.gl_pathc; j++)
                                 sum += add_up(found.gl_pathv[j]);
                 globfree(&found);
@@ -484,7 +484,7 @@ struct jobs_observer merger_observer(struct merger *merger)
 
 /* Life */
 
-void merger_configure(struct merger *merger, const struct config *config)
+void merger_configure(struct merger *merger, const struct options *config)
 {
         const struct loop_rules rules = {
                 .is_wanted = config->merge_policy == MERGING_POLICY_ACT,

@@ -17,7 +17,7 @@ int merger_new(sd_event *event, struct jobs *jobs, struct metrics_merge *metrics
 struct merger *merger_free(struct merger *merger);
 
 /* Acts by @config, borrowed until another one comes: begins anew, or ends and puts back what was found. */
-void merger_configure(struct merger *merger, const struct config *config);
+void merger_configure(struct merger *merger, const struct options *config);
 
 /* The service is ending: puts back what was found, and begins nothing more. */
 void merger_stop(struct merger *merger);

@@ -16,7 +16,7 @@
 
 struct records {
         sd_event *event;
-        const struct config *config; /* NULL before the first one */
+        const struct options *config; /* NULL before the first one */
         struct roster *roster;
         struct metrics *metrics;
         struct metrics_server *metrics_server; /* NULL when there are no metrics */
@@ -59,9 +59,9 @@ static bool is_same_address(const struct address *a, const struct address *b)
         return a->length == b->length && memcmp(&a->sockaddr, &b->sockaddr, a->length) == 0;
 }
 
-int records_configure(struct records *records, const struct config *config)
+int records_configure(struct records *records, const struct options *config)
 {
-        const struct config *old = records->config;
+        const struct options *old = records->config;
         int r = 0;
         int opened = 0;
 

@@ -25,7 +25,7 @@ struct records *records_free(struct records *records);
  *
  * Return: 0, or the negative errno of a part that cannot be had, which was logged; the others are there.
  */
-int records_configure(struct records *records, const struct config *config);
+int records_configure(struct records *records, const struct options *config);
 
 struct jobs_observer records_observer(struct records *records);
 

@@ -13,8 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define MAX_PAUSE_SECONDS   60.0
-#define MAX_RECHECK_SECONDS 3600.0
+#define SECONDS_SUFFIX "_seconds"
+/* No duration of a request is longer. */
+#define SECONDS_MOST 1e6
 /* QEMU's and libvirt's names are far shorter. */
 #define NAME_MAX_BYTES 4096
 
@@ -43,50 +44,34 @@ const char *request_origin_to_string(enum request_origin origin)
 }
 
 void request_init(struct request *request, enum request_kind kind, enum request_origin origin,
-                  const struct config *config)
+                  const struct options *config)
 {
         *request = (struct request){
                 .kind = kind,
                 .origin = origin,
-                .mode = config->mode,
-                .max_pause_usec = config->max_pause_usec,
-                .together = config->together,
+                .mode = config->scan.mode,
+                .max_pause_usec = config->scan.max_pause_usec,
+                .together = config->scan.together,
                 .forecast = config->merge_policy >= MERGING_POLICY_ADVISE,
-                .recheck_usec = config->recheck_usec,
+                .recheck_usec = config->scan.recheck_usec,
         };
 }
 
 void request_deinit(struct request *request)
 {
-        for (size_t i = 0; i < request->guests.n; i++)
-                free(request->guests.words[i]);
-        free(request->guests.words);
-        request->guests = (struct settings_list){0};
+        patterns_deinit(&request->guests);
         free(request->domain_uuid);
         request->domain_uuid = NULL;
 }
 
 int request_add_guest(struct request *request, const char *name)
 {
-        struct settings_list *guests = &request->guests;
-        char **larger = NULL;
-
-        if (guests->n == SETTINGS_MAX_GUESTS)
-                return -E2BIG;
-        if (*name == '\0' || strlen(name) > NAME_MAX_BYTES)
+        if (strlen(name) > NAME_MAX_BYTES)
                 return -EINVAL;
-        for (size_t i = 0; i < guests->n; i++)
-                if (strcmp(guests->words[i], name) == 0)
+        for (size_t i = 0; i < request->guests.n; i++)
+                if (strcmp(request->guests.words[i], name) == 0)
                         return 0;
-        larger = reallocarray(guests->words, guests->n + 1, sizeof(*larger));
-        if (!larger)
-                return -ENOMEM;
-        guests->words = larger;
-        guests->words[guests->n] = strdup(name);
-        if (!guests->words[guests->n])
-                return -ENOMEM;
-        guests->n++;
-        return 0;
+        return patterns_add(&request->guests, name, NULL);
 }
 
 static int read_guests(struct request *request, struct json_object *value, struct failure *failure)
@@ -106,103 +91,88 @@ static int read_guests(struct request *request, struct json_object *value, struc
         return 0;
 }
 
-static int read_mode(struct request *request, struct json_object *value, struct failure *failure)
+/* The row of a key that a request may have. */
+static const struct option_row *find_row(const char *key, size_t length)
 {
-        for (int mode = 0; mode < SCAN_MODE_MAX_ && json_object_is_type(value, json_type_string); mode++) {
-                if (strcmp(json_object_get_string(value), scan_mode_to_string((enum scan_mode)mode)) != 0)
-                        continue;
-                request->mode = (enum scan_mode)mode;
-                return 0;
-        }
-        return failure_set(failure, -EINVAL, "\"mode\" is none of snapshot, sliced, live");
+        for (const struct option_row *row = options_table; row->type; row++)
+                if (row->flags & OPTION_ON_REQUEST && strlen(row->key) == length &&
+                    strncmp(row->key, key, length) == 0)
+                        return row;
+        return NULL;
 }
 
-/* Written so that NaN is no number. */
-static int read_seconds(struct json_object *value, const char *key, double least, double most,
-                        double *ret_seconds, struct failure *failure)
+/* A value as a file has it; the caller frees it. NULL for one of the wrong type. */
+static char *text_of(struct json_object *value, bool is_bool, bool in_seconds)
 {
         const bool is_number =
                 json_object_is_type(value, json_type_double) || json_object_is_type(value, json_type_int);
-        const double seconds = is_number ? json_object_get_double(value) : -1;
+        const double seconds = in_seconds && is_number ? json_object_get_double(value) : -1;
+        char *text = NULL;
 
-        if (!(seconds >= least && seconds <= most))
-                return failure_set(failure, -EINVAL, "\"%s\" is no number from %g to %.0f", key, least, most);
-        *ret_seconds = seconds;
-        return 0;
+        /* Written so that NaN is no number. */
+        if (seconds >= 0 && seconds <= SECONDS_MOST)
+                return asprintf(&text, "%.0fus", seconds * USEC_PER_SEC) < 0 ? NULL : text;
+        if (in_seconds || !json_object_is_type(value, is_bool ? json_type_boolean : json_type_string))
+                return NULL;
+        if (is_bool)
+                return strdup(json_object_get_boolean(value) ? "yes" : "no");
+        return strdup(json_object_get_string(value));
 }
 
-static int read_recheck(struct request *request, struct json_object *value, struct failure *failure)
+/* By the row's key; a duration also by its key with "_seconds" behind it, as a number. */
+static int read_option(struct options *wish, const char *key, struct json_object *value,
+                       struct failure *failure)
 {
-        double seconds = 0;
-        int r = read_seconds(value, "recheck_seconds", 0, MAX_RECHECK_SECONDS, &seconds, failure);
+        const size_t length = strlen(key);
+        const size_t suffix = strlen(SECONDS_SUFFIX);
+        const bool in_seconds = length > suffix && strcmp(key + length - suffix, SECONDS_SUFFIX) == 0;
+        const struct option_row *row = find_row(key, in_seconds ? length - suffix : length);
+        CLEANUP_FREE char *text = NULL;
+        struct failure reason = {0};
 
-        if (r == 0)
-                request->recheck_usec = (uint64_t)(seconds * USEC_PER_SEC + 0.5);
-        return r;
-}
-
-static int read_max_pause(struct request *request, struct json_object *value, struct failure *failure)
-{
-        uint64_t max_pause_usec = 0;
-        double seconds = 0;
-        int r = read_seconds(value, "max_pause_seconds", 0.001, MAX_PAUSE_SECONDS, &seconds, failure);
-
-        if (r < 0)
-                return r;
-        max_pause_usec = (uint64_t)(seconds * USEC_PER_SEC + 0.5);
-        if (max_pause_usec > request->max_pause_usec)
-                return failure_set(failure, -EINVAL,
-                                   "a pause of %.3f s is longer than the configuration allows (%.3f s)",
-                                   seconds, (double)request->max_pause_usec / USEC_PER_SEC);
-        request->max_pause_usec = max_pause_usec;
-        return 0;
-}
-
-static int read_together(struct request *request, struct json_object *value, struct failure *failure)
-{
-        if (!json_object_is_type(value, json_type_boolean))
-                return failure_set(failure, -EINVAL, "\"together\" is neither true nor false");
-        request->together = json_object_get_boolean(value);
-        return 0;
-}
-
-static int read_forecast(struct request *request, struct json_object *value, struct failure *failure)
-{
-        if (!json_object_is_type(value, json_type_boolean))
-                return failure_set(failure, -EINVAL, "\"forecast\" is neither true nor false");
-        request->forecast = json_object_get_boolean(value);
+        if (!row || (in_seconds && row->type != &option_type_duration))
+                return failure_set(failure, -EINVAL, "\"%s\" is no argument of this command", key);
+        text = text_of(value, row->type == &option_type_bool, in_seconds);
+        if (!text)
+                return failure_set(failure, -EINVAL, "\"%s\" is not %s", key,
+                                   in_seconds                       ? "a number of seconds"
+                                   : row->type == &option_type_bool ? "true or false"
+                                                                    : row->type->description);
+        if (options_set_key(wish, row, NULL, text, &reason) < 0)
+                return failure_set(failure, -EINVAL, "\"%s\": %s", key, reason.text);
         return 0;
 }
 
 int request_read(struct request *request, struct json_object *arguments, struct failure *failure)
 {
-        static const struct {
-                const char *key;
-                int (*read)(struct request *request, struct json_object *value, struct failure *failure);
-        } keys[] = {
-                {"guests", read_guests},
-                {"mode", read_mode},
-                {"max_pause_seconds", read_max_pause},
-                {"together", read_together},
-                {"forecast", read_forecast},
-                {"recheck_seconds", read_recheck},
+        struct options wish = {
+                .scan = {.mode = request->mode,
+                         .max_pause_usec = request->max_pause_usec,
+                         .together = request->together,
+                         .recheck_usec = request->recheck_usec},
+                .merging.forecast = request->forecast,
         };
 
         if (!arguments)
                 return 0;
         json_object_object_foreach(arguments, key, value)
         {
-                size_t i = 0;
-                int r = 0;
+                int r = strcmp(key, "guests") == 0 ? read_guests(request, value, failure)
+                                                   : read_option(&wish, key, value, failure);
 
-                while (i < ARRAY_SIZE(keys) && strcmp(keys[i].key, key) != 0)
-                        i++;
-                if (i == ARRAY_SIZE(keys))
-                        return failure_set(failure, -EINVAL, "\"%s\" is no argument of this command", key);
-                r = keys[i].read(request, value, failure);
                 if (r < 0)
                         return r;
         }
+        if (wish.scan.max_pause_usec > request->max_pause_usec)
+                return failure_set(failure, -EINVAL,
+                                   "a pause of %.3f s is longer than the configuration allows (%.3f s)",
+                                   (double)wish.scan.max_pause_usec / USEC_PER_SEC,
+                                   (double)request->max_pause_usec / USEC_PER_SEC);
+        request->mode = wish.scan.mode;
+        request->max_pause_usec = wish.scan.max_pause_usec;
+        request->together = wish.scan.together;
+        request->recheck_usec = wish.scan.recheck_usec;
+        request->forecast = wish.merging.forecast;
         return 0;
 }
 
@@ -224,16 +194,16 @@ static void add_literally(struct strv *strv, const char *name)
         strv_add(strv, "--exclude=%s", escaped);
 }
 
-static void add_sockets(struct strv *strv, const struct config *config)
+static void add_sockets(struct strv *strv, const struct options *config)
 {
         glob_t found = {0};
         int flags = GLOB_NOSORT;
 
-        for (size_t i = 0; i < config->qmp_sockets.n; i++) {
-                (void)glob(config->qmp_sockets.words[i], flags, NULL, &found);
+        for (size_t i = 0; i < config->guests.qmp_sockets.n; i++) {
+                (void)glob(config->guests.qmp_sockets.words[i], flags, NULL, &found);
                 flags |= GLOB_APPEND;
         }
-        for (size_t i = 0; i < found.gl_pathc && i < SETTINGS_MAX_GUESTS; i++) {
+        for (size_t i = 0; i < found.gl_pathc && i < OPTIONS_MAX_GUESTS; i++) {
                 bool is_twice = false;
 
                 for (size_t j = 0; j < i && !is_twice; j++)
@@ -244,115 +214,41 @@ static void add_sockets(struct strv *strv, const struct config *config)
         globfree(&found);
 }
 
-static void add_guests(struct strv *strv, const struct request *request, const struct config *config,
-                       bool libvirt_has_answered, const struct settings_list *skip)
+int request_arguments(const struct request *request, const struct options *config, bool libvirt_has_answered,
+                      const struct patterns *skip, char ***ret)
 {
+        static const unsigned int commands[] = {
+                [REQUEST_SCAN] = OPTION_FOR_SCAN,
+                [REQUEST_GUESTS] = OPTION_FOR_GUESTS,
+                [REQUEST_RESUME] = OPTION_FOR_RESUME,
+        };
         const char *uri =
-                virt_uri_find(config->libvirt_uri, "", libvirt_has_answered && request->guests.n == 0);
-
-        add_sockets(strv, config);
-        if (uri)
-                strv_add(strv, "--libvirt=%s", uri);
-        if (uri && config->libvirt_monitor)
-                strv_add(strv, "--libvirt-monitor");
-        for (size_t i = 0; i < request->guests.n; i++)
-                strv_add(strv, "--guest=%s", request->guests.words[i]);
-        for (size_t i = 0; i < config->include.n; i++)
-                strv_add(strv, "--include=%s", config->include.words[i]);
-        for (size_t i = 0; i < config->exclude.n; i++)
-                strv_add(strv, "--exclude=%s", config->exclude.words[i]);
-        for (size_t i = 0; skip && i < skip->n; i++)
-                add_literally(strv, skip->words[i]);
-        strv_add(strv, "--timeout=%llu", (unsigned long long)(config->timeout_usec / USEC_PER_SEC));
-        strv_add(strv, "--ksm-dir=%s", config->ksm_dir);
-        if (config->careful)
-                strv_add(strv, "--careful");
-        if (config->threads > 0)
-                strv_add(strv, "--threads=%u", config->threads);
-}
-
-/* As --cpus takes it: numbers, one by one. */
-static void add_cpus(struct strv *strv, const cpu_set_t *cpus)
-{
-        CLEANUP_FREE char *list = NULL;
-        size_t length = 0;
-        FILE *out = open_memstream(&list, &length);
-
-        if (!out) {
-                strv->error = -ENOMEM;
-                return;
-        }
-        for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
-                if (CPU_ISSET(cpu, cpus))
-                        (void)fprintf(out, "%s%d", ftell(out) > 0 ? "," : "", cpu);
-        if (fclose(out) == 0)
-                strv_add(strv, "--cpus=%s", list);
-        else
-                strv->error = -ENOMEM;
-}
-
-/* The groups and what is wanted of merging. */
-static void add_merging(struct strv *strv, const struct config *config)
-{
-        for (size_t i = 0; i < config->groups.n; i++) {
-                const struct group *group = &config->groups.groups[i];
-                CLEANUP_FREE char *patterns = patterns_format(&group->members);
-
-                if (!patterns)
-                        strv->error = -ENOMEM;
-                else
-                        strv_add(strv, "--group=%s=%s", group->name, patterns);
-        }
-        if (config->merging.cross_group)
-                strv_add(strv, "--cross-group");
-        if (config->merging.group)
-                strv_add(strv, "--only-group=%s", config->merging.group);
-        strv_add(strv, "--ksm-cpu=%u", config->merging.cpu_percent);
-        strv_add(strv, "--zero-pages=%s", merging_switch_to_string(config->merging.use_zero_pages));
-        strv_add(strv, "--smart-scan=%s", merging_switch_to_string(config->merging.smart_scan));
-}
-
-static void add_scan(struct strv *strv, const struct request *request, const struct config *config)
-{
-        const uint64_t msec = request->max_pause_usec / USEC_PER_MSEC;
-
-        strv_add(strv, "--mode=%s", scan_mode_to_string(request->mode));
-        strv_add(strv, "--max-pause=%llu", (unsigned long long)(msec > 0 ? msec : 1));
-        if (request->together)
-                strv_add(strv, "--together");
+                virt_uri_find(config->guests.libvirt_uri, "", libvirt_has_answered && request->guests.n == 0);
+        CLEANUP_FREE char *uri_copy = uri ? strdup(uri) : NULL;
         /* A forecast about some guests would leave out what the others share with them. */
-        if (request->forecast && request->guests.n == 0) {
-                if (!request->acts)
-                        strv_add(strv, "--forecast");
-                add_merging(strv, config);
-                strv_add(strv, "--for-service=%d", (int)getpid());
-        }
-        /* Less than a second is one: 0 would be none. */
-        if (request->recheck_usec > 0)
-                strv_add(strv, "--recheck=%llu",
-                         (unsigned long long)((request->recheck_usec + USEC_PER_SEC - 1) / USEC_PER_SEC));
-        if (config->cpus.chosen)
-                add_cpus(strv, &config->cpus.set);
-}
+        const bool forecasts = request->forecast && request->guests.n == 0;
+        struct options child = *config; /* nothing of it is freed */
+        struct strv strv = {.error = uri && !uri_copy ? -ENOMEM : 0};
 
-int request_arguments(const struct request *request, const struct config *config, bool libvirt_has_answered,
-                      const struct settings_list *skip, char ***ret)
-{
-        struct strv strv = {0};
-
+        child.guests.qmp_sockets = (struct patterns){0}; /* they are found below */
+        child.guests.libvirt_uri = uri_copy;
+        child.guests.libvirt_monitor &= uri != NULL;
+        child.guests.names = request->guests;
+        child.scan.mode = request->mode;
+        child.scan.max_pause_usec = request->max_pause_usec;
+        child.scan.together = request->together;
+        child.scan.recheck_usec = request->recheck_usec;
+        child.merging.forecast = forecasts;
+        child.merging.service_pid = forecasts ? getpid() : 0;
+        child.control_socket = NULL; /* that would be the service itself */
+        child.stale = true;
+        child.events = true;
         strv_add(&strv, "samepage");
         strv_add(&strv, "%s", request->acts ? "tune" : request_kind_to_string(request->kind));
-        strv_add(&strv, "--events");
+        options_write(&child, request->acts ? OPTION_FOR_TUNE : commands[request->kind], &strv);
         if (request->kind != REQUEST_RESUME)
-                strv_add(&strv, "--control=" SETTINGS_CONTROL_NONE); /* which would be the service itself */
-        strv_add(&strv, "--runtime-dir=%s", config->runtime_dir);
-        if (request->kind == REQUEST_RESUME) {
-                strv_add(&strv, "--stale");
-                strv_add(&strv, "--ksm-dir=%s", config->ksm_dir);
-        } else {
-                add_guests(&strv, request, config, libvirt_has_answered, skip);
-        }
-        if (request->kind == REQUEST_SCAN)
-                add_scan(&strv, request, config);
+                add_sockets(&strv, config);
+        for (size_t i = 0; skip && i < skip->n; i++)
+                add_literally(&strv, skip->words[i]);
         return strv_end(&strv, ret);
 }

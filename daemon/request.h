@@ -3,8 +3,7 @@
 #pragma once
 
 #include "base/failure.h"
-#include "conf/config.h"
-#include "conf/settings.h"
+#include "conf/options.h"
 
 #include <json-c/json.h>
 #include <stdbool.h>
@@ -38,7 +37,7 @@ enum request_origin {
 struct request {
         enum request_kind kind;
         enum request_origin origin;
-        struct settings_list guests;
+        struct patterns guests;
         char *domain_uuid;
         enum scan_mode mode;
         uint64_t max_pause_usec;
@@ -53,7 +52,7 @@ const char *request_origin_to_string(enum request_origin origin);
 
 /* A request about all guests, as the configuration says. */
 void request_init(struct request *request, enum request_kind kind, enum request_origin origin,
-                  const struct config *config);
+                  const struct options *config);
 
 void request_deinit(struct request *request);
 
@@ -62,8 +61,9 @@ int request_add_guest(struct request *request, const char *name);
 
 /**
  * request_read() - take over what a client of the control socket asks for
- * @arguments: {"guests": [NAME…], "mode", "max_pause_seconds", "together", "recheck_seconds"}, each optional; may be NULL.
- *             A pause may be shorter than the one of the configuration, not longer
+ * @arguments: {"guests": [NAME…]} and the options that have OPTION_ON_REQUEST, by their keys: true or false, or a text as in
+ *             the file; each optional. Numbers of seconds are "max_pause_seconds", "recheck_seconds". May be NULL. A
+ *             pause may be shorter than the one of the configuration, not longer
  *
  * Return: 0; -EINVAL for a wrong type or value, or a key that is not known, with a sentence.
  */
@@ -77,5 +77,5 @@ int request_read(struct request *request, struct json_object *arguments, struct 
  *
  * Return: 0 or -ENOMEM.
  */
-int request_arguments(const struct request *request, const struct config *config, bool libvirt_has_answered,
-                      const struct settings_list *skip, char ***ret);
+int request_arguments(const struct request *request, const struct options *config, bool libvirt_has_answered,
+                      const struct patterns *skip, char ***ret);

@@ -153,7 +153,7 @@ int roster_note(struct roster *roster, const struct report *report, bool all)
         return r;
 }
 
-void roster_note_pause(struct roster *roster, const struct settings_list *names)
+void roster_note_pause(struct roster *roster, const struct patterns *names)
 {
         for (size_t i = 0; i < roster->n; i++) {
                 bool is_meant = names->n == 0;
@@ -165,24 +165,19 @@ void roster_note_pause(struct roster *roster, const struct settings_list *names)
         }
 }
 
-int roster_paused_since(const struct roster *roster, uint64_t gap_usec, struct settings_list *ret)
+int roster_paused_since(const struct roster *roster, uint64_t gap_usec, struct patterns *ret)
 {
         const uint64_t now = clock_now_usec();
 
         for (size_t i = 0; i < roster->n; i++) {
                 const struct entry *entry = roster->entries[i];
-                char **larger = NULL;
+                int r = 0;
 
                 if (entry->paused_usec == 0 || now - entry->paused_usec >= gap_usec)
                         continue;
-                larger = reallocarray(ret->words, ret->n + 1, sizeof(*larger));
-                if (!larger)
-                        return -ENOMEM;
-                ret->words = larger;
-                ret->words[ret->n] = strdup(entry->name);
-                if (!ret->words[ret->n])
-                        return -ENOMEM;
-                ret->n++;
+                r = patterns_add(ret, entry->name, NULL);
+                if (r < 0)
+                        return r;
         }
         return 0;
 }

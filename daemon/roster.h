@@ -2,7 +2,7 @@
 /* The guests that the last scans met: when each was paused last, and whether its QEMU still lives. */
 #pragma once
 
-#include "conf/settings.h"
+#include "conf/options.h"
 #include "report/report.h"
 
 #include <stddef.h>
@@ -24,15 +24,15 @@ struct roster *roster_free(struct roster *roster);
 int roster_note(struct roster *roster, const struct report *report, bool all);
 
 /* Notes that these guests (all, if none is named) may have been paused by a scan that left no report. */
-void roster_note_pause(struct roster *roster, const struct settings_list *names);
+void roster_note_pause(struct roster *roster, const struct patterns *names);
 
 /**
  * roster_paused_since() - who was paused by us less than @gap_usec ago
- * @ret: appended to; the caller frees words and list
+ * @ret: appended to
  *
- * Return: 0 or -ENOMEM.
+ * Return: 0, -E2BIG or -ENOMEM.
  */
-int roster_paused_since(const struct roster *roster, uint64_t gap_usec, struct settings_list *ret);
+int roster_paused_since(const struct roster *roster, uint64_t gap_usec, struct patterns *ret);
 
 /* All names, borrowed until the next change: @ret has roster_n() of them. */
 const char *const *roster_names(struct roster *roster);

@@ -3,14 +3,14 @@
 
 #include "base/clock.h"
 
-uint64_t schedule_first_usec(const struct config *config, uint64_t random)
+uint64_t schedule_first_usec(const struct options *config, uint64_t random)
 {
         if (config->interval_usec == USEC_INFINITY)
                 return USEC_INFINITY;
         return config->jitter_usec > 0 ? random % config->jitter_usec : 0;
 }
 
-uint64_t schedule_next_usec(const struct config *config, uint64_t random)
+uint64_t schedule_next_usec(const struct options *config, uint64_t random)
 {
         const uint64_t interval = config->interval_usec;
         /* Never more than the interval, so that there is none below 0. */

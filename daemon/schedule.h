@@ -16,11 +16,11 @@
  * Soon, as nothing is known yet; spread over the jitter, as hosts of a rack start together. Return: USEC_INFINITY
  * where it never scans by itself.
  */
-uint64_t schedule_first_usec(const struct config *config, uint64_t random);
+uint64_t schedule_first_usec(const struct options *config, uint64_t random);
 
 /**
  * schedule_next_usec() - when the next scan is due after one was, in microseconds from then
  *
  * The interval, and up to the jitter more or less.
  */
-uint64_t schedule_next_usec(const struct config *config, uint64_t random);
+uint64_t schedule_next_usec(const struct options *config, uint64_t random);

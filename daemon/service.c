@@ -37,7 +37,7 @@ struct service {
         sd_event *event;
         const char *config_path;
         bool must_exist;
-        struct config *config;
+        struct options *config;
         struct virt_source libvirt;
         struct roster *roster;
         struct metrics *metrics;
@@ -56,7 +56,7 @@ static void say_problem(void *context, enum config_severity severity, const char
         log_say(severity == CONFIG_ERROR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "%s", text);
 }
 
-static int load(const struct service *service, struct config **ret)
+static int load(const struct service *service, struct options **ret)
 {
         struct failure failure = {0};
 
@@ -64,7 +64,7 @@ static int load(const struct service *service, struct config **ret)
 }
 
 /* Leases of a scan that runs lie in the old one: another folder needs a service that starts anew. */
-static void keep_runtime_dir(struct config *old, struct config *config)
+static void keep_runtime_dir(struct options *old, struct options *config)
 {
         char *other = config->runtime_dir;
 
@@ -84,9 +84,9 @@ static int first_error(int before, int r)
 /*
  * Puts a configuration in force; parts that could not be had before are tried again. Return: the first error.
  */
-static int configure(struct service *service, struct config *config)
+static int configure(struct service *service, struct options *config)
 {
-        struct config *old = service->config;
+        struct options *old = service->config;
         int r = 0;
 
         if (old)
@@ -98,14 +98,14 @@ static int configure(struct service *service, struct config *config)
         r = first_error(r, domain_requests_configure(service->domains, config));
         merger_configure(service->merger, config);
         timers_configure(service->timers, config);
-        config_free(old);
+        options_free(old);
         return r;
 }
 
 static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *context)
 {
         struct service *service = context;
-        struct config *config = NULL;
+        struct options *config = NULL;
 
         (void)source;
         (void)info;
@@ -240,21 +240,21 @@ static void free_parts(struct service *service)
         records_free(service->records);
         roster_free(service->roster);
         metrics_free(service->metrics);
-        config_free(service->config);
+        options_free(service->config);
         sd_event_unref(service->event);
 }
 
 int service_run(const char *config_path, bool must_exist)
 {
         struct service service = {.config_path = config_path, .must_exist = must_exist};
-        struct config *config = NULL;
+        struct options *config = NULL;
         int r = load(&service, &config);
 
         if (r >= 0)
                 r = make_parts(&service);
         if (r >= 0)
                 r = configure(&service, TAKE_PTR(config));
-        config_free(config);
+        options_free(config);
         if (r >= 0) {
                 /* What an earlier one left paused is resumed before anything else. */
                 jobs_resume_left_overs(service.jobs);

@@ -21,7 +21,7 @@
 #define ACCURACY_USEC (USEC_PER_SEC / 4)
 
 struct timers {
-        const struct config *config; /* NULL before the first one */
+        const struct options *config; /* NULL before the first one */
         struct jobs *jobs;
         struct metrics *metrics;
         sd_event_source *schedule; /* the next scan */
@@ -66,7 +66,7 @@ static int on_schedule(sd_event_source *source, uint64_t usec, void *context)
         struct request request;
 
         (void)usec;
-        if (config_is_quiet(timers->config, time(NULL))) {
+        if (options_are_quiet(timers->config, time(NULL))) {
                 arm(source, SCHEDULE_QUIET_USEC);
                 return 0;
         }
@@ -151,9 +151,9 @@ struct jobs_observer timers_observer(struct timers *timers)
         return (struct jobs_observer){.begun = on_begun, .ended = on_ended, .context = timers};
 }
 
-void timers_configure(struct timers *timers, const struct config *config)
+void timers_configure(struct timers *timers, const struct options *config)
 {
-        const struct config *old = timers->config;
+        const struct options *old = timers->config;
 
         timers->config = config;
         if (!old || old->interval_usec != config->interval_usec || old->jitter_usec != config->jitter_usec)

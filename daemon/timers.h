@@ -18,6 +18,6 @@ int timers_new(sd_event *event, struct jobs *jobs, struct metrics *metrics, stru
 struct timers *timers_free(struct timers *timers);
 
 /* Goes by @config, borrowed until another one comes; with another interval the schedule begins anew. */
-void timers_configure(struct timers *timers, const struct config *config);
+void timers_configure(struct timers *timers, const struct options *config);
 
 struct jobs_observer timers_observer(struct timers *timers);

@@ -137,10 +137,10 @@ struct plan_rate plan_rate_of_cpu(unsigned int cpu_percent, double page_seconds)
         };
 }
 
-static void add_switch(struct apply_settings *settings, const char *name, enum plan_switch wanted)
+static void add_switch(struct apply_settings *settings, const char *name, enum tristate wanted)
 {
-        if (wanted != PLAN_SWITCH_KEEP)
-                apply_settings_add(settings, name, wanted == PLAN_SWITCH_ON);
+        if (wanted != TRISTATE_KEEP)
+                apply_settings_add(settings, name, wanted == TRISTATE_YES);
 }
 
 struct apply_settings plan_settings(const struct plan_rules *rules, const struct ksm *now,

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/failure.h"
+#include "base/tristate.h"
 #include "merge/forecast.h"
 #include "merge/ksm/apply.h"
 #include "merge/ksm/ksm.h"
@@ -17,9 +18,6 @@ struct plan_rate {
         int64_t sleep_millisecs;
 };
 
-/* A KSM switch that may be left as it is. */
-enum plan_switch { PLAN_SWITCH_KEEP, PLAN_SWITCH_OFF, PLAN_SWITCH_ON };
-
 /**
  * struct plan_rules - what the operator wants
  * @cross_group: guests of different groups may share with each other
@@ -29,8 +27,8 @@ enum plan_switch { PLAN_SWITCH_KEEP, PLAN_SWITCH_OFF, PLAN_SWITCH_ON };
 struct plan_rules {
         bool cross_group;
         int64_t pinned;
-        enum plan_switch use_zero_pages;
-        enum plan_switch smart_scan;
+        enum tristate use_zero_pages;
+        enum tristate smart_scan;
 };
 
 /**

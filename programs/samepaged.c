@@ -56,12 +56,12 @@ static void print_problem(void *context, enum config_severity severity, const ch
 
 static int check(const char *path, bool must_exist)
 {
-        struct config *config = NULL;
+        struct options *config = NULL;
         struct failure failure = {0};
 
         if (config_load(path, must_exist, print_problem, NULL, &config, &failure) < 0)
                 return EXIT_FAILURE;
-        config_free(config);
+        options_free(config);
         return EXIT_SUCCESS;
 }
 

@@ -48,9 +48,9 @@ void events_print_failure(const char *sentence)
         (void)events_print(EVENT_FAILED, data);
 }
 
-void events_complain(const struct settings *settings, const char *sentence)
+void events_complain(const struct options *options, const char *sentence)
 {
         (void)fprintf(stderr, "samepage: %s\n", sentence);
-        if (settings->events)
+        if (options->events)
                 events_print_failure(sentence);
 }

@@ -2,7 +2,7 @@
 /* What a command tells a program that waits for it: JSON lines in the shape of QMP's events. */
 #pragma once
 
-#include "conf/settings.h"
+#include "conf/options.h"
 
 #include <json-c/json.h>
 #include <signal.h>
@@ -37,4 +37,4 @@ void events_print_wait(uint64_t done_bytes, uint64_t total_bytes, uint64_t left_
 void events_print_failure(const char *sentence);
 
 /* Says on the standard error output why the program failed, and with --events as EVENT_FAILED too. */
-void events_complain(const struct settings *settings, const char *sentence);
+void events_complain(const struct options *options, const char *sentence);

@@ -2,7 +2,7 @@
 /* The commands of samepage(1). */
 #pragma once
 
-#include "conf/settings.h"
+#include "conf/options.h"
 
 /* What samepage(1) exits with. */
 enum exit_code {
@@ -15,20 +15,20 @@ enum exit_code {
 /**
  * struct command - one command
  * @name: as typed
- * @takes: the bit of its options (SETTINGS_FOR_…)
+ * @takes: the bit of its options (OPTION_FOR_…)
  * @summary: one line, without a full stop
  */
 struct command {
         const char *name;
         unsigned int takes;
         const char *summary;
-        enum exit_code (*run)(const struct settings *settings);
+        enum exit_code (*run)(const struct options *options);
 };
 
-enum exit_code command_guests(const struct settings *settings);
-enum exit_code command_scan(const struct settings *settings);
-enum exit_code command_tune(const struct settings *settings);
-enum exit_code command_history(const struct settings *settings);
-enum exit_code command_watch(const struct settings *settings);
-enum exit_code command_resume(const struct settings *settings);
-enum exit_code command_reclaim(const struct settings *settings);
+enum exit_code command_guests(const struct options *options);
+enum exit_code command_scan(const struct options *options);
+enum exit_code command_tune(const struct options *options);
+enum exit_code command_history(const struct options *options);
+enum exit_code command_watch(const struct options *options);
+enum exit_code command_resume(const struct options *options);
+enum exit_code command_reclaim(const struct options *options);

@@ -23,51 +23,51 @@ static enum exit_code judge(const struct report *report)
         return n_failed == report->n_guests ? EXIT_CODE_FAILED : EXIT_CODE_PARTLY;
 }
 
-static int make_report(const struct settings *settings, struct report **ret)
+static int make_report(const struct options *options, struct report **ret)
 {
         struct inventory *inventory = NULL;
         struct failure failure = {0};
-        struct bridge *bridge = inventory_start_bridge(settings, &failure);
-        int r = inventory_new(settings, bridge, &failure, &inventory);
+        struct bridge *bridge = inventory_start_bridge(options, &failure);
+        int r = inventory_new(options, bridge, &failure, &inventory);
 
         if (r == 0)
-                r = describe_inventory(settings, inventory, ret);
+                r = describe_inventory(options, inventory, ret);
         if (r == 0)
-                (void)ksm_read(settings->ksm_dir, &(*ret)->ksm);
+                (void)ksm_read(options->ksm_dir, &(*ret)->ksm);
         inventory_free(inventory);
         bridge_free(bridge);
         return r;
 }
 
-static bool print_guests(const struct settings *settings, const struct report *report)
+static bool print_guests(const struct options *options, const struct report *report)
 {
-        if (settings->events)
+        if (options->events)
                 return events_print(EVENT_REPORT, report_guests_to_json(report));
         report_print_complaints(report, stderr);
         if (report->n_guests == 0)
                 (void)fputs("samepage: there are no guests\n", stderr);
-        if (settings->json)
+        if (options->json)
                 return print_json(report_guests_to_json(report));
         report_print_guests(report, stdout);
         return print_finish();
 }
 
-enum exit_code command_guests(const struct settings *settings)
+enum exit_code command_guests(const struct options *options)
 {
         struct report *report = NULL;
         struct failure failure = {0};
         enum exit_code code = EXIT_CODE_DONE;
         int r = 0;
 
-        if (remote_is_wanted(settings))
-                r = remote_guests(settings, &report, &failure);
-        else if ((r = make_report(settings, &report)) < 0)
+        if (remote_is_wanted(options))
+                r = remote_guests(options, &report, &failure);
+        else if ((r = make_report(options, &report)) < 0)
                 (void)failure_errno(&failure, r, "cannot list the guests");
         if (r < 0 || !report) {
-                events_complain(settings, failure.text);
+                events_complain(options, failure.text);
                 return EXIT_CODE_FAILED;
         }
-        code = print_guests(settings, report) ? judge(report) : EXIT_CODE_FAILED;
+        code = print_guests(options, report) ? judge(report) : EXIT_CODE_FAILED;
         report_free(report);
         return code;
 }

@@ -12,20 +12,20 @@
 #include <stdio.h>
 
 /* From the file itself, which works without a service as well. */
-static int read_file(const struct settings *settings, struct json_object **ret, struct failure *failure)
+static int read_file(const struct options *options, struct json_object **ret, struct failure *failure)
 {
         const struct history_filter filter = {
-                .guest = settings->guests.n > 0 ? settings->guests.words[0] : NULL,
-                .since = settings->since,
-                .until = settings->until,
-                .limit = settings->limit,
+                .guest = options->guests.names.n > 0 ? options->guests.names.words[0] : NULL,
+                .since = options->since,
+                .until = options->until,
+                .limit = options->limit,
         };
         struct history *history = NULL;
-        int r = history_open(settings->history_file, HISTORY_READ_ONLY, &history, failure);
+        int r = history_open(options->history_file, HISTORY_READ_ONLY, &history, failure);
 
         if (r == 0)
-                r = settings->scan_id ? history_get(history, settings->scan_id, ret, failure)
-                                      : history_query(history, &filter, ret, failure);
+                r = options->scan_id ? history_get(history, options->scan_id, ret, failure)
+                                     : history_query(history, &filter, ret, failure);
         history_free(history);
         return r > 0 ? -EBADMSG : r;
 }
@@ -45,36 +45,36 @@ static enum exit_code print_report(struct json_object *json)
         return print_finish() ? EXIT_CODE_DONE : EXIT_CODE_FAILED;
 }
 
-static enum exit_code print_history(const struct settings *settings, struct json_object *json)
+static enum exit_code print_history(const struct options *options, struct json_object *json)
 {
-        if (settings->events)
+        if (options->events)
                 return events_print(EVENT_REPORT, json_object_get(json)) ? EXIT_CODE_DONE : EXIT_CODE_FAILED;
-        if (settings->json)
+        if (options->json)
                 return print_json(json_object_get(json)) ? EXIT_CODE_DONE : EXIT_CODE_FAILED;
-        if (settings->scan_id)
+        if (options->scan_id)
                 return print_report(json);
         history_print(json, stdout);
         return print_finish() ? EXIT_CODE_DONE : EXIT_CODE_FAILED;
 }
 
-enum exit_code command_history(const struct settings *settings)
+enum exit_code command_history(const struct options *options)
 {
         struct json_object *json = NULL;
         struct failure failure = {0};
         enum exit_code code = EXIT_CODE_DONE;
         int r = 0;
 
-        if (settings->guests.n > 1) {
+        if (options->guests.names.n > 1) {
                 (void)fputs("samepage: the history is told of all guests, or of one\n", stderr);
                 return EXIT_CODE_USAGE;
         }
-        r = settings->history_file ? read_file(settings, &json, &failure)
-                                   : remote_history(settings, &json, &failure);
+        r = options->history_file ? read_file(options, &json, &failure)
+                                  : remote_history(options, &json, &failure);
         if (r < 0) {
-                events_complain(settings, failure.text);
+                events_complain(options, failure.text);
                 return EXIT_CODE_FAILED;
         }
-        code = print_history(settings, json);
+        code = print_history(options, json);
         json_object_put(json);
         return code;
 }

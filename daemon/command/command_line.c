@@ -12,56 +12,74 @@
 /* Values of getopt_long() for options that are not in the table; those are their index. */
 enum { OPTION_HELP = 1000, OPTION_VERSION };
 
-static size_t fill_long_options(unsigned int takes, struct option *options)
+static void fill_long_options(unsigned int takes, struct option *long_options)
 {
         size_t n = 0;
 
-        options[n++] = (struct option){"help", no_argument, NULL, OPTION_HELP};
-        options[n++] = (struct option){"version", no_argument, NULL, OPTION_VERSION};
-        for (int i = 0; settings_options[i].name; i++)
-                if (settings_options[i].commands & takes && n + 1 < MAX_OPTIONS)
-                        options[n++] = (struct option){
-                                settings_options[i].name,
-                                settings_options[i].argument ? required_argument : no_argument,
+        long_options[n++] = (struct option){"help", no_argument, NULL, OPTION_HELP};
+        long_options[n++] = (struct option){"version", no_argument, NULL, OPTION_VERSION};
+        for (const struct option_row *row = options_table; row->type; row++)
+                if (row->commands & takes && n + 1 < MAX_OPTIONS)
+                        long_options[n++] = (struct option){
+                                row->name,
+                                row->word ? required_argument : no_argument,
                                 NULL,
-                                i,
+                                (int)(row - options_table),
                         };
-        options[n] = (struct option){0};
-        return n;
+        long_options[n] = (struct option){0};
 }
 
-static int apply_option(int index, struct settings *settings, struct failure *failure)
+static const char *name_for(const struct option_row *row, const void *takes)
 {
-        const struct settings_option *option = &settings_options[index];
-        struct failure reason = {0};
-        int r = option->set(settings, optarg, &reason);
+        return row->commands & *(const unsigned int *)takes && row->help ? row->name : NULL;
+}
 
-        return r < 0 ? failure_set(failure, -EINVAL, "--%s: %s", option->name, reason.text) : 0;
+/* @word as typed: "--jsno", "--jsno=yes". */
+static int refuse_unknown(const char *word, unsigned int takes, struct failure *failure)
+{
+        CLEANUP_FREE char *name = strdup(word + strspn(word, "-"));
+        const char *closest = NULL;
+
+        if (name) {
+                name[strcspn(name, "=")] = '\0';
+                closest = options_closest(name, name_for, &takes);
+        }
+        return failure_set(failure, -EINVAL, "unknown option %s%s%s%s", word,
+                           closest ? "; did you mean \"--" : "", closest ? closest : "",
+                           closest ? "\"?" : "");
+}
+
+static int apply_option(const struct option_row *row, struct options *options, struct failure *failure)
+{
+        struct failure reason = {0};
+        int r = options_set_argument(options, row, optarg, &reason);
+
+        return r < 0 ? failure_set(failure, -EINVAL, "--%s: %s", row->name, reason.text) : 0;
 }
 
 /* Parses the options behind a command (or before one, where only --help and --version are known). */
-static int parse_options(int argc, char **argv, unsigned int takes, struct settings *settings,
+static int parse_options(int argc, char **argv, unsigned int takes, struct options *options,
                          struct failure *failure)
 {
-        struct option options[MAX_OPTIONS];
+        struct option long_options[MAX_OPTIONS];
         int result = COMMAND_LINE_RUN;
         int option = 0;
 
-        fill_long_options(takes, options);
+        fill_long_options(takes, long_options);
         opterr = 0;
         optind = 1;
-        while ((option = getopt_long(argc, argv, "+:h", options, NULL)) != -1) {
+        while ((option = getopt_long(argc, argv, "+:h", long_options, NULL)) != -1) {
                 const char *word = argv[optind - 1];
 
                 if (option == ':')
                         return failure_set(failure, -EINVAL, "%s needs an argument", word);
                 if (option == '?')
-                        return failure_set(failure, -EINVAL, "unknown option %s", word);
+                        return refuse_unknown(word, takes, failure);
                 if (option == OPTION_VERSION)
                         result = COMMAND_LINE_VERSION;
                 else if (option == OPTION_HELP || option == 'h')
                         result = COMMAND_LINE_HELP;
-                else if (apply_option(option, settings, failure) < 0)
+                else if (apply_option(&options_table[option], options, failure) < 0)
                         return -EINVAL;
         }
         return result;
@@ -75,12 +93,12 @@ static const struct command *find_command(const struct command *commands, const 
         return NULL;
 }
 
-int command_line_parse(int argc, char **argv, const struct command *commands, struct settings *settings,
+int command_line_parse(int argc, char **argv, const struct command *commands, struct options *options,
                        const struct command **ret_command, struct failure *failure)
 {
         const struct command *command = NULL;
         int first = 0;
-        int r = parse_options(argc, argv, 0, settings, failure);
+        int r = parse_options(argc, argv, 0, options, failure);
 
         *ret_command = NULL;
         if (r != COMMAND_LINE_RUN)
@@ -93,19 +111,23 @@ int command_line_parse(int argc, char **argv, const struct command *commands, st
                                    argv[optind]);
         *ret_command = command;
         first = optind;
-        r = parse_options(argc - first, argv + first, command->takes, settings, failure);
+        r = parse_options(argc - first, argv + first, command->takes, options, failure);
         if (r == COMMAND_LINE_RUN && first + optind < argc)
                 return failure_set(failure, -EINVAL, "unexpected argument \"%s\"", argv[first + optind]);
         return r;
 }
 
-static void print_option(const struct settings_option *option, FILE *out)
+static void print_option(const struct option_row *row, FILE *out)
 {
+        const char *default_text = options_command_default(row);
+        const bool has_default = row->word && default_text[0] && !(row->flags & OPTION_SERVICE_DEFAULT);
         char name[64] = "";
 
-        (void)snprintf(name, sizeof(name), "--%s%s%s", option->name, option->argument ? " " : "",
-                       option->argument ? option->argument : "");
-        (void)fprintf(out, "  %-20s %s\n", name, option->help);
+        (void)snprintf(name, sizeof(name), "--%s%s%s", row->name, row->word ? " " : "",
+                       row->word ? row->word : "");
+        (void)fprintf(out, "  %-22s %s%s%s%s\n", name, row->command_help ? row->command_help : row->help,
+                      has_default ? " (default " : "", has_default ? default_text : "",
+                      has_default ? ")" : "");
 }
 
 static void print_program_help(const struct command *commands, FILE *out)
@@ -133,8 +155,8 @@ void command_line_print_help(const struct command *commands, const struct comman
         }
         (void)fprintf(out, "Usage: samepage %s [OPTION]...\n\nTo %s.\n\nOptions:\n", command->name,
                       command->summary);
-        for (const struct settings_option *option = settings_options; option->name; option++)
-                if (option->commands & command->takes && option->help)
-                        print_option(option, out);
-        (void)fprintf(out, "  %-20s %s\n", "--help", "this text");
+        for (const struct option_row *row = options_table; row->type; row++)
+                if (row->commands & command->takes && row->help)
+                        print_option(row, out);
+        (void)fprintf(out, "  %-22s %s\n", "--help", "this text");
 }

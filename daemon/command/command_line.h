@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* From argv to a command and its settings; help texts. */
+/* From argv to a command and its options; help texts. */
 #pragma once
 
 #include "base/failure.h"
-#include "conf/settings.h"
+#include "conf/options.h"
 #include "daemon/command/command.h"
 
 #include <stdio.h>
@@ -17,12 +17,12 @@ enum command_line_result {
 /**
  * command_line_parse() - parse the command line
  * @commands: known commands, ended by one without a name
- * @settings: initialised; receives what the options say
+ * @options: initialised; receives what the options say
  * @ret_command: the command, or NULL when only --help or --version was given
  *
  * Return: an enum command_line_result, or -EINVAL with a sentence.
  */
-int command_line_parse(int argc, char **argv, const struct command *commands, struct settings *settings,
+int command_line_parse(int argc, char **argv, const struct command *commands, struct options *options,
                        const struct command **ret_command, struct failure *failure);
 
 /* Prints the help text of one command, or of the program when @command is NULL. */

@@ -22,30 +22,30 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int run_job(const struct settings *settings, struct reclaim_trace *trace,
+static int run_job(const struct options *options, struct reclaim_trace *trace,
                    struct reclaim_result *ret_result, struct failure *failure)
 {
         struct progress progress = {0};
         int r = 0;
 
-        if (settings->events)
-                return reclaim_job_run(settings, &(struct job_observer){progress_tell, NULL, &progress},
-                                       trace, ret_result, failure);
+        if (options->events)
+                return reclaim_job_run(options, &(struct job_observer){progress_tell, NULL, &progress}, trace,
+                                       ret_result, failure);
         progress_init(&progress);
-        r = reclaim_job_run(settings, &(struct job_observer){progress_show, NULL, &progress}, trace,
+        r = reclaim_job_run(options, &(struct job_observer){progress_show, NULL, &progress}, trace,
                             ret_result, failure);
         progress_deinit(&progress);
         return r;
 }
 
-static bool print_result(const struct settings *settings, const struct reclaim_result *result)
+static bool print_result(const struct options *options, const struct reclaim_result *result)
 {
-        if (settings->events)
+        if (options->events)
                 return events_print(EVENT_REPORT, reclaim_to_json(result));
         reclaim_print_complaints(result, stderr);
         if (result->n_guests == 0)
                 (void)fputs("samepage: there are no guests\n", stderr);
-        if (settings->json)
+        if (options->json)
                 return print_json(reclaim_to_json(result));
         reclaim_print(result, stdout);
         return print_finish();
@@ -62,34 +62,34 @@ static enum exit_code judge(const struct reclaim_result *result)
         return n_partly == result->n_guests ? EXIT_CODE_FAILED : EXIT_CODE_PARTLY;
 }
 
-static enum exit_code run(const struct settings *settings, struct reclaim_trace *trace)
+static enum exit_code run(const struct options *options, struct reclaim_trace *trace)
 {
         struct reclaim_result result = {0};
         struct failure failure = {0};
         enum exit_code code = EXIT_CODE_DONE;
 
-        if (run_job(settings, trace, &result, &failure) < 0) {
-                events_complain(settings, failure.text);
+        if (run_job(options, trace, &result, &failure) < 0) {
+                events_complain(options, failure.text);
                 return EXIT_CODE_FAILED;
         }
-        code = print_result(settings, &result) ? judge(&result) : EXIT_CODE_FAILED;
+        code = print_result(options, &result) ? judge(&result) : EXIT_CODE_FAILED;
         reclaim_result_deinit(&result);
         return code;
 }
 
 /* The process that acts. */
-static _Noreturn void act(const struct settings *settings, struct reclaim_trace *trace, pid_t parent)
+static _Noreturn void act(const struct options *options, struct reclaim_trace *trace, pid_t parent)
 {
         enum exit_code code = EXIT_CODE_FAILED;
 
         /* The parent has one thread, so its end is the one that counts. */
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent)
-                code = run(settings, trace);
+                code = run(options, trace);
         (void)fflush(stdout);
         _exit((int)code);
 }
 
-static void complain_of_end(const struct settings *settings, const struct reclaim_trace *trace)
+static void complain_of_end(const struct options *options, const struct reclaim_trace *trace)
 {
         char text[512] = "";
 
@@ -101,31 +101,31 @@ static void complain_of_end(const struct settings *settings, const struct reclai
                        trace->n_done, trace->n_guests, *trace->guest ? ", and at work on " : "",
                        trace->guest);
         text_make_printable(text);
-        events_complain(settings, text);
+        events_complain(options, text);
 }
 
 /* Waits for the process that acts. */
-static enum exit_code run_apart(const struct settings *settings, struct reclaim_trace *trace)
+static enum exit_code run_apart(const struct options *options, struct reclaim_trace *trace)
 {
         const pid_t self = getpid();
         const pid_t pid = fork();
         int status = 0;
 
         if (pid < 0) {
-                events_complain(settings, "cannot start the process that gives memory back");
+                events_complain(options, "cannot start the process that gives memory back");
                 return EXIT_CODE_FAILED;
         }
         if (pid == 0)
-                act(settings, trace, self);
+                act(options, trace, self);
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
                 ;
         if (WIFEXITED(status))
                 return (enum exit_code)WEXITSTATUS(status);
-        complain_of_end(settings, trace);
+        complain_of_end(options, trace);
         return EXIT_CODE_FAILED;
 }
 
-static enum exit_code apply(const struct settings *settings)
+static enum exit_code apply(const struct options *options)
 {
         /* Shared, and so still there when who wrote it is not. */
         struct reclaim_trace *trace =
@@ -133,21 +133,21 @@ static enum exit_code apply(const struct settings *settings)
         enum exit_code code = EXIT_CODE_FAILED;
 
         if (trace == MAP_FAILED) {
-                events_complain(settings, "out of memory");
+                events_complain(options, "out of memory");
                 return EXIT_CODE_FAILED;
         }
-        code = run_apart(settings, trace);
+        code = run_apart(options, trace);
         (void)munmap(trace, sizeof(*trace));
         return code;
 }
 
-enum exit_code command_reclaim(const struct settings *settings)
+enum exit_code command_reclaim(const struct options *options)
 {
-        if (settings->qmp_sockets.n == 0 && !settings->libvirt_uri) {
+        if (options->guests.qmp_sockets.n == 0 && !options->guests.libvirt_uri) {
                 (void)fputs("samepage: no guest is named: give --qmp SOCKET or --libvirt URI\n", stderr);
                 return EXIT_CODE_USAGE;
         }
-        if (settings->apply && settings->max_pause_usec < RECLAIM_GUEST_PAUSE_LEAST_MSEC * USEC_PER_MSEC) {
+        if (options->apply && options->scan.max_pause_usec < RECLAIM_GUEST_PAUSE_LEAST_MSEC * USEC_PER_MSEC) {
                 (void)fprintf(
                         stderr,
                         "samepage: memory cannot be given back in a pause as short as that: --max-pause has "
@@ -155,5 +155,5 @@ enum exit_code command_reclaim(const struct settings *settings)
                         RECLAIM_GUEST_PAUSE_LEAST_MSEC);
                 return EXIT_CODE_USAGE;
         }
-        return settings->apply ? apply(settings) : run(settings, NULL);
+        return options->apply ? apply(options) : run(options, NULL);
 }

@@ -47,11 +47,11 @@ static void print_texts(const struct outcome *outcome)
                              outcome->n_settings);
 }
 
-static bool show(const struct settings *settings, const struct outcome *outcome)
+static bool show(const struct options *options, const struct outcome *outcome)
 {
-        if (settings->events)
+        if (options->events)
                 return events_print(EVENT_REPORT, outcome_to_json(outcome));
-        if (settings->json)
+        if (options->json)
                 return print_json(outcome_to_json(outcome));
         print_texts(outcome);
         return print_finish();
@@ -70,10 +70,9 @@ static enum exit_code judge(const struct stale_results *results)
 }
 
 /* A service that died while it acted on KSM; what a person has changed by samepage(1) is nobody's to put back. */
-static int put_settings_back(const struct settings *settings, struct outcome *outcome,
-                             struct failure *failure)
+static int put_settings_back(const struct options *options, struct outcome *outcome, struct failure *failure)
 {
-        const struct apply_place place = {settings->ksm_dir, settings->runtime_dir};
+        const struct apply_place place = {options->ksm_dir, options->runtime_dir};
         struct apply_owner owner = {0};
         struct process service = {0};
 
@@ -85,30 +84,30 @@ static int put_settings_back(const struct settings *settings, struct outcome *ou
         return apply_restore(&place, &outcome->n_settings, failure);
 }
 
-static int work(const struct settings *settings, struct outcome *outcome, struct failure *failure)
+static int work(const struct options *options, struct outcome *outcome, struct failure *failure)
 {
         /* Guests first: they stand still. */
-        const int r = stale_resume(settings->runtime_dir, !settings->stale, &outcome->guests, failure);
+        const int r = stale_resume(options->runtime_dir, !options->stale, &outcome->guests, failure);
         struct failure other = {0};
-        const int other_r = put_settings_back(settings, outcome, r < 0 ? &other : failure);
+        const int other_r = put_settings_back(options, outcome, r < 0 ? &other : failure);
 
         return r < 0 ? r : other_r;
 }
 
-enum exit_code command_resume(const struct settings *settings)
+enum exit_code command_resume(const struct options *options)
 {
         struct outcome outcome = {0};
         struct failure failure = {0};
         enum exit_code code = EXIT_CODE_DONE;
 
-        if (work(settings, &outcome, &failure) < 0) {
-                events_complain(settings, failure.text);
+        if (work(options, &outcome, &failure) < 0) {
+                events_complain(options, failure.text);
                 stale_results_deinit(&outcome.guests);
                 return EXIT_CODE_FAILED;
         }
         for (size_t i = 0; i < outcome.guests.count; i++)
                 text_make_printable(outcome.guests.results[i].guest);
-        code = show(settings, &outcome) ? judge(&outcome.guests) : EXIT_CODE_FAILED;
+        code = show(options, &outcome) ? judge(&outcome.guests) : EXIT_CODE_FAILED;
         stale_results_deinit(&outcome.guests);
         return code;
 }

@@ -12,17 +12,17 @@ static enum exit_code judge(const struct report *report)
         return report->complete ? EXIT_CODE_DONE : EXIT_CODE_PARTLY;
 }
 
-enum exit_code command_scan(const struct settings *settings)
+enum exit_code command_scan(const struct options *options)
 {
         struct report *report = NULL;
         struct failure failure = {0};
         enum exit_code code = EXIT_CODE_DONE;
 
-        if (scanning_run(settings, &report, &failure) < 0) {
-                events_complain(settings, failure.text);
+        if (scanning_run(options, &report, &failure) < 0) {
+                events_complain(options, failure.text);
                 return EXIT_CODE_FAILED;
         }
-        code = scanning_print(settings, report) ? judge(report) : EXIT_CODE_FAILED;
+        code = scanning_print(options, report) ? judge(report) : EXIT_CODE_FAILED;
         report_free(report);
         return code;
 }

@@ -10,11 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 
-static bool print_undone(const struct settings *settings, size_t n)
+static bool print_undone(const struct options *options, size_t n)
 {
         struct json_object *object = NULL;
 
-        if (!settings->json && !settings->events) {
+        if (!options->json && !options->events) {
                 if (n == 0)
                         (void)puts("KSM's settings are as they were found");
                 else
@@ -24,26 +24,26 @@ static bool print_undone(const struct settings *settings, size_t n)
         object = json_object_new_object();
         json_add_text(object, "schema", "samepage.undo.v1");
         json_add_int(object, "settings", (int64_t)n);
-        return settings->events ? events_print(EVENT_REPORT, object) : print_json(object);
+        return options->events ? events_print(EVENT_REPORT, object) : print_json(object);
 }
 
-static enum exit_code undo(const struct settings *settings)
+static enum exit_code undo(const struct options *options)
 {
-        const struct apply_place place = {settings->ksm_dir, settings->runtime_dir};
+        const struct apply_place place = {options->ksm_dir, options->runtime_dir};
         struct failure failure = {0};
         size_t n = 0;
 
         if (apply_restore(&place, &n, &failure) < 0) {
-                events_complain(settings, failure.text);
+                events_complain(options, failure.text);
                 return EXIT_CODE_FAILED;
         }
-        return print_undone(settings, n) ? EXIT_CODE_DONE : EXIT_CODE_FAILED;
+        return print_undone(options, n) ? EXIT_CODE_DONE : EXIT_CODE_FAILED;
 }
 
 /* The guests are marked, and kept apart. What a person has changed is his to undo. */
-static void write_settings(const struct settings *settings, struct report_merge *merge)
+static void write_settings(const struct options *options, struct report_merge *merge)
 {
-        const struct apply_place place = {settings->ksm_dir, settings->runtime_dir};
+        const struct apply_place place = {options->ksm_dir, options->runtime_dir};
         const struct apply_owner nobody = {0};
 
         if (merge && merge->acts && !merge->refusal.text[0])
@@ -61,7 +61,7 @@ static bool is_carried_out(const struct report_merge *merge)
         return all;
 }
 
-static enum exit_code judge(const struct settings *settings, const struct report *report)
+static enum exit_code judge(const struct options *options, const struct report *report)
 {
         const struct report_merge *merge = report->merge;
 
@@ -69,32 +69,33 @@ static enum exit_code judge(const struct settings *settings, const struct report
                 (void)fprintf(stderr, "samepage: %s\n", merge->refusal.text);
         if (report_n_scanned(report) == 0 || !merge || (!merge->merges && merge->refusal.text[0]))
                 return EXIT_CODE_FAILED;
-        if (settings->acts && settings->service_pid == 0 && merge->merges && !is_carried_out(merge))
+        if (options->merging.acts && options->merging.service_pid == 0 && merge->merges &&
+            !is_carried_out(merge))
                 return merge->is_done ? EXIT_CODE_PARTLY : EXIT_CODE_FAILED;
         return report->complete ? EXIT_CODE_DONE : EXIT_CODE_PARTLY;
 }
 
-enum exit_code command_tune(const struct settings *settings)
+enum exit_code command_tune(const struct options *options)
 {
-        struct settings tuning = *settings;
+        struct options tuning = *options;
         struct failure failure = {0};
         struct report *report = NULL;
         enum exit_code code = EXIT_CODE_FAILED;
 
-        if (settings->undo && settings->dry_run) {
-                events_complain(settings, "--undo and --dry-run exclude each other");
+        if (options->undo && options->dry_run) {
+                events_complain(options, "--undo and --dry-run exclude each other");
                 return EXIT_CODE_USAGE;
         }
-        if (settings->undo)
-                return undo(settings);
-        tuning.forecast = true;
-        tuning.acts = !settings->dry_run;
+        if (options->undo)
+                return undo(options);
+        tuning.merging.forecast = true;
+        tuning.merging.acts = !options->dry_run;
         if (scanning_run(&tuning, &report, &failure) < 0) {
-                events_complain(settings, failure.text);
+                events_complain(options, failure.text);
                 return EXIT_CODE_FAILED;
         }
         /* A service writes them itself, and judges. */
-        if (tuning.acts && tuning.service_pid == 0)
+        if (tuning.merging.acts && tuning.merging.service_pid == 0)
                 write_settings(&tuning, report->merge);
         if (scanning_print(&tuning, report))
                 code = judge(&tuning, report);

@@ -72,9 +72,9 @@ static void print_last(struct control_call *call, uint64_t deadline_usec)
         report_free(report);
 }
 
-static int look(const struct settings *settings, struct control_call *call, struct failure *failure)
+static int look(const struct options *options, struct control_call *call, struct failure *failure)
 {
-        const uint64_t deadline_usec = clock_now_usec() + 10 * settings->timeout_usec;
+        const uint64_t deadline_usec = clock_now_usec() + 10 * options->guests.timeout_usec;
         CLEANUP_JSON struct json_object *state = NULL;
         int r = control_call_execute(call, "query-scan", NULL, deadline_usec, NULL, NULL, &state, failure);
 
@@ -88,18 +88,18 @@ static int look(const struct settings *settings, struct control_call *call, stru
         return 0;
 }
 
-enum exit_code command_watch(const struct settings *settings)
+enum exit_code command_watch(const struct options *options)
 {
         struct control_call *call = NULL;
         struct failure failure = {0};
-        int r = control_call_open(settings->control_socket, settings->timeout_usec, &call, &failure);
+        int r = control_call_open(options->control_socket, options->guests.timeout_usec, &call, &failure);
 
         while (r == 0) {
-                r = look(settings, call, &failure);
+                r = look(options, call, &failure);
                 if (r == 0 && !print_finish())
                         break;
                 if (r == 0)
-                        (void)usleep((useconds_t)settings->interval_usec);
+                        (void)usleep((useconds_t)options->watch_interval_usec);
         }
         control_call_free(call);
         if (r < 0)

@@ -83,10 +83,14 @@ static int take_greeting(struct control_call *call, uint64_t deadline_usec, stru
 int control_call_open(const char *path, uint64_t timeout_usec, struct control_call **ret,
                       struct failure *failure)
 {
-        struct control_call *call = calloc(1, sizeof(*call));
+        struct control_call *call = NULL;
         int fd = -1;
-        int r = call ? connect_to(path, timeout_usec, &fd) : -ENOMEM;
+        int r = 0;
 
+        if (!path)
+                return failure_set(failure, -ENOENT, "samepaged is not asked: --control none");
+        call = calloc(1, sizeof(*call));
+        r = call ? connect_to(path, timeout_usec, &fd) : -ENOMEM;
         if (r >= 0)
                 r = wire_init(&call->wire, fd, WIRE_LINE_MAX_BYTES);
         if (r < 0) {

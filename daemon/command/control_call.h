@@ -11,7 +11,7 @@ struct control_call;
 
 /**
  * control_call_open() - connect to a daemon
- * @path: of its control socket
+ * @path: of its control socket; NULL: there is none, -ENOENT
  * @timeout_usec: for connecting and the greeting
  * @ret: control_call_free() it
  *

@@ -3,7 +3,7 @@
 
 #include "base/print.h"
 #include "base/version.h"
-#include "conf/settings.h"
+#include "conf/options.h"
 #include "daemon/command/command.h"
 #include "daemon/command/command_line.h"
 #include "report/events.h"
@@ -14,18 +14,17 @@
 #include <sys/resource.h>
 
 static const struct command commands[] = {
-        {"guests", SETTINGS_FOR_GUESTS, "list guests, how their RAM is read, and whether KSM can merge it",
+        {"guests", OPTION_FOR_GUESTS, "list guests, how their RAM is read, and whether KSM can merge it",
          command_guests},
-        {"scan", SETTINGS_FOR_SCAN, "scan guests once and report ideal against actual sharing", command_scan},
-        {"tune", SETTINGS_FOR_TUNE, "forecast what merging saves and costs, and have KSM do it",
-         command_tune},
-        {"history", SETTINGS_FOR_HISTORY, "list the scans of the service, or print one of its reports",
+        {"scan", OPTION_FOR_SCAN, "scan guests once and report ideal against actual sharing", command_scan},
+        {"tune", OPTION_FOR_TUNE, "forecast what merging saves and costs, and have KSM do it", command_tune},
+        {"history", OPTION_FOR_HISTORY, "list the scans of the service, or print one of its reports",
          command_history},
-        {"watch", SETTINGS_FOR_WATCH, "show what the service does and its last report, again and again",
+        {"watch", OPTION_FOR_WATCH, "show what the service does and its last report, again and again",
          command_watch},
-        {"resume", SETTINGS_FOR_RESUME,
-         "resume the guests that a scan left paused; also ends scans that live", command_resume},
-        {"reclaim", SETTINGS_FOR_RECLAIM,
+        {"resume", OPTION_FOR_RESUME, "resume the guests that a scan left paused; also ends scans that live",
+         command_resume},
+        {"reclaim", OPTION_FOR_RECLAIM,
          "give back zero pages of shared RAM and dead copies behind private RAM files", command_reclaim},
         {0},
 };
@@ -48,11 +47,11 @@ static void raise_limits(void)
         (void)setrlimit(RLIMIT_NOFILE, &files);
 }
 
-static enum exit_code run(int argc, char **argv, struct settings *settings)
+static enum exit_code run(int argc, char **argv, struct options *options)
 {
         const struct command *command = NULL;
         struct failure failure = {0};
-        int r = command_line_parse(argc, argv, commands, settings, &command, &failure);
+        int r = command_line_parse(argc, argv, commands, options, &command, &failure);
 
         switch (r) {
         case COMMAND_LINE_HELP:
@@ -62,9 +61,9 @@ static enum exit_code run(int argc, char **argv, struct settings *settings)
                 (void)printf("samepage %s\n", SAMEPAGE_VERSION);
                 return print_finish() ? EXIT_CODE_DONE : EXIT_CODE_FAILED;
         case COMMAND_LINE_RUN:
-                return command->run(settings);
+                return command->run(options);
         default:
-                events_complain(settings, failure.text); /* --events is given before what is wrong */
+                events_complain(options, failure.text); /* --events is given before what is wrong */
                 return EXIT_CODE_USAGE;
         }
 }
@@ -78,12 +77,12 @@ void program_prepare(void)
 
 int program_run(int argc, char **argv)
 {
-        struct settings settings;
+        struct options *options = NULL;
         enum exit_code code = EXIT_CODE_FAILED;
 
         program_prepare();
-        if (settings_init(&settings) == 0)
-                code = run(argc, argv, &settings);
-        settings_deinit(&settings);
+        if (options_new(false, &options) == 0)
+                code = run(argc, argv, options);
+        options_free(options);
         return (int)code;
 }

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/failure.h"
-#include "conf/settings.h"
+#include "conf/options.h"
 #include "daemon/command/control_call.h"
 #include "daemon/job/job_observer.h"
 #include "report/report.h"
@@ -12,7 +12,7 @@
 #include <stdbool.h>
 
 /* Whether a command is about the guests of the service: none is named by a socket. */
-bool remote_is_wanted(const struct settings *settings);
+bool remote_is_wanted(const struct options *options);
 
 /**
  * remote_scan() - have the service scan
@@ -21,14 +21,14 @@ bool remote_is_wanted(const struct settings *settings);
  * Return: 0; -ENOENT or -ECONNREFUSED when no service runs; -EREMOTEIO when it refuses; -EINVAL for options that only
  * the service's configuration has; another negative errno; all with a sentence.
  */
-int remote_scan(const struct settings *settings, const struct job_observer *observer, struct report **ret,
+int remote_scan(const struct options *options, const struct job_observer *observer, struct report **ret,
                 struct failure *failure);
 
 /* The same for the list of guests. */
-int remote_guests(const struct settings *settings, struct report **ret, struct failure *failure);
+int remote_guests(const struct options *options, struct report **ret, struct failure *failure);
 
 /**
- * remote_history() - the history, or the report that settings->scan_id names
+ * remote_history() - the history, or the report that options->scan_id names
  * @ret: the caller owns it
  */
-int remote_history(const struct settings *settings, struct json_object **ret, struct failure *failure);
+int remote_history(const struct options *options, struct json_object **ret, struct failure *failure);

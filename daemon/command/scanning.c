@@ -11,31 +11,31 @@
 
 #include <stdio.h>
 
-int scanning_run(const struct settings *settings, struct report **ret, struct failure *failure)
+int scanning_run(const struct options *options, struct report **ret, struct failure *failure)
 {
         struct progress progress = {0};
-        int (*const run)(const struct settings *settings, const struct job_observer *observer,
+        int (*const run)(const struct options *options, const struct job_observer *observer,
                          struct report **ret, struct failure *failure) =
-                remote_is_wanted(settings) ? remote_scan : job_run;
+                remote_is_wanted(options) ? remote_scan : job_run;
         int r = 0;
 
-        if (settings->events)
-                return run(settings, &(struct job_observer){progress_tell, progress_tell_wait, &progress},
-                           ret, failure);
+        if (options->events)
+                return run(options, &(struct job_observer){progress_tell, progress_tell_wait, &progress}, ret,
+                           failure);
         progress_init(&progress);
-        r = run(settings, &(struct job_observer){progress_show, progress_show_wait, &progress}, ret, failure);
+        r = run(options, &(struct job_observer){progress_show, progress_show_wait, &progress}, ret, failure);
         progress_deinit(&progress);
         return r;
 }
 
-bool scanning_print(const struct settings *settings, const struct report *report)
+bool scanning_print(const struct options *options, const struct report *report)
 {
-        if (settings->events)
+        if (options->events)
                 return events_print(EVENT_REPORT, report_to_json(report));
         report_print_complaints(report, stderr);
         if (report->n_guests == 0)
                 (void)fputs("samepage: there are no guests\n", stderr);
-        if (settings->json)
+        if (options->json)
                 return print_json(report_to_json(report));
         report_print(report, stdout);
         return print_finish();

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/failure.h"
-#include "conf/settings.h"
+#include "conf/options.h"
 #include "report/report.h"
 
 #include <stdbool.h>
@@ -14,7 +14,7 @@
  *
  * Return: 0, or a negative errno with a sentence when there is no report.
  */
-int scanning_run(const struct settings *settings, struct report **ret, struct failure *failure);
+int scanning_run(const struct options *options, struct report **ret, struct failure *failure);
 
 /* Prints the report in the way that was asked for. Return: whether all of it could be written. */
-bool scanning_print(const struct settings *settings, const struct report *report);
+bool scanning_print(const struct options *options, const struct report *report);

@@ -98,10 +98,10 @@ static bool has_ended(const struct qmp_guest *guest)
 }
 
 /* Of a domain only libvirt's monitor passthrough can do it. */
-static int check_monitor(const struct settings *settings, const struct inventory_guest *guest,
+static int check_monitor(const struct options *options, const struct inventory_guest *guest,
                          struct failure *failure)
 {
-        if (!guest->by_libvirt || settings->libvirt_monitor)
+        if (!guest->by_libvirt || options->guests.libvirt_monitor)
                 return 0;
         return failure_set(
                 failure, -EPERM,
@@ -109,7 +109,7 @@ static int check_monitor(const struct settings *settings, const struct inventory
 }
 
 /* Return: 0 when all that live are changed; the last one's negative errno. */
-static int change_guests(const struct settings *settings, const struct inventory *inventory,
+static int change_guests(const struct options *options, const struct inventory *inventory,
                          struct report *report, enum plan_change change)
 {
         struct report_merge *merge = report->merge;
@@ -122,7 +122,7 @@ static int change_guests(const struct settings *settings, const struct inventory
 
                 if (guest->change != change)
                         continue;
-                changed = check_monitor(settings, &inventory->guests[i], &guest->failure);
+                changed = check_monitor(options, &inventory->guests[i], &guest->failure);
                 if (changed == 0)
                         changed = change_guest(inventory->guests[i].qmp, change == PLAN_CHANGE_MERGE,
                                                merged_bytes > 0 ? merged_bytes : 0, &guest->failure);
@@ -219,10 +219,10 @@ static bool has_memory(const struct report *report, struct failure *failure)
         return false;
 }
 
-static bool may_act(const struct settings *settings, const struct inventory *inventory, struct report *report)
+static bool may_act(const struct options *options, const struct inventory *inventory, struct report *report)
 {
-        const struct apply_place place = {settings->ksm_dir, settings->runtime_dir};
-        const struct apply_owner owner = apply_owner_of(settings->service_pid);
+        const struct apply_place place = {options->ksm_dir, options->runtime_dir};
+        const struct apply_owner owner = apply_owner_of(options->merging.service_pid);
         struct report_merge *merge = report->merge;
 
         if (ksmd_find_rival(&merge->refusal) || apply_owner_check(&place, &owner, &merge->refusal) < 0)
@@ -232,21 +232,21 @@ static bool may_act(const struct settings *settings, const struct inventory *inv
         return !merge->may_pass;
 }
 
-void acting_run(const struct settings *settings, const struct inventory *inventory, struct report *report)
+void acting_run(const struct options *options, const struct inventory *inventory, struct report *report)
 {
         struct report_merge *merge = report->merge;
 
         if (!merge || !merge->merges)
                 return;
         merge->acts = true;
-        if (!may_act(settings, inventory, report))
+        if (!may_act(options, inventory, report))
                 return;
-        if (change_guests(settings, inventory, report, PLAN_CHANGE_UNMERGE) < 0 ||
+        if (change_guests(options, inventory, report, PLAN_CHANGE_UNMERGE) < 0 ||
             !are_unmarked(inventory, merge)) {
                 merge->may_pass = true;
                 (void)failure_set(&merge->refusal, 0,
                                   "a guest that must not share could not be kept from it: nothing is merged");
                 return;
         }
-        (void)change_guests(settings, inventory, report, PLAN_CHANGE_MERGE);
+        (void)change_guests(options, inventory, report, PLAN_CHANGE_MERGE);
 }

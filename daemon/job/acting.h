@@ -5,7 +5,7 @@
  */
 #pragma once
 
-#include "conf/settings.h"
+#include "conf/options.h"
 #include "daemon/job/inventory.h"
 #include "report/report.h"
 
@@ -16,4 +16,4 @@
  * Notes in the report what was done and what not: without a refusal, KSM may run. Without a plan that is
  * worth while, does nothing.
  */
-void acting_run(const struct settings *settings, const struct inventory *inventory, struct report *report);
+void acting_run(const struct options *options, const struct inventory *inventory, struct report *report);

@@ -11,5 +11,4 @@
  *
  * Return: 0 or -ENOMEM.
  */
-int describe_inventory(const struct settings *settings, const struct inventory *inventory,
-                       struct report **ret);
+int describe_inventory(const struct options *options, const struct inventory *inventory, struct report **ret);

@@ -19,7 +19,7 @@
 #define NOBODY INT64_MAX
 
 struct forecasting {
-        const struct settings *settings;
+        const struct options *options;
         const struct census *census;
         const struct actual *actual;
         const size_t *indexes;
@@ -36,7 +36,7 @@ struct forecasting {
 static const char *group_of(const struct forecasting *forecasting, size_t guest)
 {
         const struct report_guest *report = &forecasting->report->guests[forecasting->indexes[guest]];
-        const char *group = groups_find(&forecasting->settings->groups, report->name);
+        const char *group = groups_find(&forecasting->options->merging.groups, report->name);
 
         return group ? group : report->group;
 }
@@ -45,7 +45,7 @@ static void number_groups(struct forecasting *forecasting)
 {
         const size_t n_guests = forecasting->census->n_guests;
 
-        if (forecasting->settings->merging.cross_group) {
+        if (forecasting->options->merging.cross_group) {
                 forecasting->n_groups = 1;
                 return;
         }
@@ -81,17 +81,10 @@ static void observe_guest(const struct forecasting *forecasting, size_t g, struc
                         observe_range(&pages->blocks[b].ranges[r], guest);
 }
 
-static enum plan_switch to_switch(enum merging_switch value)
-{
-        return value == MERGING_SWITCH_KEEP ? PLAN_SWITCH_KEEP
-               : value == MERGING_SWITCH_NO ? PLAN_SWITCH_OFF
-                                            : PLAN_SWITCH_ON;
-}
-
 /* The number of the group that is wanted; negative: any. */
 static int64_t pinned_group(const struct forecasting *forecasting)
 {
-        const struct merging *merging = &forecasting->settings->merging;
+        const struct merging *merging = &forecasting->options->merging;
 
         if (!merging->group || merging->cross_group)
                 return -1;
@@ -106,13 +99,13 @@ static int64_t pinned_group(const struct forecasting *forecasting)
 
 static struct plan_rules rules_of(const struct forecasting *forecasting)
 {
-        const struct merging *merging = &forecasting->settings->merging;
+        const struct merging *merging = &forecasting->options->merging;
 
         return (struct plan_rules){
                 .cross_group = merging->cross_group,
                 .pinned = pinned_group(forecasting),
-                .use_zero_pages = to_switch(merging->use_zero_pages),
-                .smart_scan = to_switch(merging->smart_scan),
+                .use_zero_pages = merging->use_zero_pages,
+                .smart_scan = merging->smart_scan,
         };
 }
 
@@ -126,10 +119,9 @@ static int reckon(struct forecasting *forecasting, struct pool *pool)
         (void)ksm_get(ksm, "max_page_sharing", &max_page_sharing);
         (void)ksm_get(ksm, "use_zero_pages", &use_zero_pages);
         request.max_page_sharing = max_page_sharing > 0 ? (uint64_t)max_page_sharing : 0;
-        request.use_zero_pages =
-                forecasting->settings->merging.use_zero_pages == MERGING_SWITCH_KEEP
-                        ? use_zero_pages == 1
-                        : forecasting->settings->merging.use_zero_pages == MERGING_SWITCH_YES;
+        request.use_zero_pages = forecasting->options->merging.use_zero_pages == TRISTATE_KEEP
+                                         ? use_zero_pages == 1
+                                         : forecasting->options->merging.use_zero_pages == TRISTATE_YES;
         return forecast_leave_out_losses(forecasting->census, pool, &request, forecasting->left_out,
                                          &forecasting->forecast);
 }
@@ -200,9 +192,9 @@ static void fill_figures(const struct forecasting *forecasting, struct report_me
                                             ? ksmd_page_seconds(pages_scanned)
                                             : KSMD_PAGE_SECONDS;
         const struct plan_rate fast =
-                plan_rate_of_cpu(forecasting->settings->merging.cpu_percent, page_seconds);
+                plan_rate_of_cpu(forecasting->options->merging.cpu_percent, page_seconds);
         const struct plan_rate steady = plan_rate_for(figures->scanned);
-        const struct plan_rate *rate = forecasting->settings->service_pid > 0 ? &fast : &steady;
+        const struct plan_rate *rate = forecasting->options->merging.service_pid > 0 ? &fast : &steady;
 
         merge->self_bytes = to_bytes(figures->self);
         merge->inter_bytes = to_bytes(figures->inter);
@@ -239,7 +231,7 @@ static int fill(const struct forecasting *forecasting)
                 return -ENOMEM;
         forecasting->report->merge = merge;
         merge->merges = forecasting->plan->merges;
-        merge->cross_group = forecasting->settings->merging.cross_group;
+        merge->cross_group = forecasting->options->merging.cross_group;
         for (size_t g = 0; g < forecasting->census->n_guests; g++) {
                 const char *group = group_of(forecasting, g);
 
@@ -254,18 +246,18 @@ static int fill(const struct forecasting *forecasting)
                 fill_figures(forecasting, merge);
         if (rules_of(forecasting).pinned == NOBODY)
                 (void)failure_set(&merge->refusal, 0, "no guest is in the group \"%s\"",
-                                  forecasting->settings->merging.group);
+                                  forecasting->options->merging.group);
         return 0;
 }
 
-int forecasting_run(struct pool *pool, const struct settings *settings, const struct census *census,
+int forecasting_run(struct pool *pool, const struct options *options, const struct census *census,
                     const struct actual *actual, const size_t *indexes, struct report *report)
 {
         CLEANUP_FREE uint32_t *groups = calloc(census->n_guests + 1, sizeof(*groups));
         CLEANUP_FREE bool *left_out = calloc(census->n_guests + 1, sizeof(*left_out));
         CLEANUP_FREE struct plan_guest *guests = calloc(census->n_guests + 1, sizeof(*guests));
         struct forecasting forecasting = {
-                .settings = settings,
+                .options = options,
                 .census = census,
                 .actual = actual,
                 .indexes = indexes,

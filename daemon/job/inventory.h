@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/failure.h"
-#include "conf/settings.h"
+#include "conf/options.h"
 #include "qmp/guest.h"
 #include "qmp/virt/bridge.h"
 #include "scanner/guest_ram.h"
@@ -36,9 +36,9 @@ struct inventory {
 };
 
 /**
- * inventory_new() - reach all guests of @settings at once and find their RAM
+ * inventory_new() - reach all guests of @options at once and find their RAM
  * @bridge: to libvirt; borrowed for the call; NULL without one
- * @bridge_failure: why there is none, though @settings name a libvirt
+ * @bridge_failure: why there is none, though @options name a libvirt
  *
  * Starts threads for the time of the call, since each guest may take seconds to answer.
  *
@@ -49,7 +49,7 @@ struct inventory {
  *
  * Return: 0; -ENOMEM, -EAGAIN.
  */
-int inventory_new(const struct settings *settings, const struct bridge *bridge,
+int inventory_new(const struct options *options, const struct bridge *bridge,
                   const struct failure *bridge_failure, struct inventory **ret);
 
 /**
@@ -60,6 +60,6 @@ int inventory_new(const struct settings *settings, const struct bridge *bridge,
  *
  * Return: NULL when it could not be started, or none is wanted.
  */
-struct bridge *inventory_start_bridge(const struct settings *settings, struct failure *ret_failure);
+struct bridge *inventory_start_bridge(const struct options *options, struct failure *ret_failure);
 
 struct inventory *inventory_free(struct inventory *inventory);

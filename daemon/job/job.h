@@ -3,18 +3,18 @@
 #pragma once
 
 #include "base/failure.h"
-#include "conf/settings.h"
+#include "conf/options.h"
 #include "daemon/job/job_observer.h"
 #include "report/report.h"
 
 /**
  * job_run() - scan
- * @settings, @observer: borrowed
+ * @options, @observer: borrowed
  * @ret: receives the report, also when some or all guests could not be scanned: each says why
  *
  * Forks the guard, so the process must have one thread. No guest is paused when it returns.
  *
  * Return: 0, or a negative errno with a sentence when there is no report.
  */
-int job_run(const struct settings *settings, const struct job_observer *observer, struct report **ret,
+int job_run(const struct options *options, const struct job_observer *observer, struct report **ret,
             struct failure *failure);

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/pool.h"
-#include "conf/settings.h"
+#include "conf/options.h"
 #include "daemon/job/job_observer.h"
 #include "merge/census.h"
 #include "merge/ksm/ksm.h"
@@ -41,6 +41,6 @@ void second_look_prepare(void);
  *
  * Return: 0 or -ENOMEM.
  */
-int second_look_run(const struct settings *settings, const struct first_look *first,
+int second_look_run(const struct options *options, const struct first_look *first,
                     const struct census *census, struct pool *pool, const struct ksm *ksm,
                     double *ret_seconds, bool *ret_met_twice);

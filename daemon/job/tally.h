@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/pool.h"
-#include "conf/settings.h"
+#include "conf/options.h"
 #include "daemon/job/inventory.h"
 #include "daemon/job/second_look.h"
 #include "report/report.h"
@@ -17,5 +17,5 @@
  *
  * Return: 0, or a negative errno.
  */
-int tally(struct pool *pool, const struct settings *settings, const struct first_look *first,
+int tally(struct pool *pool, const struct options *options, const struct first_look *first,
           const struct inventory *inventory, struct report *report);

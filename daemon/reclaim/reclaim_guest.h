@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/failure.h"
-#include "conf/settings.h"
+#include "conf/options.h"
 #include "daemon/job/inventory.h"
 #include "daemon/reclaim/reclaim.h"
 #include "qmp/pause/guard.h"
@@ -63,7 +63,7 @@ struct reclaim_guest {
 
 /* Finds the guest's parts, opens their files, and decides what is left as it is. Sets @error where that fails. */
 void reclaim_guest_open(struct reclaim_guest *guest, const struct inventory_guest *source,
-                        const struct settings *settings);
+                        const struct options *options);
 
 /* Looks for pages to be given back; changes nothing. */
 void reclaim_guest_find(struct reclaim_guest *guest, void (*tick)(void *context, uint64_t n_pages),
@@ -75,7 +75,7 @@ void reclaim_guest_find(struct reclaim_guest *guest, void (*tick)(void *context,
  *
  * No guest is paused when it returns.
  */
-void reclaim_guest_apply(struct reclaim_guest *guest, const struct settings *settings, struct guard *guard,
+void reclaim_guest_apply(struct reclaim_guest *guest, const struct options *options, struct guard *guard,
                          const struct failure *guard_failure);
 
 /* Notes what the guest costs now in @guest->after. */

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/failure.h"
-#include "conf/settings.h"
+#include "conf/options.h"
 #include "daemon/job/inventory.h"
 #include "daemon/job/job_observer.h"
 #include "daemon/reclaim/reclaim_guest.h"
@@ -32,16 +32,16 @@ struct reclaim_trace {
 };
 
 /**
- * reclaim_job_run() - find what can be given back and, with settings->apply, give it back
+ * reclaim_job_run() - find what can be given back and, with options->apply, give it back
  * @observer: told how the search goes on; may be NULL
  * @trace: kept up to date; may be NULL
  *
- * Forks the guard, so the process must have one thread. With settings->apply the guard may kill this process, see
+ * Forks the guard, so the process must have one thread. With options->apply the guard may kill this process, see
  * lease_pause_exclusive(). No guest is paused when it returns.
  *
  * Return: 0, also when some or all guests failed; a negative errno with a sentence when there is no result.
  */
-int reclaim_job_run(const struct settings *settings, const struct job_observer *observer,
+int reclaim_job_run(const struct options *options, const struct job_observer *observer,
                     struct reclaim_trace *trace, struct reclaim_result *ret_result, struct failure *failure);
 
 void reclaim_result_deinit(struct reclaim_result *result);

@@ -367,7 +367,7 @@ class Usage(Case):
             self.assertIn(w, done.stderr)
 
     def test_max_pause(self):
-        for value in ("0", "-5", "abc", "1e3", "99999999999999999999", "", "20ms"):
+        for value in ("0", "-5", "abc", "1e3", "99999999999999999999", "", "20 m"):
             with self.subTest(value=value):
                 self.check_usage("--max-pause", value, words=["max-pause"])
 

@@ -56,6 +56,21 @@ class Usage(unittest.TestCase):
                 self.assertEqual(done.stdout, "")
                 self.assertTrue(done.stderr.strip())
 
+    def test_misspelled_option(self):
+        for word, meant in (("--max-puase=5ms", "--max-pause"), ("--jsn", "--json"), ("--xyzzy", None), ("---", None), ("--for-servise=1", None)):
+            with self.subTest(word=word):
+                done = subprocess.run([harness.BINARY, "scan", word], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+                self.assertEqual(done.returncode, 2, done.stderr)
+                self.assertEqual("did you mean" in done.stderr, meant is not None, done.stderr)
+                self.assertIn(f'did you mean "{meant}"?' if meant else word.split("=")[0], done.stderr)
+
+    def test_no_control_socket(self):
+        for command in ("history", "watch"):
+            with self.subTest(command=command):
+                done = subprocess.run([harness.BINARY, command, "--control", "none"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+                self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
+                self.assertIn("--control none", done.stderr)
+
     def test_resume_with_nothing_to_do(self):
         """Also where no scan ever ran, and there is no folder of leases."""
         for folder in (harness.runtime_dir(), os.path.join(guests.tmp_dir(), "never")):

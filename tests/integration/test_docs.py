@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The table of options, --help, the manual and the completion stay in step; so do commands, reasons of the gap and keys of the JSON.
 
---help is made from the table (conf/settings.c), so it stands for it here; that it leaves no row out is tested too.
+--help is made from the table (conf/options.c), so it stands for it here; that it leaves no row out is tested too.
 """
 import os
 import re
@@ -37,13 +37,15 @@ def options_of(*command):
 
 def table_rows():
     """{name: (argument or None, set of commands)} from the source, for what --help might leave out."""
-    source = read("conf", "settings.c")
+    source = read("conf", "options.c")
     groups = {name: {name.lower()} for name in ("GUESTS", "SCAN", "RESUME", "HISTORY", "WATCH", "TUNE", "RECLAIM")}
     for name, members in re.findall(r"^#define FOR_([A-Z]+) +\((.+)\)$", source, re.M):
         groups[name] = set().union(*(groups[m] for m in re.findall(r"FOR_([A-Z]+)", members)))
+    table = source.split("const struct option_row options_table[] = {")[1].split("\n};")[0]
     # A row without a help text is for the service alone.
-    rows = re.findall(r'^\s*\{"([a-z-]+)", (?:"([A-Z]+)"|NULL), (?:SETTINGS_)?FOR_([A-Z]+),(?! NULL)', source, re.M)
-    return {name: (argument or None, groups[group]) for name, argument, group in rows}
+    rows = [row for row in table.split("\n        {") if not re.search(r"\n +NULL, NULL\},", row)]
+    found = [re.match(r'(?:"[a-z]+"|NULL), (?:"[a-z_]+"|NULL), "([a-z-]+)", (?:"([A-Z]+)"|NULL), (?:OPTION_)?FOR_([A-Z]+),', row) for row in rows]
+    return {name: (argument or None, groups[group]) for name, argument, group in (row.groups() for row in found if row)}
 
 
 class InStep(unittest.TestCase):
@@ -183,7 +185,7 @@ class InStep(unittest.TestCase):
                     offered = self.complete(command, f"--{name}", "--")
                     self.assertEqual(bool(offered), argument is None, offered)
         modes = self.complete("scan", "--mode", "")
-        source = read("conf", "settings.c").split("scan_mode_to_string")[1].split("};")[0]
+        source = read("conf", "wishes.c").split("scan_modes[]")[1].split("};")[0]
         self.assertEqual(modes, re.findall(r'\[SCAN_MODE_\w+\] = "(\w+)"', source))
         self.assertEqual(self.complete("scan", "--mode", "=", "l"), ["live"])
 

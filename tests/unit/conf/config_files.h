@@ -23,7 +23,7 @@ struct config_files {
         unsigned int n_errors;
         unsigned int n_warnings;
         struct failure failure;
-        struct config *config; /* of the last load; NULL when it failed */
+        struct options *config; /* of the last load; NULL when it failed */
         int result;
 };
 
@@ -47,7 +47,7 @@ static inline void config_files_start(struct config_files *files)
 
 static inline void config_files_stop(struct config_files *files)
 {
-        files->config = config_free(files->config);
+        files->config = options_free(files->config);
         (void)nftw(files->folder, config_files_remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -88,7 +88,7 @@ static inline void config_files_note(void *context, enum config_severity severit
 
 static inline int config_files_load(struct config_files *files, bool must_exist)
 {
-        files->config = config_free(files->config);
+        files->config = options_free(files->config);
         files->told[0] = '\0';
         files->n_errors = 0;
         files->n_warnings = 0;

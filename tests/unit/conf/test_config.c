@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The table: its rows, their defaults, and what values they take. */
 #include "base/clock.h"
-#include "conf/config.h"
+#include "conf/options.h"
 #include "unit.h"
 
 #include <arpa/inet.h>
@@ -12,88 +12,97 @@
 #define HOUR (3600 * USEC_PER_SEC)
 #define DAY  (24 * HOUR)
 
-static struct config *with_defaults(void)
+static struct options *with_defaults(void)
 {
-        struct config *config = NULL;
+        struct options *config = NULL;
 
-        CU_ASSERT_EQUAL_FATAL(config_new(&config), 0);
+        CU_ASSERT_EQUAL_FATAL(options_new(true, &config), 0);
         return config;
 }
 
-static int set(struct config *config, const char *section, const char *key, const char *text,
+static int set(struct options *config, const char *section, const char *key, const char *text,
                struct failure *failure)
 {
-        const struct config_option *option = config_find_option(section, key);
+        const struct option_row *row = options_find_key(section, key);
 
-        CU_ASSERT_PTR_NOT_NULL_FATAL(option);
-        return config_set(config, option, key, text, failure);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(row);
+        return options_set_key(config, row, key, text, failure);
 }
 
 static void test_every_row_is_complete(void)
 {
-        for (const struct config_option *option = config_options; option->section; option++) {
-                CU_ASSERT_PTR_NOT_NULL_FATAL(option->type);
-                CU_ASSERT(option->help && strlen(option->help) > 10);
-                CU_ASSERT_NOT_EQUAL(option->help[strlen(option->help) - 1], '.');
-                CU_ASSERT_EQUAL(option->off != NULL && !option->type->off, false);
-                CU_ASSERT_EQUAL(option->most > 0, option->type->range != NULL);
-                CU_ASSERT(option->least <= option->most);
-                CU_ASSERT(option->default_text[0] || option->may_be_empty);
-                CU_ASSERT_PTR_EQUAL(config_find_option(option->section, option->key ? option->key : "any"),
-                                    option);
-                CU_ASSERT_TRUE(config_is_section(option->section));
+        for (const struct option_row *row = options_table; row->type; row++) {
+                CU_ASSERT_EQUAL(row->off != NULL && (!row->type->off || !row->type->is_off), false);
+                CU_ASSERT_EQUAL(row->most > 0, row->type->range != NULL);
+                CU_ASSERT(row->least <= row->most);
+                CU_ASSERT(row->default_text[0] || row->flags & OPTION_MAY_BE_EMPTY);
+                if (!row->section)
+                        continue;
+                CU_ASSERT_FATAL(row->help && strlen(row->help) > 10);
+                CU_ASSERT_NOT_EQUAL(row->help[strlen(row->help) - 1], '.');
+                CU_ASSERT_PTR_EQUAL(options_find_key(row->section, row->key ? row->key : "any"), row);
+                CU_ASSERT_TRUE(options_is_section(row->section));
         }
-        CU_ASSERT_PTR_NULL(config_find_option("scan", "interval"));
-        CU_ASSERT_FALSE(config_is_section("Scan"));
+        CU_ASSERT_PTR_NULL(options_find_key("scan", "interval"));
+        CU_ASSERT_FALSE(options_is_section("Scan"));
 }
 
 /* The rows of a section stand together: sample and list print each section once. */
 static void test_sections_stand_together(void)
 {
-        for (const struct config_option *option = config_options; option->section; option++)
-                for (const struct config_option *other = config_options; other + 1 < option; other++)
-                        if (strcmp(other->section, option->section) == 0)
-                                CU_ASSERT_STRING_EQUAL(option[-1].section, option->section);
+        const char *ended[64] = {0};
+        const char *section = "";
+        size_t n = 0;
+
+        for (const struct option_row *row = options_table; row->type; row++) {
+                if (!row->section || strcmp(row->section, section) == 0)
+                        continue;
+                for (size_t i = 0; i < n; i++)
+                        CU_ASSERT_STRING_NOT_EQUAL(ended[i], row->section);
+                section = row->section;
+                ended[n++] = section;
+        }
+        CU_ASSERT(n > 5);
 }
 
 static void test_defaults_of_guests(void)
 {
-        struct config *config = with_defaults();
+        struct options *config = with_defaults();
 
-        CU_ASSERT_STRING_EQUAL(config->libvirt_uri, "auto");
-        CU_ASSERT_FALSE(config->libvirt_monitor);
-        CU_ASSERT_EQUAL(config->qmp_sockets.n, 0);
-        CU_ASSERT_EQUAL(config->include.n, 1);
-        CU_ASSERT_STRING_EQUAL(config->include.words[0], "*");
-        CU_ASSERT_EQUAL(config->exclude.n, 0);
-        CU_ASSERT_EQUAL(config->groups.n, 0);
-        CU_ASSERT_PTR_NULL(config_group_of(config, "web1"));
-        CU_ASSERT_TRUE(config_takes_guest(config, "web1"));
-        config_free(config);
+        CU_ASSERT_STRING_EQUAL(config->guests.libvirt_uri, "auto");
+        CU_ASSERT_FALSE(config->guests.libvirt_monitor);
+        CU_ASSERT_EQUAL(config->guests.qmp_sockets.n, 0);
+        CU_ASSERT_EQUAL(config->guests.include.n, 1);
+        CU_ASSERT_STRING_EQUAL(config->guests.include.words[0], "*");
+        CU_ASSERT_EQUAL(config->guests.exclude.n, 0);
+        CU_ASSERT_EQUAL(config->merging.groups.n, 0);
+        CU_ASSERT_PTR_NULL(groups_find(&config->merging.groups, "web1"));
+        CU_ASSERT_TRUE(options_take_guest(config, "web1"));
+        options_free(config);
 }
 
 static void test_defaults_of_scans(void)
 {
-        struct config *config = with_defaults();
+        struct options *config = with_defaults();
 
         CU_ASSERT_EQUAL(config->interval_usec, HOUR);
         CU_ASSERT_EQUAL(config->jitter_usec, 300 * USEC_PER_SEC);
         CU_ASSERT_EQUAL(config->min_gap_usec, 60 * USEC_PER_SEC);
         CU_ASSERT_EQUAL(config->quiet_hours.n, 0);
         CU_ASSERT_FALSE(config->on_suspend);
-        CU_ASSERT_EQUAL(config->mode, SCAN_MODE_SNAPSHOT);
-        CU_ASSERT_EQUAL(config->max_pause_usec, 500 * USEC_PER_MSEC);
-        CU_ASSERT_FALSE(config->together);
-        CU_ASSERT_FALSE(config->careful);
-        CU_ASSERT_FALSE(config->cpus.chosen);
-        CU_ASSERT_EQUAL(config->threads, 0);
-        CU_ASSERT_EQUAL(config->timeout_usec, 5 * USEC_PER_SEC);
-        config_free(config);
+        CU_ASSERT_EQUAL(config->scan.mode, SCAN_MODE_SNAPSHOT);
+        CU_ASSERT_EQUAL(config->scan.max_pause_usec, 500 * USEC_PER_MSEC);
+        CU_ASSERT_FALSE(config->scan.together);
+        CU_ASSERT_FALSE(config->scan.careful);
+        CU_ASSERT_FALSE(config->scan.cpus.chosen);
+        CU_ASSERT_EQUAL(config->scan.threads, 0);
+        CU_ASSERT_EQUAL(config->guests.timeout_usec, 5 * USEC_PER_SEC);
+        options_free(config);
 }
 
 static void test_defaults_of_the_rest(void)
 {
-        struct config *config = with_defaults();
+        struct options *config = with_defaults();
         struct sockaddr_in in;
 
         CU_ASSERT_STRING_EQUAL(config->history_file, "/var/lib/samepage/history.db");
@@ -106,44 +115,44 @@ static void test_defaults_of_the_rest(void)
         CU_ASSERT_STRING_EQUAL(config->control_group, "samepage");
         CU_ASSERT_STRING_EQUAL(config->runtime_dir, "/run/samepage");
         CU_ASSERT_STRING_EQUAL(config->ksm_dir, "/sys/kernel/mm/ksm");
-        config_free(config);
+        options_free(config);
 }
 
 #define GOOD(section, key, text) CU_ASSERT_EQUAL(set(config, section, key, text, NULL), 0)
 
 static void test_good_values_of_guests(void)
 {
-        struct config *config = with_defaults();
+        struct options *config = with_defaults();
 
         GOOD("guests", "libvirt_uri", "test:///default");
-        CU_ASSERT_STRING_EQUAL(config->libvirt_uri, "test:///default");
+        CU_ASSERT_STRING_EQUAL(config->guests.libvirt_uri, "test:///default");
         GOOD("guests", "libvirt_uri", "none");
-        CU_ASSERT_PTR_NULL(config->libvirt_uri);
+        CU_ASSERT_PTR_NULL(config->guests.libvirt_uri);
         GOOD("guests", "libvirt_monitor", "yes");
-        CU_ASSERT_TRUE(config->libvirt_monitor);
+        CU_ASSERT_TRUE(config->guests.libvirt_monitor);
         GOOD("guests", "libvirt_monitor", "off");
-        CU_ASSERT_FALSE(config->libvirt_monitor);
+        CU_ASSERT_FALSE(config->guests.libvirt_monitor);
         GOOD("guests", "qmp_sockets", "/run/a/*.qmp \"/run/b c/qmp\"");
-        CU_ASSERT_EQUAL_FATAL(config->qmp_sockets.n, 2);
-        CU_ASSERT_STRING_EQUAL(config->qmp_sockets.words[1], "/run/b c/qmp");
+        CU_ASSERT_EQUAL_FATAL(config->guests.qmp_sockets.n, 2);
+        CU_ASSERT_STRING_EQUAL(config->guests.qmp_sockets.words[1], "/run/b c/qmp");
         GOOD("guests", "include", "web* db*");
         GOOD("guests", "exclude", "web9 \"db*test\"");
-        CU_ASSERT_TRUE(config_takes_guest(config, "web1"));
-        CU_ASSERT_FALSE(config_takes_guest(config, "web9"));
-        CU_ASSERT_FALSE(config_takes_guest(config, "db-test"));
-        CU_ASSERT_FALSE(config_takes_guest(config, "mail"));
+        CU_ASSERT_TRUE(options_take_guest(config, "web1"));
+        CU_ASSERT_FALSE(options_take_guest(config, "web9"));
+        CU_ASSERT_FALSE(options_take_guest(config, "db-test"));
+        CU_ASSERT_FALSE(options_take_guest(config, "mail"));
         GOOD("guests", "exclude", "");
-        CU_ASSERT_TRUE(config_takes_guest(config, "web9"));
+        CU_ASSERT_TRUE(options_take_guest(config, "web9"));
         GOOD("groups", "acme", "web* db1");
         GOOD("groups", "rest", "*");
-        CU_ASSERT_STRING_EQUAL(config_group_of(config, "db1"), "acme");
-        CU_ASSERT_STRING_EQUAL(config_group_of(config, "db2"), "rest");
-        config_free(config);
+        CU_ASSERT_STRING_EQUAL(groups_find(&config->merging.groups, "db1"), "acme");
+        CU_ASSERT_STRING_EQUAL(groups_find(&config->merging.groups, "db2"), "rest");
+        options_free(config);
 }
 
 static void test_good_values_of_schedule_and_scan(void)
 {
-        struct config *config = with_defaults();
+        struct options *config = with_defaults();
 
         GOOD("schedule", "interval", "90s");
         CU_ASSERT_EQUAL(config->interval_usec, 90 * USEC_PER_SEC);
@@ -158,30 +167,30 @@ static void test_good_values_of_schedule_and_scan(void)
         GOOD("schedule", "on_suspend", "true");
         CU_ASSERT_TRUE(config->on_suspend);
         GOOD("scan", "mode", "live");
-        CU_ASSERT_EQUAL(config->mode, SCAN_MODE_LIVE);
+        CU_ASSERT_EQUAL(config->scan.mode, SCAN_MODE_LIVE);
         GOOD("scan", "max_pause", "1ms");
-        CU_ASSERT_EQUAL(config->max_pause_usec, USEC_PER_MSEC);
+        CU_ASSERT_EQUAL(config->scan.max_pause_usec, USEC_PER_MSEC);
         GOOD("scan", "max_pause", "60s");
-        CU_ASSERT_EQUAL(config->max_pause_usec, 60 * USEC_PER_SEC);
+        CU_ASSERT_EQUAL(config->scan.max_pause_usec, 60 * USEC_PER_SEC);
         GOOD("scan", "together", "1");
-        CU_ASSERT_TRUE(config->together);
+        CU_ASSERT_TRUE(config->scan.together);
         GOOD("scan", "careful", "on");
-        CU_ASSERT_TRUE(config->careful);
+        CU_ASSERT_TRUE(config->scan.careful);
         GOOD("scan", "cpus", "0-1,5");
-        CU_ASSERT_TRUE(config->cpus.chosen);
-        CU_ASSERT_EQUAL(CPU_COUNT(&config->cpus.set), 3);
+        CU_ASSERT_TRUE(config->scan.cpus.chosen);
+        CU_ASSERT_EQUAL(CPU_COUNT(&config->scan.cpus.set), 3);
         GOOD("scan", "cpus", "");
-        CU_ASSERT_FALSE(config->cpus.chosen);
+        CU_ASSERT_FALSE(config->scan.cpus.chosen);
         GOOD("scan", "threads", "1024");
-        CU_ASSERT_EQUAL(config->threads, 1024);
+        CU_ASSERT_EQUAL(config->scan.threads, 1024);
         GOOD("scan", "timeout", "1");
-        CU_ASSERT_EQUAL(config->timeout_usec, USEC_PER_SEC);
-        config_free(config);
+        CU_ASSERT_EQUAL(config->guests.timeout_usec, USEC_PER_SEC);
+        options_free(config);
 }
 
 static void test_good_values_of_the_rest(void)
 {
-        struct config *config = with_defaults();
+        struct options *config = with_defaults();
 
         GOOD("history", "file", "/x/y");
         CU_ASSERT_STRING_EQUAL(config->history_file, "/x/y");
@@ -208,7 +217,7 @@ static void test_good_values_of_the_rest(void)
         CU_ASSERT_STRING_EQUAL(config->runtime_dir, "/b");
         GOOD("paths", "ksm_dir", "/c");
         CU_ASSERT_STRING_EQUAL(config->ksm_dir, "/c");
-        config_free(config);
+        options_free(config);
 }
 
 #define LONG_32  "/2345678901234567890123456789012"
@@ -252,7 +261,9 @@ static const struct {
         {"scan", "max_pause", "0", "from 1ms to 1min"},
         {"scan", "max_pause", "999us", "from 1ms to 1min"},
         {"scan", "max_pause", "61s", "from 1ms to 1min"},
-        {"scan", "max_pause", "500", "from 1ms to 1min"},
+        {"scan", "max_pause", "500", "\"500\" has no unit: write 500ms, or 500s"},
+        {"scan", "max_pause", "5", "has no unit: write 5ms"},
+        {"scan", "max_pause", "500 m", "from 1ms to 1min"},
         {"scan", "together", "YES", "yes or no"},
         {"scan", "careful", "y", "yes or no"},
         {"scan", "cpus", "3-1", "no list of CPUs"},
@@ -263,8 +274,8 @@ static const struct {
         {"scan", "threads", "all", "a whole number from 0 to 1024"},
         {"scan", "threads", "18446744073709551617", "a whole number from 0 to 1024"},
         {"scan", "threads", "4294967297", "a whole number from 0 to 1024"},
-        {"scan", "timeout", "0", "from 1s to 5min"},
-        {"scan", "timeout", "61min", "from 1s to 5min"},
+        {"scan", "timeout", "0", "from 1s to 1h"},
+        {"scan", "timeout", "61min", "from 1s to 1h"},
         {"history", "file", "history.db", "begins with \"/\", or none"},
         {"history", "file", "", "begins with \"/\", or none"},
         {"history", "retention", "59s", "from 1min to 5250w, or forever|0"},
@@ -283,7 +294,7 @@ static const struct {
 
 static void test_bad_values(void)
 {
-        struct config *config = with_defaults();
+        struct options *config = with_defaults();
 
         for (size_t i = 0; i < sizeof(bad_values) / sizeof(bad_values[0]); i++) {
                 struct failure failure = {0};
@@ -296,27 +307,28 @@ static void test_bad_values(void)
                         printf("\n  %s: %s\n", bad_values[i].key, failure.text);
         }
         /* And nothing has changed. */
-        CU_ASSERT_STRING_EQUAL(config->libvirt_uri, "auto");
+        CU_ASSERT_STRING_EQUAL(config->guests.libvirt_uri, "auto");
         CU_ASSERT_EQUAL(config->interval_usec, HOUR);
-        CU_ASSERT_EQUAL(config->include.n, 1);
+        CU_ASSERT_EQUAL(config->guests.include.n, 1);
         CU_ASSERT_STRING_EQUAL(config->control_socket, "/run/samepage/control.sock");
-        config_free(config);
+        options_free(config);
 }
 
 /* Every option that is not looked at elsewhere too: an empty value is refused unless the row allows it. */
 static void test_empty_values(void)
 {
-        struct config *config = with_defaults();
+        struct options *config = with_defaults();
 
-        for (const struct config_option *option = config_options; option->section; option++)
-                CU_ASSERT_EQUAL(config_set(config, option, "any", "", NULL),
-                                option->may_be_empty ? 0 : -EINVAL);
-        config_free(config);
+        for (const struct option_row *row = options_table; row->type; row++)
+                if (row->section)
+                        CU_ASSERT_EQUAL(options_set_key(config, row, "any", "", NULL),
+                                        row->flags & OPTION_MAY_BE_EMPTY ? 0 : -EINVAL);
+        options_free(config);
 }
 
 static void test_free_takes_nothing(void)
 {
-        CU_ASSERT_PTR_NULL(config_free(NULL));
+        CU_ASSERT_PTR_NULL(options_free(NULL));
 }
 
 static const struct unit_test tests[] = {

@@ -68,41 +68,41 @@ static bool same_patterns(const struct patterns *a, const struct patterns *b)
 }
 
 /* How many bytes of a plain member there are to compare; 0 for one that is not plain. */
-static size_t plain_size(const struct config_type *type)
+static size_t plain_size(const struct option_type *type)
 {
-        if (type == &config_types_duration)
+        if (type == &option_type_duration)
                 return sizeof(uint64_t);
-        if (type == &config_types_bool)
+        if (type == &option_type_bool)
                 return sizeof(bool);
-        if (type == &config_types_mode)
+        if (type == &option_type_mode)
                 return sizeof(enum scan_mode);
-        if (type == &config_types_policy)
+        if (type == &option_type_policy)
                 return sizeof(enum merging_policy);
-        if (type == &config_types_switch)
-                return sizeof(enum merging_switch);
-        return type == &config_types_number ? sizeof(unsigned int) : 0;
+        if (type == &option_type_tristate)
+                return sizeof(enum tristate);
+        return type == &option_type_number ? sizeof(unsigned int) : 0;
 }
 
-static bool same_value(const struct config_option *option, const void *a, const void *b)
+static bool same_value(const struct option_row *row, const void *a, const void *b)
 {
-        const struct config_type *type = option->type;
+        const struct option_type *type = row->type;
 
         if (plain_size(type) > 0)
                 return memcmp(a, b, plain_size(type)) == 0;
-        if (type == &config_types_patterns || type == &config_types_globs)
+        if (type == &option_type_patterns || type == &option_type_globs)
                 return same_patterns(a, b);
-        if (type == &config_types_address)
+        if (type == &option_type_address)
                 return memcmp(&((const struct address *)a)->sockaddr, &((const struct address *)b)->sockaddr,
                               sizeof(struct sockaddr_storage)) == 0;
-        if (type == &config_types_cpus)
-                return !((const struct config_cpus *)a)->chosen && !((const struct config_cpus *)b)->chosen;
-        if (type == &config_types_quiet_hours)
+        if (type == &option_type_cpus)
+                return !((const struct cpu_choice *)a)->chosen && !((const struct cpu_choice *)b)->chosen;
+        if (type == &option_type_quiet_hours)
                 return ((const struct quiet_hours *)a)->n == ((const struct quiet_hours *)b)->n;
         if (type->off && !*(char *const *)a)
                 return !*(char *const *)b;
         if (type->off)
                 return strcmp(*(char *const *)a, *(char *const *)b) == 0;
-        return type == &config_types_groups;
+        return type == &option_type_groups;
 }
 
 static void test_sample_says_the_defaults(void)
@@ -110,19 +110,20 @@ static void test_sample_says_the_defaults(void)
         CLEANUP_FREE char *sample = print(config_print_sample);
         CLEANUP_FREE char *uncommented = uncomment(sample);
         struct config_files files;
-        struct config *defaults = NULL;
+        struct options *defaults = NULL;
 
         config_files_start(&files);
         CU_ASSERT_EQUAL_FATAL(config_files_load_text(&files, sample), 0);
         CU_ASSERT_STRING_EQUAL(files.told, "");
         CU_ASSERT_EQUAL_FATAL(config_files_load_text(&files, uncommented), 0);
         CU_ASSERT_STRING_EQUAL(files.told, "");
-        CU_ASSERT_EQUAL_FATAL(config_new(&defaults), 0);
-        CU_ASSERT_EQUAL(files.config->groups.n, 1); /* NAME: so the '#' were taken away */
-        for (const struct config_option *option = config_options; option->section; option++)
-                CU_ASSERT_TRUE(same_value(option, (char *)files.config + option->offset,
-                                          (char *)defaults + option->offset));
-        config_free(defaults);
+        CU_ASSERT_EQUAL_FATAL(options_new(true, &defaults), 0);
+        CU_ASSERT_EQUAL(files.config->merging.groups.n, 1); /* NAME: so the '#' were taken away */
+        for (const struct option_row *row = options_table; row->type; row++)
+                if (row->section)
+                        CU_ASSERT_TRUE(same_value(row, (char *)files.config + row->offset,
+                                                  (char *)defaults + row->offset));
+        options_free(defaults);
         config_files_stop(&files);
 }
 
@@ -141,15 +142,16 @@ static void test_list_shows_every_row(void)
         CLEANUP_FREE char *list = print(config_print_options);
         const char *position = list;
 
-        for (const struct config_option *option = config_options; option->section; option++) {
+        for (const struct option_row *row = options_table; row->type; row++) {
                 char line[128] = "";
 
-                (void)snprintf(line, sizeof(line), "\n  %s = %s%s%s\n", option->key ? option->key : "NAME",
-                               option->type->argument, option->off ? "|" : "",
-                               option->off ? option->off : "");
+                if (!row->section)
+                        continue;
+                (void)snprintf(line, sizeof(line), "\n  %s = %s%s%s\n", row->key ? row->key : "NAME",
+                               row->type->argument, row->off ? "|" : "", row->off ? row->off : "");
                 position = strstr(position, line);
                 if (position)
-                        position = strstr(position + 1, option->help);
+                        position = strstr(position + 1, row->help);
                 CU_ASSERT_PTR_NOT_NULL_FATAL(position);
                 if (!position)
                         return;
@@ -193,52 +195,52 @@ static char *cut(const char *text, const char *begin, const char *end)
 }
 
 /* The entry of an option; the caller frees it. */
-static char *entry_of(const char *manual, const struct config_option *option)
+static char *entry_of(const char *manual, const struct option_row *row)
 {
         CLEANUP_FREE char *section = NULL;
         char begin[128] = "";
         char *entry = NULL;
 
-        (void)snprintf(begin, sizeof(begin), "\n.Ss [%s]\n", option->section);
+        (void)snprintf(begin, sizeof(begin), "\n.Ss [%s]\n", row->section);
         section = cut(manual, begin, "\n.S");
         if (section) {
-                (void)snprintf(begin, sizeof(begin), "\n.It %s %s = Ar ", option->key ? "Cm" : "Ar",
-                               option->key ? option->key : "NAME");
+                (void)snprintf(begin, sizeof(begin), "\n.It %s %s = Ar ", row->key ? "Cm" : "Ar",
+                               row->key ? row->key : "NAME");
                 entry = cut(section, begin, "\n.It ");
         }
         if (!entry)
-                printf("\n  the manual lacks [%s] %s\n", option->section, option->key);
+                printf("\n  the manual lacks [%s] %s\n", row->section, row->key);
         CU_ASSERT_PTR_NOT_NULL_FATAL(entry);
         return entry;
 }
 
-static void assert_says(const char *entry, const struct config_option *option, const char *text)
+static void assert_says(const char *entry, const struct option_row *row, const char *text)
 {
         CU_ASSERT_PTR_NOT_NULL(strstr(entry, text));
         if (!strstr(entry, text))
-                printf("\n  [%s] %s: \"%s\" is not in the manual\n", option->section, option->key, text);
+                printf("\n  [%s] %s: \"%s\" is not in the manual\n", row->section, row->key, text);
 }
 
-static void assert_entry(const char *manual, const struct config_option *option)
+static void assert_entry(const char *manual, const struct option_row *row)
 {
-        CLEANUP_FREE char *entry = entry_of(manual, option);
+        CLEANUP_FREE char *entry = entry_of(manual, row);
         char wanted[256] = "";
-        char range[CONFIG_TYPES_RANGE_BYTES] = "";
+        char range[OPTION_RANGE_BYTES] = "";
 
-        (void)snprintf(wanted, sizeof(wanted), "%s%s%s\n", option->type->argument, option->off ? "|" : "",
-                       option->off ? option->off : "");
+        (void)snprintf(wanted, sizeof(wanted), "%s%s%s\n", row->type->argument, row->off ? "|" : "",
+                       row->off ? row->off : "");
         CU_ASSERT_EQUAL(strncmp(entry, wanted, strlen(wanted)), 0);
         if (strncmp(entry, wanted, strlen(wanted)) != 0)
-                printf("\n  [%s] %s: wanted %s", option->section, option->key, wanted);
+                printf("\n  [%s] %s: wanted %s", row->section, row->key, wanted);
         flatten(entry);
         (void)snprintf(wanted, sizeof(wanted), "Default: %s ",
-                       option->default_text[0] ? option->default_text : "empty");
-        if (option->key)
-                assert_says(entry, option, wanted);
-        if (option->type->range) {
-                option->type->range(option, range);
+                       row->default_text[0] ? row->default_text : "empty");
+        if (row->key)
+                assert_says(entry, row, wanted);
+        if (row->type->range) {
+                row->type->range(row, range);
                 (void)snprintf(wanted, sizeof(wanted), "From %s.", range);
-                assert_says(entry, option, wanted);
+                assert_says(entry, row, wanted);
         }
 }
 
@@ -246,8 +248,9 @@ static void test_manual_has_every_row(void)
 {
         CLEANUP_FREE char *manual = read_source("docs/samepaged.conf.5");
 
-        for (const struct config_option *option = config_options; option->section; option++)
-                assert_entry(manual, option);
+        for (const struct option_row *row = options_table; row->type; row++)
+                if (row->section)
+                        assert_entry(manual, row);
 }
 
 static void test_manual_has_no_other_row(void)
@@ -257,8 +260,8 @@ static void test_manual_has_no_other_row(void)
         size_t n_options = 0;
         size_t n_entries = 0;
 
-        while (config_options[n_options].section)
-                n_options++;
+        for (const struct option_row *row = options_table; row->type; row++)
+                n_options += row->section != NULL;
         while ((position = strstr(position, " = Ar "))) {
                 position++;
                 n_entries++;

@@ -43,8 +43,8 @@ static void test_a_file(void)
                               0);
         CU_ASSERT_STRING_EQUAL(files.told, "");
         CU_ASSERT_EQUAL(files.config->interval_usec, 600 * USEC_PER_SEC);
-        CU_ASSERT_EQUAL(files.config->mode, SCAN_MODE_LIVE);
-        CU_ASSERT_EQUAL(files.config->threads, 3);
+        CU_ASSERT_EQUAL(files.config->scan.mode, SCAN_MODE_LIVE);
+        CU_ASSERT_EQUAL(files.config->scan.threads, 3);
         CU_ASSERT_EQUAL(config_files_load_text(&files, ""), 0);
         CU_ASSERT_STRING_EQUAL(files.told, "");
         config_files_stop(&files);
@@ -64,16 +64,16 @@ static void test_drop_ins_in_order(void)
         config_files_write(&files, "main.d/zz.conf~", "[scan]\nthreads = 8\n");
         config_files_write(&files, "main.d/zzconf", "[scan]\nthreads = 9\n");
         CU_ASSERT_EQUAL_FATAL(config_files_load(&files, true), 0);
-        CU_ASSERT_EQUAL(files.config->threads, 20);
-        CU_ASSERT_FALSE(files.config->together);
-        CU_ASSERT_EQUAL(CPU_COUNT(&files.config->cpus.set), 2);
-        CU_ASSERT_EQUAL_FATAL(files.config->include.n, 2);
-        CU_ASSERT_STRING_EQUAL(files.config->include.words[0], "d");
+        CU_ASSERT_EQUAL(files.config->scan.threads, 20);
+        CU_ASSERT_FALSE(files.config->scan.together);
+        CU_ASSERT_EQUAL(CPU_COUNT(&files.config->scan.cpus.set), 2);
+        CU_ASSERT_EQUAL_FATAL(files.config->guests.include.n, 2);
+        CU_ASSERT_STRING_EQUAL(files.config->guests.include.words[0], "d");
         CU_ASSERT_STRING_EQUAL(files.told, "");
         /* Also without the file itself. */
         CU_ASSERT_EQUAL(unlink(files.main), 0);
         CU_ASSERT_EQUAL_FATAL(config_files_load(&files, false), 0);
-        CU_ASSERT_EQUAL(files.config->threads, 20);
+        CU_ASSERT_EQUAL(files.config->scan.threads, 20);
         config_files_stop(&files);
 }
 
@@ -86,10 +86,10 @@ static void test_groups_of_several_files(void)
         config_files_write(&files, "main.d/1.conf", "[groups]\nacme = shop*\nlate = web*\n");
         CU_ASSERT_EQUAL_FATAL(config_files_load(&files, true), 0);
         CU_ASSERT_STRING_EQUAL(files.told, "");
-        CU_ASSERT_EQUAL(files.config->groups.n, 4);
-        CU_ASSERT_STRING_EQUAL(config_group_of(files.config, "shop1"), "acme");
-        CU_ASSERT_STRING_EQUAL(config_group_of(files.config, "a b"), "our own");
-        CU_ASSERT_STRING_EQUAL(config_group_of(files.config, "web1"), "all");
+        CU_ASSERT_EQUAL(files.config->merging.groups.n, 4);
+        CU_ASSERT_STRING_EQUAL(groups_find(&files.config->merging.groups, "shop1"), "acme");
+        CU_ASSERT_STRING_EQUAL(groups_find(&files.config->merging.groups, "a b"), "our own");
+        CU_ASSERT_STRING_EQUAL(groups_find(&files.config->merging.groups, "web1"), "all");
         config_files_stop(&files);
 }
 
@@ -114,11 +114,11 @@ static void test_lists_over_several_lines(void)
                                                      "   03:00-04:00\n"),
                               0);
         CU_ASSERT_STRING_EQUAL(files.told, "");
-        CU_ASSERT_EQUAL_FATAL(files.config->include.n, 4);
-        CU_ASSERT_STRING_EQUAL(files.config->include.words[1], "two");
-        CU_ASSERT_STRING_EQUAL(files.config->include.words[2], "thr=ee");
-        CU_ASSERT_EQUAL(files.config->groups.n, 1);
-        CU_ASSERT_STRING_EQUAL(config_group_of(files.config, "y"),
+        CU_ASSERT_EQUAL_FATAL(files.config->guests.include.n, 4);
+        CU_ASSERT_STRING_EQUAL(files.config->guests.include.words[1], "two");
+        CU_ASSERT_STRING_EQUAL(files.config->guests.include.words[2], "thr=ee");
+        CU_ASSERT_EQUAL(files.config->merging.groups.n, 1);
+        CU_ASSERT_STRING_EQUAL(groups_find(&files.config->merging.groups, "y"),
                                "a_name_longer_than_the_buffer_of_inih_0123456789_0");
         CU_ASSERT_EQUAL_FATAL(files.config->quiet_hours.n, 2);
         CU_ASSERT_EQUAL(files.config->quiet_hours.ranges[1].days, 0x7f);
@@ -208,10 +208,10 @@ static void test_duplicate_keys_warn(void)
                                "warning: main:9: [groups] acme: is set again; line 5 no longer counts\n"
                                "warning: main:11: [scan] threads: is set again; line 7 no longer counts\n"
                                "warning: main:12: [scan] threads: is set again; line 11 no longer counts\n");
-        CU_ASSERT_EQUAL(files.config->include.n, 1);
-        CU_ASSERT_STRING_EQUAL(files.config->include.words[0], "b");
-        CU_ASSERT_PTR_NULL(config_group_of(files.config, "a"));
-        CU_ASSERT_EQUAL(files.config->threads, 4);
+        CU_ASSERT_EQUAL(files.config->guests.include.n, 1);
+        CU_ASSERT_STRING_EQUAL(files.config->guests.include.words[0], "b");
+        CU_ASSERT_PTR_NULL(groups_find(&files.config->merging.groups, "a"));
+        CU_ASSERT_EQUAL(files.config->scan.threads, 4);
         config_files_stop(&files);
 }
 
@@ -311,7 +311,7 @@ static void test_long_lines(void)
                                (int)length, 0);
                 if (config_files_load_text(&files, text) == 0) {
                         CU_ASSERT_EQUAL(strlen(files.config->ksm_dir), length + 1);
-                        CU_ASSERT_EQUAL(files.config->threads, 5);
+                        CU_ASSERT_EQUAL(files.config->scan.threads, 5);
                 } else {
                         CU_ASSERT_EQUAL(files.n_errors, 1);
                         ASSERT_TOLD(&files, "error: main:2: a line longer than ");
@@ -360,7 +360,7 @@ static void test_what_is_no_file(void)
         config_files_write(&files, "else", "[scan]\nthreads = 9\n");
         CU_ASSERT_EQUAL(symlink("else", files.main), 0);
         CU_ASSERT_EQUAL_FATAL(config_files_load(&files, false), 0);
-        CU_ASSERT_EQUAL(files.config->threads, 9);
+        CU_ASSERT_EQUAL(files.config->scan.threads, 9);
         config_files_stop(&files);
 }
 
@@ -477,7 +477,7 @@ static void test_no_permission(void)
 static void test_odd_paths(void)
 {
         static char path[8192];
-        struct config *config = NULL;
+        struct options *config = NULL;
         struct failure failure = {0};
 
         CU_ASSERT_EQUAL(config_load("", true, NULL, NULL, &config, &failure), -ENOENT);
@@ -487,7 +487,7 @@ static void test_odd_paths(void)
         CU_ASSERT_EQUAL(config_load(path, false, NULL, NULL, &config, &failure), -ENAMETOOLONG);
         CU_ASSERT_PTR_NULL(config);
         CU_ASSERT_EQUAL(config_load("/nowhere/\x1b[31m", false, NULL, NULL, &config, &failure), 0);
-        config = config_free(config);
+        config = options_free(config);
         CU_ASSERT_EQUAL(config_load("/nowhere/\x1b[31m", true, NULL, NULL, &config, NULL), -ENOENT);
 }
 

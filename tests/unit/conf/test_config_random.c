@@ -33,25 +33,26 @@ static void note(void *context, enum config_severity severity, const char *text)
                 CU_ASSERT_NOT_EQUAL(*text, '\x1b');
 }
 
-static void check_ranges(const struct config *config)
+static void check_ranges(const struct options *config)
 {
-        CU_ASSERT(config->mode < SCAN_MODE_MAX_);
-        CU_ASSERT(config->max_pause_usec >= USEC_PER_MSEC && config->max_pause_usec <= 60 * USEC_PER_SEC);
-        CU_ASSERT(config->threads <= 1024);
+        CU_ASSERT(config->scan.mode < SCAN_MODE_MAX_);
+        CU_ASSERT(config->scan.max_pause_usec >= USEC_PER_MSEC &&
+                  config->scan.max_pause_usec <= 60 * USEC_PER_SEC);
+        CU_ASSERT(config->scan.threads <= 1024);
         CU_ASSERT(config->interval_usec >= USEC_PER_SEC);
-        CU_ASSERT(config->groups.n <= GROUPS_MAX);
-        CU_ASSERT(config->include.n > 0 && config->include.n <= PATTERNS_MAX);
+        CU_ASSERT(config->merging.groups.n <= GROUPS_MAX);
+        CU_ASSERT(config->guests.include.n > 0 && config->guests.include.n <= PATTERNS_MAX);
         CU_ASSERT_PTR_NOT_NULL(config->runtime_dir);
-        (void)config_takes_guest(config, "web1");
-        (void)config_group_of(config, "web1");
-        (void)config_is_quiet(config, 1700000000);
+        (void)options_take_guest(config, "web1");
+        (void)groups_find(&config->merging.groups, "web1");
+        (void)options_are_quiet(config, 1700000000);
 }
 
 static void parse(const char *text, size_t length)
 {
         /* An allocation of just this size: a byte too far is seen by the sanitizer. */
         char *copy = malloc(length + 1);
-        struct config *config = NULL;
+        struct options *config = NULL;
         unsigned int n = 0;
         struct problems problems = {.warn = note, .context = &n};
 
@@ -59,12 +60,12 @@ static void parse(const char *text, size_t length)
         if (!copy)
                 return;
         memcpy(copy, text, length);
-        CU_ASSERT_EQUAL_FATAL(config_new(&config), 0);
+        CU_ASSERT_EQUAL_FATAL(options_new(true, &config), 0);
         config_parse(config, "random", copy, length, &problems);
         (void)problems_end(&problems, NULL);
         CU_ASSERT(n <= 2 * CONFIG_PROBLEMS_MAX + 2);
         check_ranges(config);
-        config_free(config);
+        options_free(config);
         free(copy);
 }
 
@@ -116,7 +117,7 @@ static void test_pieces(void)
         const unsigned int n_pieces = sizeof(pieces) / sizeof(pieces[0]);
         unsigned int n_options = 0;
 
-        while (config_options[n_options].section)
+        while (options_table[n_options].type)
                 n_options++;
         for (unsigned int i = 0; i < N_TEXTS; i++) {
                 char text[TEXT_BYTES];
@@ -125,7 +126,7 @@ static void test_pieces(void)
                 while (length < TEXT_BYTES - 128 && random_below(200) > 0) {
                         const unsigned int which = random_below(n_pieces + n_options);
                         const char *piece =
-                                which < n_pieces ? pieces[which] : config_options[which - n_pieces].key;
+                                which < n_pieces ? pieces[which] : options_table[which - n_pieces].key;
 
                         if (which >= n_pieces)
                                 length += (size_t)snprintf(text + length, 128,
@@ -147,18 +148,21 @@ static void test_values_of_others(void)
                 "08:00-", "Mon", "Mon-", "none", "/",  "1h",    "1", "[]:1", ":1",
                 "node",   "0-",  "1w w", "*",    ",",  "never", "|", "\n",   "a\nb",
         };
-        struct config *config = NULL;
+        struct options *config = NULL;
 
-        CU_ASSERT_EQUAL_FATAL(config_new(&config), 0);
-        for (const struct config_option *option = config_options; option->section; option++)
+        CU_ASSERT_EQUAL_FATAL(options_new(true, &config), 0);
+        for (const struct option_row *row = options_table; row->type; row++)
                 for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
                         char *exact = strdup(values[i]);
 
-                        (void)config_set(config, option, "acme", exact, NULL);
+                        if (row->section)
+                                (void)options_set_key(config, row, "acme", exact, NULL);
+                        if (row->name)
+                                (void)options_set_argument(config, row, exact, NULL);
                         free(exact);
                 }
         check_ranges(config);
-        config_free(config);
+        options_free(config);
 }
 
 static const struct unit_test tests[] = {

@@ -139,27 +139,27 @@ static void test_limit(void)
 /* By the clock on the wall: central European time, with the clock changes of 2024. */
 static void test_of_a_configuration(void)
 {
-        struct config *config = NULL;
+        struct options *config = NULL;
 
         CU_ASSERT_EQUAL(setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1), 0);
         tzset();
-        CU_ASSERT_EQUAL_FATAL(config_new(&config), 0);
-        CU_ASSERT_FALSE(config_is_quiet(config, 1720994400));
-        CU_ASSERT_EQUAL(config_set(config, config_find_option("schedule", "quiet_hours"), NULL,
-                                   "Sun 22:00-01:00, 02:30-03:00", NULL),
+        CU_ASSERT_EQUAL_FATAL(options_new(true, &config), 0);
+        CU_ASSERT_FALSE(options_are_quiet(config, 1720994400));
+        CU_ASSERT_EQUAL(options_set_key(config, options_find_key("schedule", "quiet_hours"), NULL,
+                                        "Sun 22:00-01:00, 02:30-03:00", NULL),
                         0);
-        CU_ASSERT_FALSE(config_is_quiet(config, 1720987199)); /* Sun 14 Jul 2024, 21:59:59 */
-        CU_ASSERT_TRUE(config_is_quiet(config, 1720987200));  /* 22:00:00 */
-        CU_ASSERT_TRUE(config_is_quiet(config, 1720997999));  /* Mon 00:59:59 */
-        CU_ASSERT_FALSE(config_is_quiet(config, 1720998000)); /* 01:00:00 */
-        CU_ASSERT_FALSE(config_is_quiet(config, 1705265999)); /* Sun 14 Jan 2024, 21:59:59 */
-        CU_ASSERT_TRUE(config_is_quiet(config, 1705266000));  /* 22:00:00 */
+        CU_ASSERT_FALSE(options_are_quiet(config, 1720987199)); /* Sun 14 Jul 2024, 21:59:59 */
+        CU_ASSERT_TRUE(options_are_quiet(config, 1720987200));  /* 22:00:00 */
+        CU_ASSERT_TRUE(options_are_quiet(config, 1720997999));  /* Mon 00:59:59 */
+        CU_ASSERT_FALSE(options_are_quiet(config, 1720998000)); /* 01:00:00 */
+        CU_ASSERT_FALSE(options_are_quiet(config, 1705265999)); /* Sun 14 Jan 2024, 21:59:59 */
+        CU_ASSERT_TRUE(options_are_quiet(config, 1705266000));  /* 22:00:00 */
         /* On 27 Oct 2024, 02:30 comes twice; on 31 Mar 2024 it does not come. */
-        CU_ASSERT_TRUE(config_is_quiet(config, 1729989000));
-        CU_ASSERT_TRUE(config_is_quiet(config, 1729992600));
-        CU_ASSERT_FALSE(config_is_quiet(config, 1711846800));
-        CU_ASSERT_FALSE(config_is_quiet(config, 1711846799));
-        config_free(config);
+        CU_ASSERT_TRUE(options_are_quiet(config, 1729989000));
+        CU_ASSERT_TRUE(options_are_quiet(config, 1729992600));
+        CU_ASSERT_FALSE(options_are_quiet(config, 1711846800));
+        CU_ASSERT_FALSE(options_are_quiet(config, 1711846799));
+        options_free(config);
 }
 
 static const struct unit_test tests[] = {

@@ -32,7 +32,7 @@ struct ended {
 
 struct fixture {
         sd_event *event;
-        struct config *config;
+        struct options *config;
         struct metrics *metrics;
         struct virt_source libvirt;
         struct roster *roster;
@@ -99,7 +99,7 @@ static void set_up(struct fixture *fixture)
 {
         *fixture = (struct fixture){0};
         CU_ASSERT_FATAL(sd_event_new(&fixture->event) >= 0);
-        CU_ASSERT_EQUAL_FATAL(config_new(&fixture->config), 0);
+        CU_ASSERT_EQUAL_FATAL(options_new(true, &fixture->config), 0);
         CU_ASSERT_EQUAL_FATAL(metrics_new("0", &fixture->metrics), 0);
         CU_ASSERT_EQUAL_FATAL(roster_new(fixture->event, NULL, NULL, &fixture->roster), 0);
         fixture->libvirt.metrics = fixture->metrics;
@@ -121,7 +121,7 @@ static void tear_down(struct fixture *fixture)
         jobs_free(fixture->jobs);
         roster_free(fixture->roster);
         metrics_free(fixture->metrics);
-        config_free(fixture->config);
+        options_free(fixture->config);
         sd_event_unref(fixture->event);
 }
 
@@ -138,7 +138,7 @@ static void note_guest(struct fixture *fixture, char *name)
 static void pause_guest(struct fixture *fixture, char *name)
 {
         note_guest(fixture, name);
-        roster_note_pause(fixture->roster, &(struct settings_list){0});
+        roster_note_pause(fixture->roster, &(struct patterns){0});
 }
 
 static void add(struct fixture *fixture, enum request_kind kind, enum scan_mode mode, const char *guest)
@@ -167,7 +167,7 @@ static void test_report(void)
         struct fixture fixture;
 
         set_up(&fixture);
-        CU_ASSERT_EQUAL_FATAL(groups_set(&fixture.config->groups, "acme", "g*", NULL), 0);
+        CU_ASSERT_EQUAL_FATAL(groups_set(&fixture.config->merging.groups, "acme", "g*", NULL), 0);
         add(&fixture, REQUEST_SCAN, SCAN_MODE_LIVE, NULL);
         run_until(&fixture, 1);
         CU_ASSERT_EQUAL(fixture.n_begun, 1);
@@ -209,7 +209,7 @@ static void test_scan_without_report(void)
 static void test_live_scan_spares_nobody(void)
 {
         struct fixture fixture;
-        struct settings_list paused = {0};
+        struct patterns paused = {0};
         char name[] = DEADLY_GUEST;
 
         set_up(&fixture);

@@ -13,11 +13,11 @@
 #include <string.h>
 #include <unistd.h>
 
-static struct config *make_config(void)
+static struct options *make_config(void)
 {
-        struct config *config = NULL;
+        struct options *config = NULL;
 
-        CU_ASSERT_EQUAL_FATAL(config_new(&config), 0);
+        CU_ASSERT_EQUAL_FATAL(options_new(true, &config), 0);
         return config;
 }
 
@@ -38,8 +38,8 @@ static size_t count(char **words, const char *start)
         return n;
 }
 
-static char **arguments_of(const struct request *request, const struct config *config,
-                           const struct settings_list *skip)
+static char **arguments_of(const struct request *request, const struct options *config,
+                           const struct patterns *skip)
 {
         char **words = NULL;
 
@@ -49,7 +49,7 @@ static char **arguments_of(const struct request *request, const struct config *c
 
 static void test_defaults(void)
 {
-        struct config *config = make_config();
+        struct options *config = make_config();
         struct request request;
         char **words = NULL;
 
@@ -60,7 +60,7 @@ static void test_defaults(void)
         CU_ASSERT_TRUE(has(words, "--events"));
         CU_ASSERT_TRUE(has(words, "--control=none"));
         CU_ASSERT_TRUE(has(words, "--mode=snapshot"));
-        CU_ASSERT_TRUE(has(words, "--max-pause=500"));
+        CU_ASSERT_TRUE(has(words, "--max-pause=500ms"));
         CU_ASSERT_FALSE(has(words, "--together"));
         CU_ASSERT_EQUAL(count(words, "--qmp"), 0);
         CU_ASSERT_EQUAL(count(words, "--cpus"), 0);
@@ -70,7 +70,7 @@ static void test_defaults(void)
         CU_ASSERT_TRUE(has(words, "--stale"));
         CU_ASSERT_EQUAL(count(words, "--guest"), 0);
         strv_free(words);
-        config_free(config);
+        options_free(config);
 }
 
 /* The configuration's options, as the command line takes them. */
@@ -89,13 +89,13 @@ static void test_options(void)
                 {"scan", "recheck", "1500ms"},
                 {"scan", "mode", "sliced"},
         };
-        struct config *config = make_config();
+        struct options *config = make_config();
         struct request request;
         char **words = NULL;
 
         for (size_t i = 0; i < ARRAY_SIZE(options); i++)
-                CU_ASSERT_EQUAL(config_set(config, config_find_option(options[i][0], options[i][1]),
-                                           options[i][1], options[i][2], NULL),
+                CU_ASSERT_EQUAL(options_set_key(config, options_find_key(options[i][0], options[i][1]),
+                                                options[i][1], options[i][2], NULL),
                                 0);
         request_init(&request, REQUEST_SCAN, REQUEST_BY_SCHEDULE, config);
         words = arguments_of(&request, config, NULL);
@@ -105,20 +105,20 @@ static void test_options(void)
         CU_ASSERT_TRUE(has(words, "--careful"));
         CU_ASSERT_TRUE(has(words, "--threads=3"));
         CU_ASSERT_TRUE(has(words, "--cpus=0,1,2,5"));
-        CU_ASSERT_TRUE(has(words, "--max-pause=1"));
-        CU_ASSERT_TRUE(has(words, "--timeout=7"));
+        CU_ASSERT_TRUE(has(words, "--max-pause=1ms"));
+        CU_ASSERT_TRUE(has(words, "--timeout=7s"));
         CU_ASSERT_TRUE(has(words, "--together"));
-        CU_ASSERT_TRUE(has(words, "--recheck=2"));
+        CU_ASSERT_TRUE(has(words, "--recheck=1500ms"));
         CU_ASSERT_TRUE(has(words, "--mode=sliced"));
         CU_ASSERT_TRUE(has(words, "--libvirt=test:///x"));
         strv_free(words);
-        config_free(config);
+        options_free(config);
 }
 
 /* Who the service is, is said where KSM's settings are reckoned, which it writes, and nowhere else. */
 static void test_for_service(void)
 {
-        struct config *config = make_config();
+        struct options *config = make_config();
         struct request request;
         char wanted[32] = "";
         char **words = NULL;
@@ -135,14 +135,14 @@ static void test_for_service(void)
         CU_ASSERT_STRING_EQUAL(words[1], "tune");
         CU_ASSERT_TRUE(has(words, wanted));
         strv_free(words);
-        config_free(config);
+        options_free(config);
 }
 
 /* Once the libvirt of this host has answered, a scan of all guests asks it also without its socket. */
 static void test_libvirt_that_has_answered(void)
 {
-        const size_t n_without = virt_uri_find(VIRT_URI_AUTO, "", false) ? 1 : 0;
-        struct config *config = make_config();
+        const bool is_there = virt_uri_find(VIRT_URI_AUTO, "", false) != NULL;
+        struct options *config = make_config();
         struct request request;
         char **words = NULL;
 
@@ -152,10 +152,10 @@ static void test_libvirt_that_has_answered(void)
         strv_free(words);
         CU_ASSERT_EQUAL(request_add_guest(&request, "web1"), 0);
         CU_ASSERT_EQUAL_FATAL(request_arguments(&request, config, true, NULL, &words), 0);
-        CU_ASSERT_EQUAL(count(words, "--libvirt"), n_without);
+        CU_ASSERT_EQUAL(has(words, "--libvirt=qemu:///system"), is_there);
         strv_free(words);
         request_deinit(&request);
-        config_free(config);
+        options_free(config);
 }
 
 /* Names are words of their own, whatever is in them; one that is left out is no pattern. */
@@ -163,8 +163,8 @@ static void test_names(void)
 {
         char skipped[] = "a[1]*?\\";
         char *skipped_list[] = {skipped};
-        const struct settings_list skip = {skipped_list, 1};
-        struct config *config = make_config();
+        const struct patterns skip = {skipped_list, 1};
+        struct options *config = make_config();
         struct request request;
         char **words = NULL;
 
@@ -179,13 +179,13 @@ static void test_names(void)
         CU_ASSERT_TRUE(has(words, "--exclude=a\\[1]\\*\\?\\\\"));
         strv_free(words);
         request_deinit(&request);
-        config_free(config);
+        options_free(config);
 }
 
 static void test_sockets(void)
 {
         char folder[] = "/tmp/samepage-request-XXXXXX";
-        struct config *config = make_config();
+        struct options *config = make_config();
         struct request request;
         char text[256] = "";
         char **words = NULL;
@@ -198,7 +198,7 @@ static void test_sockets(void)
         /* What two patterns find is one guest. */
         (void)snprintf(text, sizeof(text), "%s/none-* %s/*.qmp %s/1.*", folder, folder, folder);
         CU_ASSERT_EQUAL(
-                config_set(config, config_find_option("guests", "qmp_sockets"), "qmp_sockets", text, NULL),
+                options_set_key(config, options_find_key("guests", "qmp_sockets"), "qmp_sockets", text, NULL),
                 0);
         request_init(&request, REQUEST_GUESTS, REQUEST_BY_CONTROL, config);
         words = arguments_of(&request, config, NULL);
@@ -209,7 +209,7 @@ static void test_sockets(void)
                 (void)unlink(text);
         }
         (void)rmdir(folder);
-        config_free(config);
+        options_free(config);
 }
 
 static int read_text(const char *text, struct request *request)
@@ -240,13 +240,19 @@ static void test_read(void)
                 "{\"recheck_seconds\":-1}",
                 "{\"recheck_seconds\":\"60\"}",
                 "{\"other\":1}",
+                "{\"max_pause\":\"5\"}", /* of what? */
+                "{\"max_pause\":0.25}",
+                "{\"max_pause\":\"501ms\"}",
+                "{\"recheck\":\"2h\"}",
+                "{\"together_seconds\":1}",
+                "{\"threads\":\"2\"}", /* is the configuration's */
         };
-        struct config *config = make_config();
+        struct options *config = make_config();
         struct request request;
 
         request_init(&request, REQUEST_SCAN, REQUEST_BY_CONTROL, config);
         CU_ASSERT_EQUAL(read_text("null", &request), 0);
-        CU_ASSERT_EQUAL(request.max_pause_usec, config->max_pause_usec);
+        CU_ASSERT_EQUAL(request.max_pause_usec, config->scan.max_pause_usec);
         CU_ASSERT_EQUAL(read_text("{\"guests\":[\"a\",\"b\"],\"mode\":\"live\",\"max_pause_seconds\":0.25,"
                                   "\"together\":true,\"recheck_seconds\":60}",
                                   &request),
@@ -256,10 +262,15 @@ static void test_read(void)
         CU_ASSERT_EQUAL(request.max_pause_usec, USEC_PER_SEC / 4);
         CU_ASSERT_TRUE(request.together);
         CU_ASSERT_EQUAL(request.recheck_usec, 60 * USEC_PER_SEC);
+        CU_ASSERT_EQUAL(
+                read_text("{\"max_pause\":\"100ms\",\"recheck\":\"2min\",\"forecast\":true}", &request), 0);
+        CU_ASSERT_EQUAL(request.max_pause_usec, USEC_PER_SEC / 10);
+        CU_ASSERT_EQUAL(request.recheck_usec, 120 * USEC_PER_SEC);
+        CU_ASSERT_TRUE(request.forecast);
         for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
                 CU_ASSERT_EQUAL(read_text(wrong[i], &request), -EINVAL);
         request_deinit(&request);
-        config_free(config);
+        options_free(config);
 }
 
 static const struct unit_test tests[] = {

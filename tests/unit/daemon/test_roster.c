@@ -101,7 +101,7 @@ static void test_guests_of_reports(void)
 
 static size_t n_paused_since(const struct fixture *fixture, uint64_t gap_usec)
 {
-        struct settings_list list = {0};
+        struct patterns list = {0};
         size_t n = 0;
 
         CU_ASSERT_EQUAL(roster_paused_since(fixture->roster, gap_usec, &list), 0);
@@ -116,8 +116,8 @@ static void test_pauses_without_a_report(void)
 {
         char name[] = "b";
         char *names[] = {name};
-        const struct settings_list some = {names, 1};
-        const struct settings_list none = {0};
+        const struct patterns some = {names, 1};
+        const struct patterns none = {0};
         struct fixture fixture;
 
         set_up(&fixture);

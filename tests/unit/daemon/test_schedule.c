@@ -7,7 +7,7 @@
 
 static void test_within_the_jitter(void)
 {
-        const struct config config = {.interval_usec = HOUR, .jitter_usec = HOUR / 4};
+        const struct options config = {.interval_usec = HOUR, .jitter_usec = HOUR / 4};
         uint64_t least = UINT64_MAX;
         uint64_t most = 0;
 
@@ -24,7 +24,7 @@ static void test_within_the_jitter(void)
 
 static void test_without_jitter(void)
 {
-        const struct config config = {.interval_usec = HOUR};
+        const struct options config = {.interval_usec = HOUR};
 
         CU_ASSERT_EQUAL(schedule_first_usec(&config, 12345), 0);
         CU_ASSERT_EQUAL(schedule_next_usec(&config, 12345), HOUR);
@@ -32,7 +32,7 @@ static void test_without_jitter(void)
 
 static void test_never(void)
 {
-        const struct config config = {.interval_usec = USEC_INFINITY, .jitter_usec = HOUR};
+        const struct options config = {.interval_usec = USEC_INFINITY, .jitter_usec = HOUR};
 
         CU_ASSERT_EQUAL(schedule_first_usec(&config, 1), USEC_INFINITY);
         CU_ASSERT_EQUAL(schedule_next_usec(&config, 1), USEC_INFINITY);
@@ -41,7 +41,7 @@ static void test_never(void)
 /* More jitter than interval: sometimes at once, never before that. */
 static void test_more_jitter_than_interval(void)
 {
-        const struct config config = {.interval_usec = HOUR, .jitter_usec = 10 * HOUR};
+        const struct options config = {.interval_usec = HOUR, .jitter_usec = 10 * HOUR};
 
         for (uint64_t random = 0; random < 50 * HOUR; random += HOUR / 7)
                 CU_ASSERT_TRUE(schedule_next_usec(&config, random) <= 2 * HOUR);

@@ -23,7 +23,7 @@ struct fake {
 
 struct world {
         char folder[32];
-        struct settings settings;
+        struct options settings;
         struct fake fakes[N_GUESTS];
         struct inventory_guest guests[N_GUESTS];
         struct inventory inventory;
@@ -259,7 +259,7 @@ static void test_held(void)
         set_up(&world);
         fd = open(world.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         write_text(fd, "ksm-settings", "owner 0 0\nsetting run 0 1 1\n");
-        world.settings.service_pid = getpid();
+        world.settings.merging.service_pid = getpid();
         acting_run(&world.settings, &world.inventory, &world.report);
         check_refusal(&world, "undo that first", false);
         tear_down(&world);

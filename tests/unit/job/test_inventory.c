@@ -115,10 +115,10 @@ void bridge_domains_deinit(struct bridge_domains *domains)
 static struct inventory *take(char **sockets, size_t n_sockets, char **names, size_t n_names, bool libvirt)
 {
         static char uri[] = "test:///default";
-        struct settings settings = {
-                .qmp_sockets = {sockets, n_sockets},
-                .guests = {names, n_names},
-                .libvirt_uri = libvirt ? uri : NULL,
+        struct options settings = {
+                .guests = {.qmp_sockets = {sockets, n_sockets},
+                           .names = {names, n_names},
+                           .libvirt_uri = libvirt ? uri : NULL},
         };
         struct inventory *inventory = NULL;
 

@@ -25,7 +25,7 @@ struct look {
         struct made_guests guests;
         struct census *census;
         struct ksm before;
-        struct settings settings;
+        struct options options;
         struct fingerprint_key key;
         int kpageflags_fd;
         struct heard heard;
@@ -54,9 +54,9 @@ static void look_init(struct look *look, const char *run)
         made_tree_file(&look->tree, "full_scans", passes);
         made_tree_file(&look->tree, "run", run);
         CU_ASSERT_EQUAL_FATAL(ksm_read(look->tree.path, &look->before), 0);
-        look->settings.ksm_dir = look->tree.path;
-        look->settings.runtime_dir = look->tree.path;
-        look->settings.recheck_usec = USEC_PER_MSEC;
+        look->options.ksm_dir = look->tree.path;
+        look->options.runtime_dir = look->tree.path;
+        look->options.scan.recheck_usec = USEC_PER_MSEC;
         for (int i = 0; i < 2; i++)
                 made_guests_add_contents(&look->guests, contents, 3, i == 0 ? 100 : 200);
         CU_ASSERT_EQUAL_FATAL(
@@ -76,7 +76,7 @@ static void run_look(struct look *look)
         const struct job_observer observer = {.waiting = hear, .context = &look->heard};
         const struct first_look first = {&look->key, look->kpageflags_fd, clock_now_usec(), &observer};
 
-        CU_ASSERT_EQUAL(second_look_run(&look->settings, &first, look->census, made_guests_pool(),
+        CU_ASSERT_EQUAL(second_look_run(&look->options, &first, look->census, made_guests_pool(),
                                         &look->before, &look->seconds, &look->was_met_twice),
                         0);
 }
@@ -119,7 +119,7 @@ static void test_waiting_is_told(void)
         struct look look;
 
         look_init(&look, "1\n");
-        look.settings.recheck_usec = USEC_PER_SEC * 3 / 2;
+        look.options.scan.recheck_usec = USEC_PER_SEC * 3 / 2;
         run_look(&look);
         CU_ASSERT_EQUAL(look.heard.n, 2);
         CU_ASSERT(look.heard.first_usec > USEC_PER_SEC && look.heard.first_usec <= USEC_PER_SEC * 3 / 2);
@@ -135,7 +135,7 @@ static void test_hurried(void)
         struct look look;
 
         look_init(&look, "1\n");
-        look.settings.recheck_usec = 3600 * USEC_PER_SEC;
+        look.options.scan.recheck_usec = 3600 * USEC_PER_SEC;
         second_look_prepare();
         CU_ASSERT_EQUAL(kill(getpid(), EVENTS_HURRY_SIGNAL), 0);
         run_look(&look);
@@ -156,7 +156,7 @@ static void test_nothing_to_look_at(void)
         CU_ASSERT_TRUE(look.seconds == 0 && look.heard.n == 0);
         look_deinit(&look);
         look_init(&look, "1\n");
-        look.settings.recheck_usec = 0;
+        look.options.scan.recheck_usec = 0;
         run_look(&look);
         CU_ASSERT_TRUE(look.seconds == 0);
         CU_ASSERT_PTR_NULL(look.guests.pages[0]->blocks[0].marks);

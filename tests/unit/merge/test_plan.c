@@ -172,7 +172,7 @@ static void test_settings(void)
 {
         const struct plan_rate rate = {4000, 5};
         const struct plan_rules plain = {0};
-        const struct plan_rules all = {.use_zero_pages = PLAN_SWITCH_ON, .smart_scan = PLAN_SWITCH_OFF};
+        const struct plan_rules all = {.use_zero_pages = TRISTATE_YES, .smart_scan = TRISTATE_NO};
         struct ksm ksm = {0};
         struct apply_settings settings;
 

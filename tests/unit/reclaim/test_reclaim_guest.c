@@ -244,7 +244,7 @@ static void open_guest(void)
         static struct mapping *by_block[] = {mappings};
         static struct pages_block block = {.n_ranges = N_PARTS};
         static char id[] = "pc.ram";
-        static const struct settings settings = {.max_pause_usec = MAX_PAUSE_USEC};
+        static const struct options settings = {.scan = {.max_pause_usec = MAX_PAUSE_USEC}};
 
         mappings[0].shared = true;
         mappings[0].file_inode = 1;
@@ -266,7 +266,7 @@ static void begin(void)
 
 static void apply(struct guard *guard)
 {
-        static const struct settings settings = {.max_pause_usec = MAX_PAUSE_USEC};
+        static const struct options settings = {.scan = {.max_pause_usec = MAX_PAUSE_USEC}};
         const struct failure guard_failure = {.text = "no guard could be started"};
 
         reclaim_guest_apply(&guest, &settings, guard, &guard_failure);
