@@ -64,7 +64,7 @@ const struct option_type option_type_bool = {
         .print = print_bool,
 };
 
-/* An enum without negative values is an unsigned int; its words stand in the type's argument, in its order. */
+/* An enum without negative values is an unsigned int. The type's argument has its words in its order. */
 static int set_word(const struct option_row *row, const char *text, void *member, struct failure *failure)
 {
         const int word = option_words_find(row->type->argument, text);

@@ -21,11 +21,11 @@ typedef int option_set_fn(const struct option_row *row, const char *text, void *
  * struct option_type - one type
  * @argument: what stands for a value in texts about the file
  * @description: what a value must be, for "… is not …"
- * @set: reads a file's @text into @member, which holds a value of the type or zeros, and replaces it on success only.
- *	 Negative errno; -EINVAL without a sentence in @failure where @description says it all
+ * @set: reads a file's @text into @member, which holds a value of the type or zeros, and replaces it on
+ *	 success only. Negative errno; -EINVAL without a sentence in @failure where @description says it all
  * @add: the same for an argument of the command line; NULL where that is written alike
- * @print: writes value number @i of a list, or number 0, as @add reads it. 1; 0 when there is none; -ENOMEM. NULL for a
- *	   type that no child needs
+ * @print: writes value number @i of a list, or number 0, as @add reads it. 1; 0 when there is none; -ENOMEM.
+ *	   NULL for a type that no child needs
  * @off: writes what the option's word for "not at all" means; NULL for a type without one
  * @is_off: whether the value is that
  * @range: describes the option's range, like "1ms to 1min"; NULL for a type without one

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The options of samepage(1) and samepaged(8): one table row each. What there is to know about an option is in its row;
- * the parsers of the command line, of the files and of requests at the control socket, the command line of the service's
- * children, help texts, the sample file and defaults all come from the rows.
+ * The options of samepage(1) and samepaged(8): one table row each. What there is to know about an option is
+ * in its row. The parsers of the command line, of the files and of requests at the control socket, the command
+ * line of the service's children, help texts, the sample file and defaults all come from the rows.
  */
 #pragma once
 
@@ -17,9 +17,6 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <time.h>
-
-/* All of one scan. */
-#define OPTIONS_MAX_GUESTS PATTERNS_MAX
 
 /* What the options say. Read it; options_set_…() write it. */
 struct options {
@@ -164,7 +161,8 @@ bool options_is_given(const struct options *options, const struct option_row *ro
 /* What a command has when nothing is given; "" for nothing. */
 const char *options_command_default(const struct option_row *row);
 
-/* The row of a file's key, also for any key in the section of groups; NULL when there is none. @section NULL: any. */
+/* The row of a file's key, also for any key in the section of groups; NULL when there is none. @section NULL:
+ * any. */
 const struct option_row *options_find_key(const char *section, const char *key);
 
 /* Whether a section of this name has options. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What is wanted of one scan, in parts: who works for it takes the part that it needs, and not all options. */
+/* What is wanted of one scan, in parts: each function takes the part that it needs, not all options. */
 #pragma once
 
 #include "base/tristate.h"
@@ -23,6 +23,9 @@ const char *scan_mode_to_string(enum scan_mode mode);
 
 /* Return: 0, or -EINVAL for what is no name of a mode. */
 int scan_mode_from_string(const char *name, enum scan_mode *ret);
+
+/* Guests of one scan. */
+#define GUEST_CHOICE_MAX PATTERNS_MAX
 
 /**
  * struct guest_choice - which guests, and how they are reached

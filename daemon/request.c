@@ -203,7 +203,7 @@ static void add_sockets(struct strv *strv, const struct options *config)
                 (void)glob(config->guests.qmp_sockets.words[i], flags, NULL, &found);
                 flags |= GLOB_APPEND;
         }
-        for (size_t i = 0; i < found.gl_pathc && i < OPTIONS_MAX_GUESTS; i++) {
+        for (size_t i = 0; i < found.gl_pathc && i < GUEST_CHOICE_MAX; i++) {
                 bool is_twice = false;
 
                 for (size_t j = 0; j < i && !is_twice; j++)

@@ -61,9 +61,9 @@ int request_add_guest(struct request *request, const char *name);
 
 /**
  * request_read() - take over what a client of the control socket asks for
- * @arguments: {"guests": [NAME…]} and the options that have OPTION_ON_REQUEST, by their keys: true or false, or a text as in
- *             the file; each optional. Numbers of seconds are "max_pause_seconds", "recheck_seconds". May be NULL. A
- *             pause may be shorter than the one of the configuration, not longer
+ * @arguments: {"guests": [NAME…]}, and the options that have OPTION_ON_REQUEST by their keys, true or false or a
+ *	       text as in the file. Durations may be numbers: "max_pause_seconds", "recheck_seconds". A pause may be
+ *	       shorter than the one of the configuration, not longer. May be NULL
  *
  * Return: 0; -EINVAL for a wrong type or value, or a key that is not known, with a sentence.
  */

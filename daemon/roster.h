@@ -2,7 +2,7 @@
 /* The guests that the last scans met: when each was paused last, and whether its QEMU still lives. */
 #pragma once
 
-#include "conf/options.h"
+#include "conf/patterns.h"
 #include "report/report.h"
 
 #include <stddef.h>

@@ -2,7 +2,7 @@
 /* When the service scans by itself. */
 #pragma once
 
-#include "conf/config.h"
+#include "conf/options.h"
 
 #include <stdint.h>
 

@@ -7,7 +7,7 @@
 
 #include "base/failure.h"
 #include "base/run_state.h"
-#include "conf/options.h"
+#include "conf/wishes.h"
 #include "merge/gap.h"
 #include "merge/ksm/ksm.h"
 #include "report/fields.h"

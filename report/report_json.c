@@ -111,7 +111,7 @@ static const struct field listed_fields[] = {
 #define IDEAL(member)     FIELD(#member, struct report, total.member), .within = "ideal"
 #define ACTUAL(member)    FIELD(#member, struct report, total.actual_##member), .within = "actual"
 #define GUESTS(table) \
-        FIELD_LIST("guests", struct report, guests, n_guests, OPTIONS_MAX_GUESTS, table), .is_needed = true
+        FIELD_LIST("guests", struct report, guests, n_guests, GUEST_CHOICE_MAX, table), .is_needed = true
 
 static const struct field report_fields[] = {
         {SCAN("id", id)},

@@ -21,7 +21,7 @@ struct json_object *report_guests_to_json(const struct report *report);
  * Keys that are not known are ignored, keys that lack are unknown values: a report of another version of the
  * program is read as far as it goes. Text is made printable.
  *
- * Return: 0; -EBADMSG when it is no such report; -E2BIG when it has more than OPTIONS_MAX_GUESTS guests;
+ * Return: 0; -EBADMSG when it is no such report; -E2BIG when it has more than GUEST_CHOICE_MAX guests;
  * -ENOMEM; all with a sentence.
  */
 int report_parse(struct json_object *json, struct report **ret, struct failure *failure);

@@ -27,11 +27,11 @@ static int make_report(const struct options *options, struct report **ret)
 {
         struct inventory *inventory = NULL;
         struct failure failure = {0};
-        struct bridge *bridge = inventory_start_bridge(options, &failure);
-        int r = inventory_new(options, bridge, &failure, &inventory);
+        struct bridge *bridge = inventory_start_bridge(&options->guests, &failure);
+        int r = inventory_new(&options->guests, &options->scan, bridge, &failure, &inventory);
 
         if (r == 0)
-                r = describe_inventory(options, inventory, ret);
+                r = describe_inventory(&options->scan, inventory, ret);
         if (r == 0)
                 (void)ksm_read(options->ksm_dir, &(*ret)->ksm);
         inventory_free(inventory);

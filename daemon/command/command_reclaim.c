@@ -25,15 +25,21 @@
 static int run_job(const struct options *options, struct reclaim_trace *trace,
                    struct reclaim_result *ret_result, struct failure *failure)
 {
+        const struct reclaim_wish wish = {
+                .guests = &options->guests,
+                .scan = &options->scan,
+                .runtime_dir = options->runtime_dir,
+                .apply = options->apply,
+        };
         struct progress progress = {0};
         int r = 0;
 
         if (options->events)
-                return reclaim_job_run(options, &(struct job_observer){progress_tell, NULL, &progress}, trace,
+                return reclaim_job_run(&wish, &(struct job_observer){progress_tell, NULL, &progress}, trace,
                                        ret_result, failure);
         progress_init(&progress);
-        r = reclaim_job_run(options, &(struct job_observer){progress_show, NULL, &progress}, trace,
-                            ret_result, failure);
+        r = reclaim_job_run(&wish, &(struct job_observer){progress_show, NULL, &progress}, trace, ret_result,
+                            failure);
         progress_deinit(&progress);
         return r;
 }

@@ -34,7 +34,7 @@ static int open_call(const struct options *options, struct control_call **ret, s
                 options->control_socket);
 }
 
-/* Options that say how to read, and what is merged with what, are the service's business: silently leaving them out
+/* How to read, and what is merged with what, is the service's business: leaving such options out silently
  * would be a lie. */
 static int refuse_local_options(const struct options *options, struct failure *failure)
 {

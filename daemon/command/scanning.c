@@ -11,19 +11,30 @@
 
 #include <stdio.h>
 
+static int scan(const struct options *options, const struct job_observer *observer, struct report **ret,
+                struct failure *failure)
+{
+        const struct job_wish wish = {
+                .guests = &options->guests,
+                .scan = &options->scan,
+                .merging = &options->merging,
+                .place = {options->ksm_dir, options->runtime_dir},
+        };
+
+        return remote_is_wanted(options) ? remote_scan(options, observer, ret, failure)
+                                         : job_run(&wish, observer, ret, failure);
+}
+
 int scanning_run(const struct options *options, struct report **ret, struct failure *failure)
 {
         struct progress progress = {0};
-        int (*const run)(const struct options *options, const struct job_observer *observer,
-                         struct report **ret, struct failure *failure) =
-                remote_is_wanted(options) ? remote_scan : job_run;
         int r = 0;
 
         if (options->events)
-                return run(options, &(struct job_observer){progress_tell, progress_tell_wait, &progress}, ret,
-                           failure);
+                return scan(options, &(struct job_observer){progress_tell, progress_tell_wait, &progress},
+                            ret, failure);
         progress_init(&progress);
-        r = run(options, &(struct job_observer){progress_show, progress_show_wait, &progress}, ret, failure);
+        r = scan(options, &(struct job_observer){progress_show, progress_show_wait, &progress}, ret, failure);
         progress_deinit(&progress);
         return r;
 }

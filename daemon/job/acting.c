@@ -98,10 +98,9 @@ static bool has_ended(const struct qmp_guest *guest)
 }
 
 /* Of a domain only libvirt's monitor passthrough can do it. */
-static int check_monitor(const struct options *options, const struct inventory_guest *guest,
-                         struct failure *failure)
+static int check_monitor(bool uses_monitor, const struct inventory_guest *guest, struct failure *failure)
 {
-        if (!guest->by_libvirt || options->guests.libvirt_monitor)
+        if (!guest->by_libvirt || uses_monitor)
                 return 0;
         return failure_set(
                 failure, -EPERM,
@@ -109,8 +108,8 @@ static int check_monitor(const struct options *options, const struct inventory_g
 }
 
 /* Return: 0 when all that live are changed; the last one's negative errno. */
-static int change_guests(const struct options *options, const struct inventory *inventory,
-                         struct report *report, enum plan_change change)
+static int change_guests(bool uses_monitor, const struct inventory *inventory, struct report *report,
+                         enum plan_change change)
 {
         struct report_merge *merge = report->merge;
         int r = 0;
@@ -122,7 +121,7 @@ static int change_guests(const struct options *options, const struct inventory *
 
                 if (guest->change != change)
                         continue;
-                changed = check_monitor(options, &inventory->guests[i], &guest->failure);
+                changed = check_monitor(uses_monitor, &inventory->guests[i], &guest->failure);
                 if (changed == 0)
                         changed = change_guest(inventory->guests[i].qmp, change == PLAN_CHANGE_MERGE,
                                                merged_bytes > 0 ? merged_bytes : 0, &guest->failure);
@@ -219,34 +218,35 @@ static bool has_memory(const struct report *report, struct failure *failure)
         return false;
 }
 
-static bool may_act(const struct options *options, const struct inventory *inventory, struct report *report)
+static bool may_act(const struct apply_place *place, pid_t service_pid, const struct inventory *inventory,
+                    struct report *report)
 {
-        const struct apply_place place = {options->ksm_dir, options->runtime_dir};
-        const struct apply_owner owner = apply_owner_of(options->merging.service_pid);
+        const struct apply_owner owner = apply_owner_of(service_pid);
         struct report_merge *merge = report->merge;
 
-        if (ksmd_find_rival(&merge->refusal) || apply_owner_check(&place, &owner, &merge->refusal) < 0)
+        if (ksmd_find_rival(&merge->refusal) || apply_owner_check(place, &owner, &merge->refusal) < 0)
                 return false;
         merge->may_pass = !has_memory(report, &merge->refusal) ||
                           (!merge->cross_group && find_stranger(inventory, merge, &merge->refusal));
         return !merge->may_pass;
 }
 
-void acting_run(const struct options *options, const struct inventory *inventory, struct report *report)
+void acting_run(const struct apply_place *place, pid_t service_pid, bool uses_monitor,
+                const struct inventory *inventory, struct report *report)
 {
         struct report_merge *merge = report->merge;
 
         if (!merge || !merge->merges)
                 return;
         merge->acts = true;
-        if (!may_act(options, inventory, report))
+        if (!may_act(place, service_pid, inventory, report))
                 return;
-        if (change_guests(options, inventory, report, PLAN_CHANGE_UNMERGE) < 0 ||
+        if (change_guests(uses_monitor, inventory, report, PLAN_CHANGE_UNMERGE) < 0 ||
             !are_unmarked(inventory, merge)) {
                 merge->may_pass = true;
                 (void)failure_set(&merge->refusal, 0,
                                   "a guest that must not share could not be kept from it: nothing is merged");
                 return;
         }
-        (void)change_guests(options, inventory, report, PLAN_CHANGE_MERGE);
+        (void)change_guests(uses_monitor, inventory, report, PLAN_CHANGE_MERGE);
 }

@@ -5,9 +5,12 @@
  */
 #pragma once
 
-#include "conf/options.h"
 #include "daemon/job/inventory.h"
+#include "merge/ksm/apply.h"
 #include "report/report.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
 
 /**
  * acting_run() - mark the guests that the plan of a report merges, and no others
@@ -16,4 +19,5 @@
  * Notes in the report what was done and what not: without a refusal, KSM may run. Without a plan that is
  * worth while, does nothing.
  */
-void acting_run(const struct options *options, const struct inventory *inventory, struct report *report);
+void acting_run(const struct apply_place *place, pid_t service_pid, bool uses_monitor,
+                const struct inventory *inventory, struct report *report);

@@ -133,15 +133,15 @@ static int describe_guests(const struct inventory *inventory, struct report *rep
         return r;
 }
 
-int describe_inventory(const struct options *options, const struct inventory *inventory, struct report **ret)
+int describe_inventory(const struct scan_wish *scan, const struct inventory *inventory, struct report **ret)
 {
         struct report *report = calloc(1, sizeof(*report));
         int r = 0;
 
         if (!report)
                 return -ENOMEM;
-        report->mode = options->scan.mode;
-        report->together = options->scan.together;
+        report->mode = scan->mode;
+        report->together = scan->together;
         report->gap_bytes = REPORT_UNKNOWN;
         describe_host(report);
         r = describe_guests(inventory, report);

@@ -11,4 +11,4 @@
  *
  * Return: 0 or -ENOMEM.
  */
-int describe_inventory(const struct options *options, const struct inventory *inventory, struct report **ret);
+int describe_inventory(const struct scan_wish *scan, const struct inventory *inventory, struct report **ret);

@@ -19,7 +19,7 @@
 #define NOBODY INT64_MAX
 
 struct forecasting {
-        const struct options *options;
+        const struct merging *merging;
         const struct census *census;
         const struct actual *actual;
         const size_t *indexes;
@@ -36,7 +36,7 @@ struct forecasting {
 static const char *group_of(const struct forecasting *forecasting, size_t guest)
 {
         const struct report_guest *report = &forecasting->report->guests[forecasting->indexes[guest]];
-        const char *group = groups_find(&forecasting->options->merging.groups, report->name);
+        const char *group = groups_find(&forecasting->merging->groups, report->name);
 
         return group ? group : report->group;
 }
@@ -45,7 +45,7 @@ static void number_groups(struct forecasting *forecasting)
 {
         const size_t n_guests = forecasting->census->n_guests;
 
-        if (forecasting->options->merging.cross_group) {
+        if (forecasting->merging->cross_group) {
                 forecasting->n_groups = 1;
                 return;
         }
@@ -84,7 +84,7 @@ static void observe_guest(const struct forecasting *forecasting, size_t g, struc
 /* The number of the group that is wanted; negative: any. */
 static int64_t pinned_group(const struct forecasting *forecasting)
 {
-        const struct merging *merging = &forecasting->options->merging;
+        const struct merging *merging = forecasting->merging;
 
         if (!merging->group || merging->cross_group)
                 return -1;
@@ -99,7 +99,7 @@ static int64_t pinned_group(const struct forecasting *forecasting)
 
 static struct plan_rules rules_of(const struct forecasting *forecasting)
 {
-        const struct merging *merging = &forecasting->options->merging;
+        const struct merging *merging = forecasting->merging;
 
         return (struct plan_rules){
                 .cross_group = merging->cross_group,
@@ -119,9 +119,9 @@ static int reckon(struct forecasting *forecasting, struct pool *pool)
         (void)ksm_get(ksm, "max_page_sharing", &max_page_sharing);
         (void)ksm_get(ksm, "use_zero_pages", &use_zero_pages);
         request.max_page_sharing = max_page_sharing > 0 ? (uint64_t)max_page_sharing : 0;
-        request.use_zero_pages = forecasting->options->merging.use_zero_pages == TRISTATE_KEEP
+        request.use_zero_pages = forecasting->merging->use_zero_pages == TRISTATE_KEEP
                                          ? use_zero_pages == 1
-                                         : forecasting->options->merging.use_zero_pages == TRISTATE_YES;
+                                         : forecasting->merging->use_zero_pages == TRISTATE_YES;
         return forecast_leave_out_losses(forecasting->census, pool, &request, forecasting->left_out,
                                          &forecasting->forecast);
 }
@@ -191,10 +191,9 @@ static void fill_figures(const struct forecasting *forecasting, struct report_me
         const double page_seconds = ksm_get(&forecasting->report->ksm, "pages_scanned", &pages_scanned)
                                             ? ksmd_page_seconds(pages_scanned)
                                             : KSMD_PAGE_SECONDS;
-        const struct plan_rate fast =
-                plan_rate_of_cpu(forecasting->options->merging.cpu_percent, page_seconds);
+        const struct plan_rate fast = plan_rate_of_cpu(forecasting->merging->cpu_percent, page_seconds);
         const struct plan_rate steady = plan_rate_for(figures->scanned);
-        const struct plan_rate *rate = forecasting->options->merging.service_pid > 0 ? &fast : &steady;
+        const struct plan_rate *rate = forecasting->merging->service_pid > 0 ? &fast : &steady;
 
         merge->self_bytes = to_bytes(figures->self);
         merge->inter_bytes = to_bytes(figures->inter);
@@ -231,7 +230,7 @@ static int fill(const struct forecasting *forecasting)
                 return -ENOMEM;
         forecasting->report->merge = merge;
         merge->merges = forecasting->plan->merges;
-        merge->cross_group = forecasting->options->merging.cross_group;
+        merge->cross_group = forecasting->merging->cross_group;
         for (size_t g = 0; g < forecasting->census->n_guests; g++) {
                 const char *group = group_of(forecasting, g);
 
@@ -246,18 +245,18 @@ static int fill(const struct forecasting *forecasting)
                 fill_figures(forecasting, merge);
         if (rules_of(forecasting).pinned == NOBODY)
                 (void)failure_set(&merge->refusal, 0, "no guest is in the group \"%s\"",
-                                  forecasting->options->merging.group);
+                                  forecasting->merging->group);
         return 0;
 }
 
-int forecasting_run(struct pool *pool, const struct options *options, const struct census *census,
+int forecasting_run(struct pool *pool, const struct merging *merging, const struct census *census,
                     const struct actual *actual, const size_t *indexes, struct report *report)
 {
         CLEANUP_FREE uint32_t *groups = calloc(census->n_guests + 1, sizeof(*groups));
         CLEANUP_FREE bool *left_out = calloc(census->n_guests + 1, sizeof(*left_out));
         CLEANUP_FREE struct plan_guest *guests = calloc(census->n_guests + 1, sizeof(*guests));
         struct forecasting forecasting = {
-                .options = options,
+                .merging = merging,
                 .census = census,
                 .actual = actual,
                 .indexes = indexes,

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/pool.h"
-#include "conf/options.h"
+#include "conf/wishes.h"
 #include "merge/actual.h"
 #include "merge/census.h"
 #include "report/report.h"
@@ -17,5 +17,5 @@
  *
  * Return: 0 or -ENOMEM.
  */
-int forecasting_run(struct pool *pool, const struct options *options, const struct census *census,
+int forecasting_run(struct pool *pool, const struct merging *merging, const struct census *census,
                     const struct actual *actual, const size_t *indexes, struct report *report);

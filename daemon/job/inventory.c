@@ -16,7 +16,8 @@
 #define OPEN_AT_ONCE 32
 
 struct opening {
-        const struct options *options;
+        const struct guest_choice *choice;
+        const struct scan_wish *scan;
         const struct bridge *bridge;
         struct inventory *inventory;
 };
@@ -43,7 +44,7 @@ static int add_blocks(struct inventory_guest *guest, const char *smaps)
         return 0;
 }
 
-static int find_ram(const struct options *options, struct inventory_guest *guest)
+static int find_ram(const struct scan_wish *scan, struct inventory_guest *guest)
 {
         CLEANUP_FREE char *smaps = NULL;
         int r = guest_ram_new(guest->qmp->pid, guest->qmp->proc_fd, &guest->ram, &guest->failure);
@@ -55,22 +56,21 @@ static int find_ram(const struct options *options, struct inventory_guest *guest
                 return failure_errno(&guest->failure, r, "cannot read the smaps of its QEMU (process %d)",
                                      guest->qmp->pid);
         r = add_blocks(guest, smaps);
-        if (r >= 0 && (options->scan.careful || options->scan.mode == SCAN_MODE_LIVE))
+        if (r >= 0 && (scan->careful || scan->mode == SCAN_MODE_LIVE))
                 guest_ram_avoid_mapping(guest->ram);
-        if (r >= 0 && options->scan.careful)
+        if (r >= 0 && scan->careful)
                 guest_ram_avoid_process_vm(guest->ram);
         return r;
 }
 
 static int connect_guest(const struct opening *opening, struct inventory_guest *guest)
 {
-        const struct options *options = opening->options;
+        const struct guest_choice *choice = opening->choice;
 
         if (!guest->domain_uuid)
-                return qmp_guest_open(guest->name, options->guests.timeout_usec, &guest->qmp,
-                                      &guest->failure);
-        return domain_guest_open(opening->bridge, guest->domain_uuid, options->guests.libvirt_monitor,
-                                 options->guests.timeout_usec, &guest->qmp, &guest->failure);
+                return qmp_guest_open(guest->name, choice->timeout_usec, &guest->qmp, &guest->failure);
+        return domain_guest_open(opening->bridge, guest->domain_uuid, choice->libvirt_monitor,
+                                 choice->timeout_usec, &guest->qmp, &guest->failure);
 }
 
 static bool open_guest(void *context, unsigned int worker, size_t item)
@@ -90,7 +90,7 @@ static bool open_guest(void *context, unsigned int worker, size_t item)
                         free(guest->name);
                         guest->name = name;
                 }
-                r = name ? find_ram(opening->options, guest) : -ENOMEM;
+                r = name ? find_ram(opening->scan, guest) : -ENOMEM;
         }
         if (r < 0)
                 lose(guest, r);
@@ -191,23 +191,22 @@ static bool fits(const struct name *name, const struct patterns *patterns)
                (name->printable && patterns_match(patterns, name->printable));
 }
 
-static bool is_named(const struct options *options, const char *raw)
+static bool is_named(const struct guest_choice *choice, const char *raw)
 {
         CLEANUP(name_deinit) struct name name = make_name(raw);
 
-        if (fits(&name, &options->guests.exclude) ||
-            (options->guests.include.n > 0 && !fits(&name, &options->guests.include)))
+        if (fits(&name, &choice->exclude) || (choice->include.n > 0 && !fits(&name, &choice->include)))
                 return false;
-        for (size_t i = 0; i < options->guests.names.n; i++)
-                if (is_called(&name, options->guests.names.words[i]))
+        for (size_t i = 0; i < choice->names.n; i++)
+                if (is_called(&name, choice->names.words[i]))
                         return true;
-        return options->guests.names.n == 0;
+        return choice->names.n == 0;
 }
 
 /* A guest that was not reached may be the one that is wanted: its failure is told. */
-static bool is_wanted(const struct options *options, const struct inventory_guest *guest)
+static bool is_wanted(const struct guest_choice *choice, const struct inventory_guest *guest)
 {
-        return !guest->qmp || is_named(options, guest->name);
+        return !guest->qmp || is_named(choice, guest->name);
 }
 
 static void free_guest(struct inventory_guest *guest)
@@ -218,12 +217,12 @@ static void free_guest(struct inventory_guest *guest)
         free(guest->name);
 }
 
-static void drop_unwanted(const struct options *options, struct inventory *inventory)
+static void drop_unwanted(const struct guest_choice *choice, struct inventory *inventory)
 {
         size_t n = 0;
 
         for (size_t i = 0; i < inventory->n_guests; i++) {
-                if (is_wanted(options, &inventory->guests[i]))
+                if (is_wanted(choice, &inventory->guests[i]))
                         inventory->guests[n++] = inventory->guests[i];
                 else
                         free_guest(&inventory->guests[i]);
@@ -238,19 +237,19 @@ static bool has_name(const struct inventory_guest *guest, const char *wanted)
         return is_called(&name, wanted);
 }
 
-static int add_missing(const struct options *options, struct inventory *inventory)
+static int add_missing(const struct guest_choice *choice, struct inventory *inventory)
 {
         const size_t n_found = inventory->n_guests;
 
-        for (size_t i = 0; i < options->guests.names.n; i++) {
+        for (size_t i = 0; i < choice->names.n; i++) {
                 struct inventory_guest *missing = &inventory->guests[inventory->n_guests];
                 size_t g = 0;
 
-                while (g < n_found && !has_name(&inventory->guests[g], options->guests.names.words[i]))
+                while (g < n_found && !has_name(&inventory->guests[g], choice->names.words[i]))
                         g++;
                 if (g < n_found)
                         continue;
-                *missing = (struct inventory_guest){.name = strdup(options->guests.names.words[i])};
+                *missing = (struct inventory_guest){.name = strdup(choice->names.words[i])};
                 if (!missing->name)
                         return -ENOMEM;
                 missing->error = failure_set(&missing->failure, -ENOENT, "no guest has this name");
@@ -289,34 +288,33 @@ static int append(struct inventory *inventory, const char *name, const char *dom
 static int list_domains(const struct opening *opening, const struct failure *bridge_failure,
                         struct bridge_domains *ret_domains, struct failure *ret_failure)
 {
-        if (!opening->options->guests.libvirt_uri)
+        if (!opening->choice->libvirt_uri)
                 return 0;
         if (!opening->bridge) {
                 *ret_failure = *bridge_failure;
                 return -ENOTCONN;
         }
-        return bridge_list(opening->bridge, opening->options->guests.timeout_usec, ret_domains, ret_failure);
+        return bridge_list(opening->bridge, opening->choice->timeout_usec, ret_domains, ret_failure);
 }
 
 /* Makes a place for each guest that is named, and for those that are not found. */
 static int list_guests(const struct opening *opening, const struct bridge_domains *domains)
 {
-        const struct options *options = opening->options;
+        const struct guest_choice *choice = opening->choice;
         struct inventory *inventory = opening->inventory;
         int r = 0;
 
-        inventory->guests =
-                calloc(options->guests.qmp_sockets.n + domains->count + options->guests.names.n + 2,
-                       sizeof(*inventory->guests));
+        inventory->guests = calloc(choice->qmp_sockets.n + domains->count + choice->names.n + 2,
+                                   sizeof(*inventory->guests));
         if (!inventory->guests)
                 return -ENOMEM;
-        for (size_t i = 0; i < options->guests.qmp_sockets.n && r == 0; i++)
-                r = append(inventory, options->guests.qmp_sockets.words[i], NULL);
+        for (size_t i = 0; i < choice->qmp_sockets.n && r == 0; i++)
+                r = append(inventory, choice->qmp_sockets.words[i], NULL);
         if (r == 0)
                 refuse_sockets_given_twice(inventory);
         /* A domain that is not wanted is not even connected to. */
         for (size_t i = 0; i < domains->count && r == 0; i++)
-                if (is_named(options, domains->domains[i].name))
+                if (is_named(choice, domains->domains[i].name))
                         r = append(inventory, domains->domains[i].name, domains->domains[i].uuid);
         return r;
 }
@@ -325,7 +323,7 @@ static int append_failed_libvirt(const struct opening *opening, int error, const
 {
         struct inventory *inventory = opening->inventory;
         struct inventory_guest *guest = &inventory->guests[inventory->n_guests];
-        int r = append(inventory, opening->options->guests.libvirt_uri, NULL);
+        int r = append(inventory, opening->choice->libvirt_uri, NULL);
 
         guest->by_libvirt = true;
         guest->error = error;
@@ -346,17 +344,17 @@ static int fill(struct opening *opening, const struct failure *bridge_failure)
                 return r;
         refuse_processes_given_twice(opening->inventory);
         refuse_names_given_twice(opening->inventory);
-        drop_unwanted(opening->options, opening->inventory);
+        drop_unwanted(opening->choice, opening->inventory);
         if (error < 0)
                 r = append_failed_libvirt(opening, error, &failure);
-        return r < 0 ? r : add_missing(opening->options, opening->inventory);
+        return r < 0 ? r : add_missing(opening->choice, opening->inventory);
 }
 
-int inventory_new(const struct options *options, const struct bridge *bridge,
-                  const struct failure *bridge_failure, struct inventory **ret)
+int inventory_new(const struct guest_choice *choice, const struct scan_wish *scan,
+                  const struct bridge *bridge, const struct failure *bridge_failure, struct inventory **ret)
 {
         struct inventory *inventory = calloc(1, sizeof(*inventory));
-        struct opening opening = {.options = options, .bridge = bridge, .inventory = inventory};
+        struct opening opening = {.choice = choice, .scan = scan, .bridge = bridge, .inventory = inventory};
         int r = 0;
 
         if (!inventory)
@@ -370,13 +368,12 @@ int inventory_new(const struct options *options, const struct bridge *bridge,
         return 0;
 }
 
-struct bridge *inventory_start_bridge(const struct options *options, struct failure *ret_failure)
+struct bridge *inventory_start_bridge(const struct guest_choice *choice, struct failure *ret_failure)
 {
         struct bridge *bridge = NULL;
 
-        if (options->guests.libvirt_uri)
-                (void)bridge_start(options->guests.libvirt_uri, options->guests.libvirt_monitor, &bridge,
-                                   ret_failure);
+        if (choice->libvirt_uri)
+                (void)bridge_start(choice->libvirt_uri, choice->libvirt_monitor, &bridge, ret_failure);
         return bridge;
 }
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/failure.h"
-#include "conf/options.h"
+#include "conf/wishes.h"
 #include "qmp/guest.h"
 #include "qmp/virt/bridge.h"
 #include "scanner/guest_ram.h"
@@ -36,9 +36,9 @@ struct inventory {
 };
 
 /**
- * inventory_new() - reach all guests of @options at once and find their RAM
+ * inventory_new() - reach all guests of @choice at once and find their RAM
  * @bridge: to libvirt; borrowed for the call; NULL without one
- * @bridge_failure: why there is none, though @options name a libvirt
+ * @bridge_failure: why there is none, though @choice names a libvirt
  *
  * Starts threads for the time of the call, since each guest may take seconds to answer.
  *
@@ -49,17 +49,17 @@ struct inventory {
  *
  * Return: 0; -ENOMEM, -EAGAIN.
  */
-int inventory_new(const struct options *options, const struct bridge *bridge,
-                  const struct failure *bridge_failure, struct inventory **ret);
+int inventory_new(const struct guest_choice *choice, const struct scan_wish *scan,
+                  const struct bridge *bridge, const struct failure *bridge_failure, struct inventory **ret);
 
 /**
- * inventory_start_bridge() - start the bridge that the settings want
+ * inventory_start_bridge() - start the bridge that is wanted
  * @ret_failure: why it could not be started
  *
  * To be called while the process has one thread.
  *
  * Return: NULL when it could not be started, or none is wanted.
  */
-struct bridge *inventory_start_bridge(const struct options *options, struct failure *ret_failure);
+struct bridge *inventory_start_bridge(const struct guest_choice *choice, struct failure *ret_failure);
 
 struct inventory *inventory_free(struct inventory *inventory);

@@ -62,20 +62,19 @@ static void job_deinit(struct job *job)
 }
 
 /* Keeps this thread, and with it the threads that it starts, on the CPUs that were chosen. */
-static int confine(const struct options *options, struct failure *failure)
+static int confine(const struct scan_wish *scan, struct failure *failure)
 {
-        if (options->scan.cpus.chosen &&
-            sched_setaffinity(0, sizeof(options->scan.cpus.set), &options->scan.cpus.set) < 0)
+        if (scan->cpus.chosen && sched_setaffinity(0, sizeof(scan->cpus.set), &scan->cpus.set) < 0)
                 return failure_errno(failure, -errno, "cannot work on the CPUs of --cpus");
         return 0;
 }
 
-static unsigned int n_threads(const struct options *options)
+static unsigned int n_threads(const struct scan_wish *scan)
 {
         cpu_set_t cpus;
 
-        if (options->scan.threads > 0)
-                return options->scan.threads;
+        if (scan->threads > 0)
+                return scan->threads;
         /* Fails where CPUs have numbers beyond its size. */
         if (sched_getaffinity(0, sizeof(cpus), &cpus) < 0) {
                 const long n_online = sysconf(_SC_NPROCESSORS_ONLN);
@@ -87,12 +86,12 @@ static unsigned int n_threads(const struct options *options)
         return (unsigned int)CPU_COUNT(&cpus);
 }
 
-static int start_workers(struct job *job, const struct options *options)
+static int start_workers(struct job *job, const struct scan_wish *scan)
 {
-        int r = pool_new(n_threads(options), &job->pool);
+        int r = pool_new(n_threads(scan), &job->pool);
 
         /* Nobody waits for a scan that pauses nobody. */
-        if (r == 0 && options->scan.mode == SCAN_MODE_LIVE)
+        if (r == 0 && scan->mode == SCAN_MODE_LIVE)
                 pool_be_idle(job->pool);
         return r;
 }
@@ -114,12 +113,12 @@ static int list_rams(struct job *job)
 
 /* Only a scan that may pause needs a guard. Its failure is told by the guests that cannot be paused without
  * one. */
-static struct guard *start_guard(const struct options *options, struct failure *ret_failure)
+static struct guard *start_guard(const struct job_wish *wish, struct failure *ret_failure)
 {
         struct guard *guard = NULL;
 
-        if (options->scan.mode != SCAN_MODE_LIVE)
-                (void)guard_start(options->runtime_dir, &guard, ret_failure);
+        if (wish->scan->mode != SCAN_MODE_LIVE)
+                (void)guard_start(wish->place.runtime_dir, &guard, ret_failure);
         return guard;
 }
 
@@ -136,7 +135,7 @@ static void lose_ended_guests(struct job *job)
         }
 }
 
-static int read_memory(struct job *job, const struct options *options, const struct job_observer *observer,
+static int read_memory(struct job *job, const struct job_wish *wish, const struct job_observer *observer,
                        const struct failure *guard_failure)
 {
         struct scan *scan = NULL;
@@ -149,7 +148,7 @@ static int read_memory(struct job *job, const struct options *options, const str
         r = scan_new(job->pool, &job->key, job->rams, job->n_rams, job->kpageflags_fd, &scan);
         if (r == 0)
                 r = reading_run(&(struct reading_context){
-                        .options = options,
+                        .wish = wish->scan,
                         .observer = observer,
                         .inventory = job->inventory,
                         .report = job->report,
@@ -186,16 +185,17 @@ static void let_go(struct job *job)
                         qmp_guest_disconnect(job->inventory->guests[i].qmp);
 }
 
-static int count(struct job *job, const struct options *options, const struct job_observer *observer)
+static int count(struct job *job, const struct job_wish *wish, const struct job_observer *observer)
 {
-        if (options->scan.recheck_usec > 0)
+        if (wish->scan->recheck_usec > 0)
                 let_go(job);
-        return tally(job->pool, options,
-                     &(struct first_look){&job->key, job->kpageflags_fd, job->frames_usec, observer},
+        return tally(job->pool, &wish->place, wish->merging,
+                     &(struct first_look){&job->key, job->kpageflags_fd, job->frames_usec,
+                                          wish->scan->recheck_usec, observer},
                      job->inventory, job->report);
 }
 
-static int run(struct job *job, const struct options *options, const struct job_observer *observer,
+static int run(struct job *job, const struct job_wish *wish, const struct job_observer *observer,
                struct failure *failure)
 {
         const uint64_t started = clock_now_usec();
@@ -204,26 +204,27 @@ static int run(struct job *job, const struct options *options, const struct job_
         int r = sigbus_install();
 
         second_look_prepare();
-        (void)ksm_clock_tick(options->runtime_dir, options->ksm_dir, NULL);
-        job->guard = start_guard(options, &guard_failure);
-        job->bridge = inventory_start_bridge(options, &bridge_failure);
-        if (confine(options, failure) < 0)
+        (void)ksm_clock_tick(wish->place.runtime_dir, wish->place.ksm_dir, NULL);
+        job->guard = start_guard(wish, &guard_failure);
+        job->bridge = inventory_start_bridge(wish->guests, &bridge_failure);
+        if (confine(wish->scan, failure) < 0)
                 return -EINVAL;
         if (r == 0)
-                r = inventory_new(options, job->bridge, &bridge_failure, &job->inventory);
+                r = inventory_new(wish->guests, wish->scan, job->bridge, &bridge_failure, &job->inventory);
         if (r == 0)
-                r = describe_inventory(options, job->inventory, &job->report);
+                r = describe_inventory(wish->scan, job->inventory, &job->report);
         if (r == 0)
-                r = start_workers(job, options);
+                r = start_workers(job, wish->scan);
         if (r == 0)
                 r = list_rams(job);
         if (r == 0)
-                r = read_memory(job, options, observer, &guard_failure);
+                r = read_memory(job, wish, observer, &guard_failure);
         if (r == 0)
-                r = count(job, options, observer);
-        if (r == 0 && options->merging.acts)
-                acting_run(options, job->inventory, job->report);
-        (void)ksm_clock_tick(options->runtime_dir, options->ksm_dir, NULL);
+                r = count(job, wish, observer);
+        if (r == 0 && wish->merging->acts)
+                acting_run(&wish->place, wish->merging->service_pid, wish->guests->libvirt_monitor,
+                           job->inventory, job->report);
+        (void)ksm_clock_tick(wish->place.runtime_dir, wish->place.ksm_dir, NULL);
         if (r < 0)
                 return failure_errno(failure, r, "the scan failed");
         assert(job->report);
@@ -232,11 +233,11 @@ static int run(struct job *job, const struct options *options, const struct job_
         return 0;
 }
 
-int job_run(const struct options *options, const struct job_observer *observer, struct report **ret,
+int job_run(const struct job_wish *wish, const struct job_observer *observer, struct report **ret,
             struct failure *failure)
 {
         struct job job = {.kpageflags_fd = -1};
-        int r = run(&job, options, observer, failure);
+        int r = run(&job, wish, observer, failure);
 
         if (r == 0)
                 *ret = TAKE_PTR(job.report);

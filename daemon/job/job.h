@@ -3,18 +3,27 @@
 #pragma once
 
 #include "base/failure.h"
-#include "conf/options.h"
+#include "conf/wishes.h"
 #include "daemon/job/job_observer.h"
+#include "merge/ksm/apply.h"
 #include "report/report.h"
+
+/* What is wanted of a scan. All is borrowed. */
+struct job_wish {
+        const struct guest_choice *guests;
+        const struct scan_wish *scan;
+        const struct merging *merging;
+        struct apply_place place;
+};
 
 /**
  * job_run() - scan
- * @options, @observer: borrowed
+ * @wish, @observer: borrowed
  * @ret: receives the report, also when some or all guests could not be scanned: each says why
  *
  * Forks the guard, so the process must have one thread. No guest is paused when it returns.
  *
  * Return: 0, or a negative errno with a sentence when there is no report.
  */
-int job_run(const struct options *options, const struct job_observer *observer, struct report **ret,
+int job_run(const struct job_wish *wish, const struct job_observer *observer, struct report **ret,
             struct failure *failure);

@@ -205,7 +205,7 @@ static enum treatment treat(struct reading *reading, size_t guest)
         else if (strcmp(state.run_state, "running") != 0)
                 (void)failure_set(&failure, 0, "its run state is \"%s\": it is neither paused nor read",
                                   state.run_state);
-        else if (reading->context->options->scan.mode == SCAN_MODE_LIVE)
+        else if (reading->context->wish->mode == SCAN_MODE_LIVE)
                 return TREATMENT_LIVE;
         else if (!reading->context->guard)
                 failure = *reading->context->guard_failure;
@@ -248,7 +248,7 @@ static size_t account_pause(struct reading *reading, size_t guest)
 /* Gives up on the guests of a party, after pauses in which nothing of any of them could be read. */
 static void fail_fruitless(struct reading *reading, size_t n)
 {
-        const uint64_t msec = reading->context->options->scan.max_pause_usec / USEC_PER_MSEC;
+        const uint64_t msec = reading->context->wish->max_pause_usec / USEC_PER_MSEC;
 
         for (size_t i = 0; i < n; i++)
                 if (!scan_guest_is_complete(reading->context->scan, reading->party[i]))
@@ -265,7 +265,7 @@ static size_t pause_party(struct reading *reading, size_t n)
         for (size_t i = 0; i < n; i++)
                 reading->leases[i] = &reading->guests[reading->party[i]].lease;
         (void)lease_pause(reading->context->guard, reading->leases, n,
-                          reading->context->options->scan.max_pause_usec);
+                          reading->context->wish->max_pause_usec);
         for (size_t i = 0; i < n; i++) {
                 const size_t guest = reading->party[i];
                 struct lease *lease = &reading->guests[guest].lease;
@@ -293,7 +293,7 @@ static uint64_t earliest_deadline(const struct reading *reading, size_t n)
 
         for (size_t i = 0; i < n; i++) {
                 const uint64_t deadline = lease_end_usec(reading->leases[i]->stop_sent_usec,
-                                                         reading->context->options->scan.max_pause_usec);
+                                                         reading->context->wish->max_pause_usec);
 
                 earliest = deadline < earliest ? deadline : earliest;
         }
@@ -373,7 +373,7 @@ static void read_stopped_late(struct reading *reading)
 static void read_all(struct reading *reading, const enum treatment *treatments)
 {
         const size_t n_guests = reading->context->n_guests;
-        const bool together = reading->context->options->scan.together;
+        const bool together = reading->context->wish->together;
         size_t n = 0;
 
         for (size_t i = 0; i < n_guests; i++)

@@ -14,7 +14,7 @@
  * @rams, @indexes: the @n_guests guests of @scan, and their places in @inventory and @report
  */
 struct reading_context {
-        const struct options *options;
+        const struct scan_wish *wish;
         const struct job_observer *observer;
         const struct inventory *inventory;
         struct report *report;

@@ -63,24 +63,22 @@ static void wait_until(uint64_t usec, const struct job_observer *observer)
         }
 }
 
-static bool can_tell(const struct options *options, const struct first_look *first, const struct ksm *ksm)
+static bool can_tell(const struct apply_place *place, const struct first_look *first, const struct ksm *ksm)
 {
-        const struct apply_place place = {options->ksm_dir, options->runtime_dir};
-
-        return options->scan.recheck_usec > 0 && first->kpageflags_fd >= 0 && ksmd_is_at_work(ksm, &place);
+        return first->recheck_usec > 0 && first->kpageflags_fd >= 0 && ksmd_is_at_work(ksm, place);
 }
 
-static bool has_met_twice(const struct options *options, const struct ksm *ksm)
+static bool has_met_twice(const struct apply_place *place, const struct ksm *ksm)
 {
         struct ksm now = {0};
         int64_t before = 0;
         int64_t after = 0;
 
-        return ksm_get(ksm, "full_scans", &before) && ksm_read(options->ksm_dir, &now) == 0 &&
+        return ksm_get(ksm, "full_scans", &before) && ksm_read(place->ksm_dir, &now) == 0 &&
                ksm_get(&now, "full_scans", &after) && after - before > GAP_PASSES_NEEDED;
 }
 
-int second_look_run(const struct options *options, const struct first_look *first,
+int second_look_run(const struct apply_place *place, const struct first_look *first,
                     const struct census *census, struct pool *pool, const struct ksm *ksm,
                     double *ret_seconds, bool *ret_met_twice)
 {
@@ -89,7 +87,7 @@ int second_look_run(const struct options *options, const struct first_look *firs
 
         *ret_seconds = 0;
         *ret_met_twice = false;
-        if (!can_tell(options, first, ksm))
+        if (!can_tell(place, first, ksm))
                 return 0;
         for (size_t g = 0; r == 0 && g < census->n_guests; g++)
                 r = pages_add_marks(census->pages[g]);
@@ -99,9 +97,9 @@ int second_look_run(const struct options *options, const struct first_look *firs
                 n_wanted += pages_count_wanted(census->pages[g]);
         if (r < 0 || n_wanted == 0)
                 return r;
-        wait_until(first->ended_usec + options->scan.recheck_usec, first->observer);
+        wait_until(first->ended_usec + first->recheck_usec, first->observer);
         /* Passes that end while we look do not count. */
-        *ret_met_twice = has_met_twice(options, ksm);
+        *ret_met_twice = has_met_twice(place, ksm);
         *ret_seconds = (double)(clock_now_usec() - first->ended_usec) / USEC_PER_SEC;
         return recheck_run(pool, first->key, census->pages, census->n_guests);
 }

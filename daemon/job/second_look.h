@@ -3,9 +3,9 @@
 #pragma once
 
 #include "base/pool.h"
-#include "conf/options.h"
 #include "daemon/job/job_observer.h"
 #include "merge/census.h"
+#include "merge/ksm/apply.h"
 #include "merge/ksm/ksm.h"
 #include "pages/fingerprint.h"
 
@@ -18,12 +18,14 @@
  * @key: of its fingerprints, borrowed
  * @kpageflags_fd: from frames_open(), borrowed
  * @ended_usec: when the frames had been read
+ * @recheck_usec: how much later the second one is wanted; 0: never
  * @observer: who is told how long the second one is waited for; NULL: nobody; borrowed
  */
 struct first_look {
         const struct fingerprint_key *key;
         int kpageflags_fd;
         uint64_t ended_usec;
+        uint64_t recheck_usec;
         const struct job_observer *observer;
 };
 
@@ -31,7 +33,7 @@ struct first_look {
 void second_look_prepare(void);
 
 /**
- * second_look_run() - wait, or until somebody hurries us, and look again, if the settings want it and it can tell something
+ * second_look_run() - wait, or until somebody hurries us, and look again, if that is wanted and of use
  * @census: whose guests' frames are known
  * @ksm: as it was after the first look
  * @ret_seconds: between the two looks; 0 when there was no second one
@@ -41,6 +43,6 @@ void second_look_prepare(void);
  *
  * Return: 0 or -ENOMEM.
  */
-int second_look_run(const struct options *options, const struct first_look *first,
+int second_look_run(const struct apply_place *place, const struct first_look *first,
                     const struct census *census, struct pool *pool, const struct ksm *ksm,
                     double *ret_seconds, bool *ret_met_twice);

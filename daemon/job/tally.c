@@ -77,7 +77,7 @@ static int learn_facts(struct gap_guest_facts *facts, const struct inventory_gue
                          &facts->pins);
 }
 
-static int scanned_init(struct scanned *scanned, const struct options *options,
+static int scanned_init(struct scanned *scanned, const struct apply_place *place,
                         const struct inventory *inventory, const struct report *report)
 {
         struct ksm_clock clock = {0};
@@ -88,7 +88,7 @@ static int scanned_init(struct scanned *scanned, const struct options *options,
         scanned->facts = calloc(report->n_guests + 1, sizeof(*scanned->facts));
         if (!scanned->pages || !scanned->indexes || !scanned->facts)
                 return -ENOMEM;
-        (void)ksm_clock_tick(options->runtime_dir, options->ksm_dir, &clock);
+        (void)ksm_clock_tick(place->runtime_dir, place->ksm_dir, &clock);
         for (size_t i = 0; i < report->n_guests && r == 0; i++) {
                 const struct inventory_guest *guest = &inventory->guests[i];
 
@@ -174,17 +174,16 @@ static uint64_t count_users(const void *context, uint64_t pfn)
         return frame_users_of_ksm_page(context, pfn);
 }
 
-static struct gap_facts gather_facts(const struct options *options, const struct ksm *ksm,
+static struct gap_facts gather_facts(const struct apply_place *place, const struct ksm *ksm,
                                      const struct scanned *scanned)
 {
-        const struct apply_place place = {options->ksm_dir, options->runtime_dir};
         struct gap_facts facts = {.full_scans = -1, .guests = scanned->facts};
         int64_t run = 0;
         int64_t max_page_sharing = 0;
         int64_t smart_scan = 0;
 
         facts.ksm_known = ksm_get(ksm, "run", &run);
-        facts.ksm_runs = ksmd_is_at_work(ksm, &place);
+        facts.ksm_runs = ksmd_is_at_work(ksm, place);
         facts.passes_over = ksm_get(ksm, "smart_scan", &smart_scan) && smart_scan != 0;
         (void)ksm_get(ksm, "full_scans", &facts.full_scans);
         if (ksm_get(ksm, "max_page_sharing", &max_page_sharing) && max_page_sharing > 0)
@@ -237,14 +236,14 @@ static void find_users(struct frame_users *users, int kpageflags_fd)
         frame_users_init(users, proc_fd, kpageflags_fd);
 }
 
-static int fill_gap(struct pool *pool, const struct options *options, const struct first_look *first,
+static int fill_gap(struct pool *pool, const struct apply_place *place, const struct first_look *first,
                     struct report *report, const struct scanned *scanned, const struct census *census)
 {
-        struct gap_facts facts = gather_facts(options, &report->ksm, scanned);
+        struct gap_facts facts = gather_facts(place, &report->ksm, scanned);
         CLEANUP(frame_users_deinit) struct frame_users users = {-1, -1};
         struct numa numa = {0};
         struct gap *gap = NULL;
-        int r = second_look_run(options, first, census, pool, &report->ksm, &report->recheck_seconds,
+        int r = second_look_run(place, first, census, pool, &report->ksm, &report->recheck_seconds,
                                 &facts.was_met_twice);
 
         facts.numa = learn_nodes(&report->ksm, &numa) ? &numa : NULL;
@@ -260,8 +259,8 @@ static int fill_gap(struct pool *pool, const struct options *options, const stru
         return r;
 }
 
-static int fill_report(struct pool *pool, const struct options *options, const struct first_look *first,
-                       struct report *report, const struct scanned *scanned)
+static int fill_report(struct pool *pool, const struct apply_place *place, const struct merging *merging,
+                       const struct first_look *first, struct report *report, const struct scanned *scanned)
 {
         struct census *census = NULL;
         struct actual *actual = NULL;
@@ -272,26 +271,26 @@ static int fill_report(struct pool *pool, const struct options *options, const s
         if (r == 0)
                 fill_guests(report, scanned, census, actual);
         if (r == 0 && actual->known)
-                r = fill_gap(pool, options, first, report, scanned, census);
-        if (r == 0 && options->merging.forecast)
-                r = forecasting_run(pool, options, census, actual, scanned->indexes, report);
+                r = fill_gap(pool, place, first, report, scanned, census);
+        if (r == 0 && merging->forecast)
+                r = forecasting_run(pool, merging, census, actual, scanned->indexes, report);
         actual_free(actual);
         census_free(census);
         return r;
 }
 
-int tally(struct pool *pool, const struct options *options, const struct first_look *first,
-          const struct inventory *inventory, struct report *report)
+int tally(struct pool *pool, const struct apply_place *place, const struct merging *merging,
+          const struct first_look *first, const struct inventory *inventory, struct report *report)
 {
         struct scanned scanned = {0};
-        int r = ksm_read(options->ksm_dir, &report->ksm);
+        int r = ksm_read(place->ksm_dir, &report->ksm);
 
         /* Unreadable settings are no reason to lose the scan: reasons that need them become "unexplained". */
         if (r < 0)
                 report->ksm.available = false;
-        r = scanned_init(&scanned, options, inventory, report);
+        r = scanned_init(&scanned, place, inventory, report);
         if (r == 0)
-                r = fill_report(pool, options, first, report, &scanned);
+                r = fill_report(pool, place, merging, first, report, &scanned);
         scanned_deinit(&scanned);
         return r;
 }

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/pool.h"
-#include "conf/options.h"
+#include "conf/wishes.h"
 #include "daemon/job/inventory.h"
 #include "daemon/job/second_look.h"
 #include "report/report.h"
@@ -13,9 +13,9 @@
  * @pool: borrowed for the call
  * @first: what the figures are made from
  *
- * Looks at some pages a second time, if the settings want it; the guests run meanwhile.
+ * Looks at some pages a second time, if that is wanted; the guests run meanwhile.
  *
  * Return: 0, or a negative errno.
  */
-int tally(struct pool *pool, const struct options *options, const struct first_look *first,
-          const struct inventory *inventory, struct report *report);
+int tally(struct pool *pool, const struct apply_place *place, const struct merging *merging,
+          const struct first_look *first, const struct inventory *inventory, struct report *report);

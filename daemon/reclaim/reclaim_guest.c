@@ -270,12 +270,12 @@ static int list_parts(struct reclaim_guest *guest)
 }
 
 /* Asks QEMU about the memory backends; of a domain only over its monitor. */
-static int learn_backings(struct reclaim_guest *guest, const struct options *options)
+static int learn_backings(struct reclaim_guest *guest, bool uses_monitor)
 {
         CLEANUP(backings_deinit) struct backings backings = {0};
         int r = 0;
 
-        guest->is_asked = !guest->source->by_libvirt || options->guests.libvirt_monitor;
+        guest->is_asked = !guest->source->by_libvirt || uses_monitor;
         if (!guest->is_asked)
                 return 0;
         r = backings_ask(qmp_of(guest), &backings, &guest->error);
@@ -311,12 +311,11 @@ static int check_state(struct reclaim_guest *guest)
         return 0;
 }
 
-void reclaim_guest_open(struct reclaim_guest *guest, const struct inventory_guest *source,
-                        const struct options *options)
+void reclaim_guest_open(struct reclaim_guest *guest, const struct inventory_guest *source, bool uses_monitor)
 {
         *guest = (struct reclaim_guest){.source = source, .error = source->failure};
         if (!source->ram || check_state(guest) < 0 || list_parts(guest) < 0 ||
-            learn_backings(guest, options) < 0)
+            learn_backings(guest, uses_monitor) < 0)
                 return;
         for (size_t i = 0; i < guest->n_parts; i++) {
                 struct reclaim_part *part = &guest->parts[i];
@@ -511,7 +510,7 @@ static int pause_and_punch(struct reclaim_guest *guest, uint64_t max_pause_usec,
         return lease->state == PAUSE_OUTCOME_RESUMED ? 0 : fail_pause(guest, lease);
 }
 
-static void apply_zero(struct reclaim_guest *guest, const struct options *options, struct guard *guard)
+static void apply_zero(struct reclaim_guest *guest, uint64_t max_pause_usec, struct guard *guard)
 {
         unsigned int n_fruitless = 0;
 
@@ -519,13 +518,13 @@ static void apply_zero(struct reclaim_guest *guest, const struct options *option
                 const uint64_t begin = position(guest);
                 struct lease lease = {0};
 
-                if (pause_and_punch(guest, options->scan.max_pause_usec, guard, &lease) < 0)
+                if (pause_and_punch(guest, max_pause_usec, guard, &lease) < 0)
                         return;
                 if (has_any_work(guest, RECLAIM_KIND_ZERO) && !is_fruitful(guest, begin, &n_fruitless)) {
                         (void)failure_set(
                                 &guest->error, -ETIME,
                                 "a pause of %llu ms is too short to give anything back: raise --max-pause",
-                                (unsigned long long)(options->scan.max_pause_usec / USEC_PER_MSEC));
+                                (unsigned long long)(max_pause_usec / USEC_PER_MSEC));
                         return;
                 }
                 if (has_any_work(guest, RECLAIM_KIND_ZERO))
@@ -533,7 +532,7 @@ static void apply_zero(struct reclaim_guest *guest, const struct options *option
         }
 }
 
-void reclaim_guest_apply(struct reclaim_guest *guest, const struct options *options, struct guard *guard,
+void reclaim_guest_apply(struct reclaim_guest *guest, uint64_t max_pause_usec, struct guard *guard,
                          const struct failure *guard_failure)
 {
         if (*guest->error.text || check_state(guest) < 0)
@@ -548,7 +547,7 @@ void reclaim_guest_apply(struct reclaim_guest *guest, const struct options *opti
         else if (!guard)
                 refuse_all(guest, RECLAIM_KIND_ZERO, guard_failure->text);
         else
-                apply_zero(guest, options, guard);
+                apply_zero(guest, max_pause_usec, guard);
 }
 
 bool reclaim_guest_is_partly(const struct reclaim_guest *guest)

@@ -3,7 +3,6 @@
 #pragma once
 
 #include "base/failure.h"
-#include "conf/options.h"
 #include "daemon/job/inventory.h"
 #include "daemon/reclaim/reclaim.h"
 #include "qmp/pause/guard.h"
@@ -62,8 +61,7 @@ struct reclaim_guest {
 };
 
 /* Finds the guest's parts, opens their files, and decides what is left as it is. Sets @error where that fails. */
-void reclaim_guest_open(struct reclaim_guest *guest, const struct inventory_guest *source,
-                        const struct options *options);
+void reclaim_guest_open(struct reclaim_guest *guest, const struct inventory_guest *source, bool uses_monitor);
 
 /* Looks for pages to be given back; changes nothing. */
 void reclaim_guest_find(struct reclaim_guest *guest, void (*tick)(void *context, uint64_t n_pages),
@@ -75,7 +73,7 @@ void reclaim_guest_find(struct reclaim_guest *guest, void (*tick)(void *context,
  *
  * No guest is paused when it returns.
  */
-void reclaim_guest_apply(struct reclaim_guest *guest, const struct options *options, struct guard *guard,
+void reclaim_guest_apply(struct reclaim_guest *guest, uint64_t max_pause_usec, struct guard *guard,
                          const struct failure *guard_failure);
 
 /* Notes what the guest costs now in @guest->after. */

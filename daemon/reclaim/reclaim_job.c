@@ -57,27 +57,27 @@ static void leave_trace(struct reclaim_trace *trace, const struct reclaim_result
                        n_done < result->n_guests ? result->guests[n_done].source->name : "");
 }
 
-static void apply_all(struct reclaim_result *result, const struct options *options,
+static void apply_all(struct reclaim_result *result, const struct reclaim_wish *wish,
                       struct reclaim_trace *trace, struct guard *guard, const struct failure *guard_failure)
 {
         for (size_t i = 0; i < result->n_guests; i++) {
                 leave_trace(trace, result, i);
                 if (!result->guests[i].source->ram)
                         continue;
-                reclaim_guest_apply(&result->guests[i], options, guard, guard_failure);
+                reclaim_guest_apply(&result->guests[i], wish->scan->max_pause_usec, guard, guard_failure);
                 reclaim_guest_measure_after(&result->guests[i]);
         }
 }
 
-static int run(const struct options *options, const struct job_observer *observer,
+static int run(const struct reclaim_wish *wish, const struct job_observer *observer,
                struct reclaim_trace *trace, struct reclaim_result *result, struct guard *guard,
                const struct failure *guard_failure)
 {
         struct failure bridge_failure = {0};
         int r = 0;
 
-        result->bridge = inventory_start_bridge(options, &bridge_failure);
-        r = inventory_new(options, result->bridge, &bridge_failure, &result->inventory);
+        result->bridge = inventory_start_bridge(wish->guests, &bridge_failure);
+        r = inventory_new(wish->guests, wish->scan, result->bridge, &bridge_failure, &result->inventory);
         if (r < 0)
                 return r;
         result->guests = calloc(result->inventory->n_guests + 1, sizeof(*result->guests));
@@ -85,25 +85,25 @@ static int run(const struct options *options, const struct job_observer *observe
                 return -ENOMEM;
         for (size_t i = 0; i < result->inventory->n_guests; i++)
                 reclaim_guest_open(&result->guests[result->n_guests++], &result->inventory->guests[i],
-                                   options);
+                                   wish->guests->libvirt_monitor);
         find_all(result, observer);
-        if (options->apply)
-                apply_all(result, options, trace, guard, guard_failure);
+        if (wish->apply)
+                apply_all(result, wish, trace, guard, guard_failure);
         return 0;
 }
 
-int reclaim_job_run(const struct options *options, const struct job_observer *observer,
+int reclaim_job_run(const struct reclaim_wish *wish, const struct job_observer *observer,
                     struct reclaim_trace *trace, struct reclaim_result *ret_result, struct failure *failure)
 {
         const uint64_t begun_usec = clock_now_usec();
-        struct reclaim_result result = {.applied = options->apply};
+        struct reclaim_result result = {.applied = wish->apply};
         struct failure guard_failure = {0};
         struct guard *guard = NULL;
         int r = 0;
 
-        if (options->apply)
-                (void)guard_start(options->runtime_dir, &guard, &guard_failure);
-        r = run(options, observer, trace, &result, guard, &guard_failure);
+        if (wish->apply)
+                (void)guard_start(wish->runtime_dir, &guard, &guard_failure);
+        r = run(wish, observer, trace, &result, guard, &guard_failure);
         guard_free(guard);
         result.duration_seconds = (double)(clock_now_usec() - begun_usec) / USEC_PER_SEC;
         if (r < 0) {

@@ -235,7 +235,7 @@ static void test_too_many_guests(void)
 {
         struct options *options = of_command();
 
-        for (size_t i = 0; i < OPTIONS_MAX_GUESTS; i++)
+        for (size_t i = 0; i < GUEST_CHOICE_MAX; i++)
                 CU_ASSERT_EQUAL_FATAL(set(options, "qmp", "/a", NULL), 0);
         CU_ASSERT_EQUAL(set(options, "qmp", "/a", NULL), -E2BIG);
         options_free(options);

@@ -23,7 +23,8 @@ struct fake {
 
 struct world {
         char folder[32];
-        struct options settings;
+        struct apply_place place;
+        pid_t service_pid;
         struct fake fakes[N_GUESTS];
         struct inventory_guest guests[N_GUESTS];
         struct inventory inventory;
@@ -92,8 +93,8 @@ static void set_up(struct world *world)
         has_rival = has_stranger = false;
         CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(world->folder));
         /* There is no KSM there: nobody writes its settings. */
-        world->settings.ksm_dir = (char *)(uintptr_t) "/nonexistent";
-        world->settings.runtime_dir = world->folder;
+        world->place.ksm_dir = "/nonexistent";
+        world->place.runtime_dir = world->folder;
         for (size_t i = 0; i < N_GUESTS; i++) {
                 struct fake *fake = &world->fakes[i];
                 char path[64] = "";
@@ -142,12 +143,17 @@ static void check_refusal(const struct world *world, const char *sentence, bool 
         CU_ASSERT_EQUAL(world->merge.may_pass, may_pass);
 }
 
+static void run(struct world *world)
+{
+        acting_run(&world->place, world->service_pid, false, &world->inventory, &world->report);
+}
+
 static void test_order(void)
 {
         struct world world;
 
         set_up(&world);
-        acting_run(&world.settings, &world.inventory, &world.report);
+        run(&world);
         CU_ASSERT_STRING_EQUAL(record, "-2+0+1");
         CU_ASSERT_TRUE(world.merge.acts && !world.merge.refusal.text[0]);
         CU_ASSERT_FALSE(world.merge.is_done); /* that is who asked for it */
@@ -162,7 +168,7 @@ static void test_not_worth_while(void)
 
         set_up(&world);
         world.merge.merges = false;
-        acting_run(&world.settings, &world.inventory, &world.report);
+        run(&world);
         CU_ASSERT_STRING_EQUAL(record, "");
         CU_ASSERT_FALSE(world.merge.acts);
         tear_down(&world);
@@ -175,7 +181,7 @@ static void test_cannot_unmark(void)
 
         set_up(&world);
         world.fakes[2].lies = true;
-        acting_run(&world.settings, &world.inventory, &world.report);
+        run(&world);
         CU_ASSERT_STRING_EQUAL(record, "-2");
         CU_ASSERT_TRUE(world.merge.refusal.text[0] && world.merge.may_pass);
         CU_ASSERT_TRUE(world.merged[2].failure.text[0] && !world.merged[2].is_done);
@@ -189,7 +195,7 @@ static void test_marked_since(void)
 
         set_up(&world);
         set_mark(&world.fakes[3].qmp, true);
-        acting_run(&world.settings, &world.inventory, &world.report);
+        run(&world);
         CU_ASSERT_STRING_EQUAL(record, "-2");
         CU_ASSERT_TRUE(world.merge.refusal.text[0] && world.merge.may_pass);
         tear_down(&world);
@@ -202,7 +208,7 @@ static void test_cannot_mark(void)
 
         set_up(&world);
         world.fakes[0].lies = true;
-        acting_run(&world.settings, &world.inventory, &world.report);
+        run(&world);
         CU_ASSERT_STRING_EQUAL(record, "-2+0+1");
         CU_ASSERT_STRING_EQUAL(world.merge.refusal.text, "");
         CU_ASSERT_TRUE(!world.merged[0].is_done && world.merged[0].failure.text[0]);
@@ -216,7 +222,7 @@ static void test_domain_without_monitor(void)
 
         set_up(&world);
         world.guests[2].by_libvirt = true;
-        acting_run(&world.settings, &world.inventory, &world.report);
+        run(&world);
         CU_ASSERT_STRING_EQUAL(record, "");
         CU_ASSERT_PTR_NOT_NULL(strstr(world.merged[2].failure.text, "--libvirt-monitor"));
         CU_ASSERT_TRUE(world.merge.refusal.text[0]);
@@ -229,7 +235,7 @@ static void test_rival(void)
 
         set_up(&world);
         has_rival = true;
-        acting_run(&world.settings, &world.inventory, &world.report);
+        run(&world);
         check_refusal(&world, "a rival", false);
         tear_down(&world);
 }
@@ -240,12 +246,12 @@ static void test_stranger(void)
 
         set_up(&world);
         has_stranger = true;
-        acting_run(&world.settings, &world.inventory, &world.report);
+        run(&world);
         check_refusal(&world, "a stranger", true);
         /* Where everybody may share, nobody is one. */
         world.merge.refusal = (struct failure){0};
         world.merge.cross_group = true;
-        acting_run(&world.settings, &world.inventory, &world.report);
+        run(&world);
         CU_ASSERT_STRING_EQUAL(record, "-2+0+1");
         tear_down(&world);
 }
@@ -259,8 +265,8 @@ static void test_held(void)
         set_up(&world);
         fd = open(world.folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         write_text(fd, "ksm-settings", "owner 0 0\nsetting run 0 1 1\n");
-        world.settings.merging.service_pid = getpid();
-        acting_run(&world.settings, &world.inventory, &world.report);
+        world.service_pid = getpid();
+        run(&world);
         check_refusal(&world, "undo that first", false);
         tear_down(&world);
 }
@@ -275,7 +281,7 @@ static void test_memory(void)
 
                 set_up(&world);
                 world.reported[2].figures.actual_ksm_bytes = merged[i];
-                acting_run(&world.settings, &world.inventory, &world.report);
+                run(&world);
                 check_refusal(&world, i == 0 ? "is not known" : "are available", true);
                 tear_down(&world);
         }

@@ -26,11 +26,11 @@ static void test_name_that_is_no_text(void)
         char name[] = "/run/a\xff\x1b[31m\xc3\xa4.sock";
         struct inventory_guest guest = {.name = name, .error = -1, .failure = {"gone"}};
         const struct inventory inventory = {.guests = &guest, .n_guests = 1};
-        const struct options options = {.scan.mode = SCAN_MODE_SNAPSHOT};
+        const struct scan_wish wish = {.mode = SCAN_MODE_SNAPSHOT};
         struct report *report = NULL;
         struct json_object *json = NULL;
 
-        CU_ASSERT_EQUAL_FATAL(describe_inventory(&options, &inventory, &report), 0);
+        CU_ASSERT_EQUAL_FATAL(describe_inventory(&wish, &inventory, &report), 0);
         CU_ASSERT_STRING_EQUAL(report->guests[0].name, "/run/a??[31m\xc3\xa4.sock");
         json = read_again(report_to_json(report));
         CU_ASSERT_PTR_NOT_NULL(json);

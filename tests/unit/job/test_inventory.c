@@ -115,15 +115,16 @@ void bridge_domains_deinit(struct bridge_domains *domains)
 static struct inventory *take(char **sockets, size_t n_sockets, char **names, size_t n_names, bool libvirt)
 {
         static char uri[] = "test:///default";
-        struct options settings = {
-                .guests = {.qmp_sockets = {sockets, n_sockets},
-                           .names = {names, n_names},
-                           .libvirt_uri = libvirt ? uri : NULL},
+        const struct guest_choice choice = {
+                .qmp_sockets = {sockets, n_sockets},
+                .names = {names, n_names},
+                .libvirt_uri = libvirt ? uri : NULL,
         };
+        const struct scan_wish scan = {0};
         struct inventory *inventory = NULL;
 
         n_opened = 0;
-        CU_ASSERT_EQUAL_FATAL(inventory_new(&settings, NO_BRIDGE, &(struct failure){0}, &inventory), 0);
+        CU_ASSERT_EQUAL_FATAL(inventory_new(&choice, &scan, NO_BRIDGE, &(struct failure){0}, &inventory), 0);
         return inventory;
 }
 

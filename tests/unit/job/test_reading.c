@@ -162,12 +162,12 @@ static void read_guests(bool together)
         static const size_t indexes[N_GUESTS] = {0, 1};
         struct guest_ram *const rams[N_GUESTS] = {&fakes[0].ram, &fakes[1].ram};
         struct inventory_guest known[N_GUESTS] = {{.qmp = &fakes[0].qmp}, {.qmp = &fakes[1].qmp}};
-        const struct options options = {.scan = {.max_pause_usec = USEC_PER_MSEC, .together = together}};
+        const struct scan_wish wish = {.max_pause_usec = USEC_PER_MSEC, .together = together};
         const struct inventory inventory = {.guests = known, .n_guests = N_GUESTS};
         struct report report = {.guests = guests, .n_guests = N_GUESTS};
 
         CU_ASSERT_EQUAL(reading_run(&(struct reading_context){
-                                .options = &options,
+                                .wish = &wish,
                                 .inventory = &inventory,
                                 .report = &report,
                                 .guard = (struct guard *)&report,

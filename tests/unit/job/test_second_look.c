@@ -25,7 +25,8 @@ struct look {
         struct made_guests guests;
         struct census *census;
         struct ksm before;
-        struct options options;
+        struct apply_place place;
+        uint64_t recheck_usec;
         struct fingerprint_key key;
         int kpageflags_fd;
         struct heard heard;
@@ -54,9 +55,9 @@ static void look_init(struct look *look, const char *run)
         made_tree_file(&look->tree, "full_scans", passes);
         made_tree_file(&look->tree, "run", run);
         CU_ASSERT_EQUAL_FATAL(ksm_read(look->tree.path, &look->before), 0);
-        look->options.ksm_dir = look->tree.path;
-        look->options.runtime_dir = look->tree.path;
-        look->options.scan.recheck_usec = USEC_PER_MSEC;
+        look->place.ksm_dir = look->tree.path;
+        look->place.runtime_dir = look->tree.path;
+        look->recheck_usec = USEC_PER_MSEC;
         for (int i = 0; i < 2; i++)
                 made_guests_add_contents(&look->guests, contents, 3, i == 0 ? 100 : 200);
         CU_ASSERT_EQUAL_FATAL(
@@ -74,10 +75,11 @@ static void look_deinit(struct look *look)
 static void run_look(struct look *look)
 {
         const struct job_observer observer = {.waiting = hear, .context = &look->heard};
-        const struct first_look first = {&look->key, look->kpageflags_fd, clock_now_usec(), &observer};
+        const struct first_look first = {&look->key, look->kpageflags_fd, clock_now_usec(),
+                                         look->recheck_usec, &observer};
 
-        CU_ASSERT_EQUAL(second_look_run(&look->options, &first, look->census, made_guests_pool(),
-                                        &look->before, &look->seconds, &look->was_met_twice),
+        CU_ASSERT_EQUAL(second_look_run(&look->place, &first, look->census, made_guests_pool(), &look->before,
+                                        &look->seconds, &look->was_met_twice),
                         0);
 }
 
@@ -119,7 +121,7 @@ static void test_waiting_is_told(void)
         struct look look;
 
         look_init(&look, "1\n");
-        look.options.scan.recheck_usec = USEC_PER_SEC * 3 / 2;
+        look.recheck_usec = USEC_PER_SEC * 3 / 2;
         run_look(&look);
         CU_ASSERT_EQUAL(look.heard.n, 2);
         CU_ASSERT(look.heard.first_usec > USEC_PER_SEC && look.heard.first_usec <= USEC_PER_SEC * 3 / 2);
@@ -135,7 +137,7 @@ static void test_hurried(void)
         struct look look;
 
         look_init(&look, "1\n");
-        look.options.scan.recheck_usec = 3600 * USEC_PER_SEC;
+        look.recheck_usec = 3600 * USEC_PER_SEC;
         second_look_prepare();
         CU_ASSERT_EQUAL(kill(getpid(), EVENTS_HURRY_SIGNAL), 0);
         run_look(&look);
@@ -156,7 +158,7 @@ static void test_nothing_to_look_at(void)
         CU_ASSERT_TRUE(look.seconds == 0 && look.heard.n == 0);
         look_deinit(&look);
         look_init(&look, "1\n");
-        look.options.scan.recheck_usec = 0;
+        look.recheck_usec = 0;
         run_look(&look);
         CU_ASSERT_TRUE(look.seconds == 0);
         CU_ASSERT_PTR_NULL(look.guests.pages[0]->blocks[0].marks);

@@ -244,7 +244,6 @@ static void open_guest(void)
         static struct mapping *by_block[] = {mappings};
         static struct pages_block block = {.n_ranges = N_PARTS};
         static char id[] = "pc.ram";
-        static const struct options settings = {.scan = {.max_pause_usec = MAX_PAUSE_USEC}};
 
         mappings[0].shared = true;
         mappings[0].file_inode = 1;
@@ -253,7 +252,7 @@ static void open_guest(void)
         ram = (struct guest_ram){.pages = {.blocks = &block, .n_blocks = 1}, .mappings = by_block};
         qmp = (struct qmp_guest){.pid = 1, .proc_fd = -1};
         source = (struct inventory_guest){.qmp = &qmp, .ram = &ram};
-        reclaim_guest_open(&guest, &source, &settings);
+        reclaim_guest_open(&guest, &source, false);
 }
 
 static void begin(void)
@@ -266,10 +265,9 @@ static void begin(void)
 
 static void apply(struct guard *guard)
 {
-        static const struct options settings = {.scan = {.max_pause_usec = MAX_PAUSE_USEC}};
         const struct failure guard_failure = {.text = "no guard could be started"};
 
-        reclaim_guest_apply(&guest, &settings, guard, &guard_failure);
+        reclaim_guest_apply(&guest, MAX_PAUSE_USEC, guard, &guard_failure);
         CU_ASSERT_FALSE(world.punched_running);
         CU_ASSERT_FALSE(world.is_paused);
         CU_ASSERT_EQUAL(world.n_pauses, world.n_resumes);
