@@ -34,7 +34,7 @@ _samepage()
 		mapfile -t COMPREPLY < <(compgen -W 'snapshot sliced live' -- "$cur")
 		return
 		;;
-	--zero-pages | --smart-scan)
+	--use-zero-pages | --smart-scan)
 		mapfile -t COMPREPLY < <(compgen -W 'keep no yes' -- "$cur")
 		return
 		;;
@@ -50,10 +50,10 @@ _samepage()
 	case $command in
 	guests) words='--qmp --libvirt --libvirt-monitor --guest --include --exclude --threads --careful --json --events --timeout --runtime-dir --ksm-dir --control --help' ;;
 	scan)
-		words='--qmp --libvirt --libvirt-monitor --guest --include --exclude --mode --max-pause --together --recheck --threads --cpus --careful --forecast --group --cross-group --only-group --ksm-cpu --zero-pages --smart-scan --json --events --timeout --runtime-dir --ksm-dir --control --help'
+		words='--qmp --libvirt --libvirt-monitor --guest --include --exclude --mode --max-pause --together --recheck --threads --cpus --careful --forecast --group --cross-group --only-group --ksm-cpu --use-zero-pages --smart-scan --json --events --timeout --runtime-dir --ksm-dir --control --help'
 		;;
 	tune)
-		words='--qmp --libvirt --libvirt-monitor --guest --include --exclude --mode --max-pause --together --threads --cpus --careful --dry-run --undo --group --cross-group --only-group --ksm-cpu --zero-pages --smart-scan --json --events --timeout --runtime-dir --ksm-dir --control --help'
+		words='--qmp --libvirt --libvirt-monitor --guest --include --exclude --mode --max-pause --together --threads --cpus --careful --dry-run --undo --group --cross-group --only-group --ksm-cpu --use-zero-pages --smart-scan --json --events --timeout --runtime-dir --ksm-dir --control --help'
 		;;
 	history) words='--guest --json --events --since --until --limit --id --file --control --help' ;;
 	watch) words='--interval --control --help' ;;

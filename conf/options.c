@@ -158,7 +158,7 @@ const struct option_row options_table[] = {
         {"merge", "cpu", "ksm-cpu", "PERCENT", FOR_SCANNING,
          NUMBER(merging.cpu_percent, 1, 100), "100", NULL, 0,
          "how much of a core KSM may take while there is something to gain, in percent", NULL},
-        {"merge", "use_zero_pages", "zero-pages", "VALUE", FOR_SCANNING,
+        {"merge", "use_zero_pages", "use-zero-pages", "VALUE", FOR_SCANNING,
          TRISTATE(merging.use_zero_pages), "keep", NULL, 0,
          "set KSM's use_zero_pages", "keep, no or yes: set KSM's use_zero_pages"},
         {"merge", "smart_scan", "smart-scan", "VALUE", FOR_SCANNING,

@@ -12,20 +12,31 @@
 /* Values of getopt_long() for options that are not in the table; those are their index. */
 enum { OPTION_HELP = 1000, OPTION_VERSION };
 
+/* Old names of options and their names: they are taken, and no text tells of them. */
+static const char *const old_names[][2] = {{"zero-pages", "use-zero-pages"}};
+
+static void add_long_option(const struct option_row *row, const char *name, struct option *long_options,
+                            size_t *n)
+{
+        if (*n + 1 < MAX_OPTIONS)
+                long_options[(*n)++] = (struct option){name, row->word ? required_argument : no_argument,
+                                                       NULL, (int)(row - options_table)};
+}
+
 static void fill_long_options(unsigned int takes, struct option *long_options)
 {
         size_t n = 0;
 
         long_options[n++] = (struct option){"help", no_argument, NULL, OPTION_HELP};
         long_options[n++] = (struct option){"version", no_argument, NULL, OPTION_VERSION};
-        for (const struct option_row *row = options_table; row->type; row++)
-                if (row->commands & takes && n + 1 < MAX_OPTIONS)
-                        long_options[n++] = (struct option){
-                                row->name,
-                                row->word ? required_argument : no_argument,
-                                NULL,
-                                (int)(row - options_table),
-                        };
+        for (const struct option_row *row = options_table; row->type; row++) {
+                if (!(row->commands & takes))
+                        continue;
+                add_long_option(row, row->name, long_options, &n);
+                for (size_t i = 0; i < ARRAY_SIZE(old_names); i++)
+                        if (strcmp(row->name, old_names[i][1]) == 0)
+                                add_long_option(row, old_names[i][0], long_options, &n);
+        }
         long_options[n] = (struct option){0};
 }
 
@@ -125,7 +136,7 @@ static void print_option(const struct option_row *row, FILE *out)
 
         (void)snprintf(name, sizeof(name), "--%s%s%s", row->name, row->word ? " " : "",
                        row->word ? row->word : "");
-        (void)fprintf(out, "  %-22s %s%s%s%s\n", name, row->command_help ? row->command_help : row->help,
+        (void)fprintf(out, "  %-24s %s%s%s%s\n", name, row->command_help ? row->command_help : row->help,
                       has_default ? " (default " : "", has_default ? default_text : "",
                       has_default ? ")" : "");
 }
@@ -158,5 +169,5 @@ void command_line_print_help(const struct command *commands, const struct comman
         for (const struct option_row *row = options_table; row->type; row++)
                 if (row->commands & command->takes && row->help)
                         print_option(row, out);
-        (void)fprintf(out, "  %-22s %s\n", "--help", "this text");
+        (void)fprintf(out, "  %-24s %s\n", "--help", "this text");
 }

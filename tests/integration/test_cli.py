@@ -64,6 +64,15 @@ class Usage(unittest.TestCase):
                 self.assertEqual("did you mean" in done.stderr, meant is not None, done.stderr)
                 self.assertIn(f'did you mean "{meant}"?' if meant else word.split("=")[0], done.stderr)
 
+    def test_old_names(self):
+        """They are taken as ever, and no text tells of them."""
+        done = subprocess.run([harness.BINARY, "tune", "--zero-pages", "maybe"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+        self.assertEqual((done.returncode, done.stdout), (2, ""), done.stderr)
+        self.assertIn('--use-zero-pages: "maybe"', done.stderr)
+        done = subprocess.run([harness.BINARY, "tune", "--zero-pages", "no", "--undo", "--dry-run"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=20)
+        self.assertIn("--undo and --dry-run", done.stderr)
+
     def test_no_control_socket(self):
         for command in ("history", "watch"):
             with self.subTest(command=command):

@@ -61,6 +61,89 @@ static void test_written_as_read(void)
         options_free(options);
 }
 
+static char **write_all(const struct options *options)
+{
+        struct strv strv = {0};
+        char **words = NULL;
+
+        options_write(options, ~0U, &strv);
+        CU_ASSERT_EQUAL_FATAL(strv_end(&strv, &words), 0);
+        return words;
+}
+
+/* As getopt_long(3) would hand it over. */
+static void read_word(struct options *options, char *word)
+{
+        char *value = strchr(word, '=');
+        CLEANUP_FREE char *name = strndup(word + 2, value ? (size_t)(value - word) - 2 : strlen(word) - 2);
+        struct failure failure = {0};
+
+        CU_ASSERT_EQUAL(set(options, name, value ? value + 1 : NULL, &failure), 0);
+        if (failure.text[0])
+                printf("\n  %s: %s\n", word, failure.text);
+}
+
+/* A child gets what the configuration says, whatever it is. */
+static void test_a_child_reads_what_is_written(void)
+{
+        static const char *const values[][3] = {
+                {"guests", "qmp_sockets", "/a \"/b c/*\""},
+                {"guests", "libvirt_uri", "test:///x=y"},
+                {"guests", "libvirt_monitor", "yes"},
+                {"guests", "include", "web* \"my vm\" --json"},
+                {"guests", "exclude", "*=*"},
+                {"groups", "acme", "shop* \"a b\""},
+                {"groups", "none", ""},
+                {"scan", "mode", "sliced"},
+                {"scan", "max_pause", "1500us"},
+                {"scan", "together", "yes"},
+                {"scan", "recheck", "90s"},
+                {"scan", "careful", "yes"},
+                {"scan", "cpus", "0-2,5"},
+                {"scan", "threads", "7"},
+                {"scan", "timeout", "250s"},
+                {"merge", "cross_group", "yes"},
+                {"merge", "group", "acme"},
+                {"merge", "cpu", "17"},
+                {"merge", "use_zero_pages", "yes"},
+                {"merge", "smart_scan", "no"},
+                {"history", "file", "none"},
+                {"control", "socket", "none"},
+                {"paths", "runtime_dir", "/r"},
+                {"paths", "ksm_dir", "/k d"},
+        };
+        struct options *child = of_command();
+        struct options *options = NULL;
+        char **written = NULL;
+        char **again = NULL;
+        size_t n = 0;
+
+        CU_ASSERT_EQUAL_FATAL(options_new(true, &options), 0);
+        for (size_t i = 0; i < ARRAY_SIZE(values); i++)
+                CU_ASSERT_EQUAL(options_set_key(options, options_find_key(values[i][0], values[i][1]),
+                                                values[i][1], values[i][2], NULL),
+                                0);
+        options->merging.service_pid = getppid();
+        written = write_all(options);
+        for (; written[n]; n++)
+                read_word(child, written[n]);
+        CU_ASSERT(n > ARRAY_SIZE(values));
+        again = write_all(child);
+        for (size_t i = 0; i <= n; i++) {
+                CU_ASSERT_FATAL(written[i] && again[i] ? strcmp(written[i], again[i]) == 0
+                                                       : written[i] == again[i]);
+        }
+        CU_ASSERT_STRING_EQUAL(child->guests.libvirt_uri, "test:///x=y");
+        CU_ASSERT_EQUAL(child->scan.max_pause_usec, 1500);
+        CU_ASSERT_EQUAL(child->merging.groups.n, 2);
+        CU_ASSERT_EQUAL(child->merging.use_zero_pages, TRISTATE_YES);
+        CU_ASSERT_PTR_NULL(child->control_socket);
+        strv_free(written);
+        strv_free(again);
+        options_free(options);
+        options_free(child);
+}
+
 static void test_modes_have_their_names(void)
 {
         for (int mode = 0; mode < SCAN_MODE_MAX_; mode++) {
@@ -119,6 +202,8 @@ static void test_good_values(void)
         CU_ASSERT_STRING_EQUAL(groups_find(&options->merging.groups, "db1"), "acme");
         CU_ASSERT_EQUAL(set(options, "control", "none", NULL), 0);
         CU_ASSERT_PTR_NULL(options->control_socket);
+        CU_ASSERT_EQUAL(set(options, "use-zero-pages", "yes", NULL), 0);
+        CU_ASSERT_EQUAL(options->merging.use_zero_pages, TRISTATE_YES);
         options_free(options);
 }
 
@@ -181,7 +266,7 @@ static void test_bad_values(void)
                 {"limit", "0"},
                 {"limit", "1001"},
                 {"ksm-cpu", "0"},
-                {"zero-pages", "maybe"},
+                {"use-zero-pages", "maybe"},
                 {"group", "acme"},
                 {"since", "soon"},
                 {"runtime-dir", ""},
@@ -258,6 +343,7 @@ static void test_closest(void)
 static const struct unit_test tests[] = {
         {"every row is complete", test_every_row_is_complete},
         {"written as read", test_written_as_read},
+        {"a child reads what is written", test_a_child_reads_what_is_written},
         {"modes have their names", test_modes_have_their_names},
         {"defaults", test_defaults},
         {"good values", test_good_values},
