@@ -78,13 +78,13 @@ struct options {
  * @name: as typed after "--"; NULL for one that no command has
  * @word: what stands for its argument in help texts; NULL for a switch
  * @commands: OPTION_FOR_…
+ * @flags: OPTION_…
  * @type: of the value
  * @offset: of the member in struct options
  * @least: of a number or a duration, in microseconds
  * @most: likewise
  * @default_text: as it would stand in a file
  * @off: words for "not at all" with '|' between them; NULL when there is none
- * @flags: OPTION_…
  * @help: one line, without a full stop; NULL: only the service gives this option, and no text tells of it
  * @command_help: of commands, where a line of its own says it better
  */
@@ -94,13 +94,13 @@ struct option_row {
         const char *name;
         const char *word;
         unsigned int commands;
+        unsigned int flags;
         const struct option_type *type;
         size_t offset;
         uint64_t least;
         uint64_t most;
         const char *default_text;
         const char *off;
-        unsigned int flags;
         const char *help;
         const char *command_help;
 };
