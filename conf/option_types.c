@@ -3,10 +3,13 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "conf/address.h"
 #include "conf/cpu_list.h"
 #include "conf/duration.h"
 #include "conf/moment.h"
-#include "conf/options.h"
+#include "conf/option_row.h"
+#include "conf/quiet_hours.h"
+#include "conf/wishes.h"
 
 #include <ctype.h>
 #include <errno.h>

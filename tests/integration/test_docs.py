@@ -153,7 +153,7 @@ class InStep(unittest.TestCase):
                          read("conf", "samepaged.conf"))
 
     def test_the_service_has_the_commands_of_its_manual(self):
-        source = read("daemon", "service_commands.c").split("static const struct command commands[]")[1].split("};")[0]
+        source = read("daemon", "control_commands.c").split("static const struct command table[]")[1].split("};")[0]
         commands = set(re.findall(r'\{"([a-z-]+)", ', source))
         self.assertIn("query-commands", commands)
         section = read("docs", "samepaged.8").split(".Sh CONTROL SOCKET")[1].split("\n.Sh ")[0]
