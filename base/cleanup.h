@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Ownership of local variables: a local that owns something is declared with one of these attributes,
- * initialised at its declaration, and handed over with TAKE_PTR or TAKE_FD.
+ * Ownership of local variables. A local that owns something carries one of these attributes, is initialised
+ * at its declaration, and is handed over with TAKE_PTR or TAKE_FD.
  */
 #pragma once
 

@@ -19,7 +19,7 @@ static inline uint64_t clock_now_usec(void)
         return (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
 }
 
-/* What poll(2) wants for "until @deadline_usec": -1 for ever, 0 when it is over, else milliseconds rounded
+/* The timeout for poll(2) until @deadline_usec: -1 for ever, 0 once it has passed, else milliseconds rounded
  * up. */
 static inline int clock_poll_timeout_msec(uint64_t deadline_usec)
 {

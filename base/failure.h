@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Why an operation failed, as one sentence for a person. Libraries do not log: they hand a struct failure up
- * to the place that knows the guest, and the errno travels as the return value as usual.
+ * to the place that knows the guest. The errno travels as the return value as usual.
  */
 #pragma once
 
 #define FAILURE_TEXT_BYTES 512
 
-/* Initialise with {0}: no failure. @text never holds control characters, whoever's input it quotes. */
+/* Initialise with {0}: no failure. @text never holds control characters, whatever input it quotes. */
 struct failure {
         char text[FAILURE_TEXT_BYTES];
 };
@@ -16,9 +16,9 @@ struct failure {
  * failure_set() - describe a failure and pass its error on
  * @failure: receives the sentence, replacing an earlier one; may be NULL
  * @error: negative errno
- * @format: a sentence without the guest's name, without a full stop at its end
+ * @format: a sentence without the guest's name and without a full stop at its end
  *
- * Bytes that a terminal could interpret are replaced by '?': the text may quote what a guest or QEMU said.
+ * '?' replaces bytes that a terminal could interpret: the text may quote what a guest or QEMU said.
  *
  * Return: @error, so that callers can write "return failure_set(...)".
  */

@@ -116,7 +116,7 @@ DIR *fileio_open_folder(int dir_fd, const char *name)
         DIR *folder = fd < 0 ? NULL : fdopendir(fd);
 
         if (folder)
-                (void)TAKE_FD(fd); /* the folder's now */
+                (void)TAKE_FD(fd); /* the folder owns it now */
         return folder;
 }
 

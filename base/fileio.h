@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Small files of proc and sys, read below an open folder: a process's folder stays that process's even when
- * its pid is used again, and a fixture tree can stand in for the kernel.
+ * Small files of proc and sys, read below an open folder. A process's open folder stays that process's even
+ * when its pid is used again, and a fixture tree can stand in for the kernel.
  */
 #pragma once
 
@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The largest text read whole; /proc/PID/smaps of a QEMU with thousands of mappings stays below. */
+/* The largest text that is read whole; /proc/PID/smaps of a QEMU with thousands of mappings is smaller. */
 #define FILEIO_MAX_BYTES (64U << 20)
 
 /**
@@ -30,24 +30,27 @@ int fileio_read_text(int dir_fd, const char *name, char **ret_text);
 int fileio_read_int64(int dir_fd, const char *name, int64_t *ret_value);
 
 /**
- * fileio_read_field() - the number behind a key, in a file that says "Key:  NUMBER" line by line as /proc/PID/status does
- * @key: what its line begins with, the colon or the space behind it included
+ * fileio_read_field() - the number behind a key
+ * @key: the start of its line, including the colon or the space behind it
  *
- * Return: 0; -ENODATA when no line begins so; -ERANGE when the number is too large; another negative errno.
+ * The file holds lines of "Key:  NUMBER", as /proc/PID/status does.
+ *
+ * Return: 0; -ENODATA when no line starts with @key; -ERANGE when the number is too large; another negative
+ * errno.
  */
 int fileio_read_field(int dir_fd, const char *name, const char *key, uint64_t *ret_value);
 
 /**
- * fileio_open_folder() - open a folder below another one, for its entries
+ * fileio_open_folder() - open a folder below another one, to list its entries
  *
  * Return: NULL with errno; else closedir() it.
  */
 DIR *fileio_open_folder(int dir_fd, const char *name);
 
 /**
- * fileio_read_up_to() - read from a descriptor to its end, or until @capacity bytes are there
+ * fileio_read_up_to() - read from a descriptor to its end, or until @capacity bytes have been read
  *
- * Never follows the length that a file claims: it may change meanwhile.
+ * It never relies on the length that a file claims, which may change meanwhile.
  *
  * Return: 0 or a negative errno.
  */
@@ -63,16 +66,17 @@ int fileio_pread_full(int fd, void *buffer, size_t length, uint64_t offset);
 /**
  * fileio_lock() - wait for an exclusive flock(2), which ends when the descriptor is closed
  *
- * Whoever can open a file for reading can hold its lock: lock one that only its owner can open.
+ * Anyone who can open a file for reading can hold its lock. So lock only a file that nobody but its owner can
+ * open.
  *
- * Return: 0; -ETIMEDOUT when somebody else still holds it after @wait_usec; another negative errno.
+ * Return: 0; -ETIMEDOUT when another holder still has it after @wait_usec; another negative errno.
  */
 int fileio_lock(int fd, uint64_t wait_usec);
 
 /**
- * fileio_replace_text() - put @text in place of whatever the file @name below a folder holds
+ * fileio_replace_text() - replace the content of the file @name below a folder by @text
  *
- * By rename, so that nobody reads half of it. The file gets mode 0600.
+ * It renames a new file over the old one, so that nobody reads half of it. The file gets mode 0600.
  *
  * Return: 0 or a negative errno.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Reading JSON that somebody else wrote: what is not there, or of another type, is NULL. And writing our own. */
+/* Reading foreign JSON, where a missing value or one of another type reads as NULL, and writing our own. */
 #pragma once
 
 #include "base/cleanup.h"
@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* The value of @key in @object (borrowed), if @object is an object and has it, of this type. */
+/* The value of @key in @object, borrowed; NULL unless @object is an object that has it with this type. */
 static inline struct json_object *json_get(struct json_object *object, const char *key, enum json_type type)
 {
         struct json_object *value = NULL;
@@ -29,7 +29,7 @@ static inline const char *json_get_text(struct json_object *object, const char *
         return value ? json_object_get_string(value) : NULL;
 }
 
-/* The truth value under @key; false when there is none. */
+/* The truth value under @key; false without one. */
 static inline bool json_get_bool(struct json_object *object, const char *key)
 {
         struct json_object *value = json_get(object, key, json_type_boolean);
@@ -46,8 +46,8 @@ static inline int64_t json_get_int(struct json_object *object, const char *key, 
 }
 
 /**
- * json_get_number() - a whole number that has to be there
- * @most: it is from 0 to this
+ * json_get_number() - a whole number that must be present
+ * @most: it must lie between 0 and this
  *
  * Return: 0 or -EBADMSG.
  */
@@ -62,13 +62,13 @@ static inline int json_get_number(struct json_object *object, const char *key, i
         return 0;
 }
 
-/* Puts @value (taken; NULL: null) under @key. */
+/* Puts @value (taken; NULL becomes null) under @key. */
 static inline void json_add(struct json_object *object, const char *key, struct json_object *value)
 {
         (void)json_object_object_add(object, key, value);
 }
 
-/* A string; no text is null. */
+/* Adds a string; NULL becomes null. */
 static inline void json_add_text(struct json_object *object, const char *key, const char *text)
 {
         json_add(object, key, text && *text ? json_object_new_string(text) : NULL);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Folders of proc whose entries are numbers: the processes, and the descriptors of one. */
+/* Folders of proc whose entries are numbers: the processes, and the descriptors of a process. */
 #pragma once
 
 /**
- * numbered_fn - what is done with one entry
+ * numbered_fn - called for each entry
  * @context: the caller's
  * @folder_fd: the folder, borrowed for the call
  * @name: the entry in it
@@ -16,9 +16,9 @@ typedef int numbered_fn(void *context, int folder_fd, const char *name, long num
 /**
  * numbered_for_each() - walk through the entries of a folder that are numbers
  * @dir_fd: an open folder, borrowed
- * @folder: the one below it that is walked through, or "."
+ * @folder: the folder below it to walk through, or "."
  *
- * Entries come and go meanwhile: the one that @take is called with may be gone.
+ * Entries come and go during the walk: the entry that @take receives may be gone already.
  *
  * Return: 0 at the end, or what @take returned; a negative errno when the folder cannot be opened.
  */

@@ -5,7 +5,7 @@
 #include <poll.h>
 #include <stdbool.h>
 
-/* Whether the process of @pidfd lives; a zombie does not. While it does, nobody else gets its number. */
+/* Whether the process of @pidfd lives; a zombie does not. While it lives, its number is not used again. */
 static inline bool pidfd_is_alive(int pidfd)
 {
         struct pollfd pollfd = {.fd = pidfd, .events = POLLIN};

@@ -21,7 +21,7 @@ struct worker {
 struct pool {
         pthread_mutex_t lock;
         pthread_cond_t job_begins;
-        pthread_cond_t job_moves; /* ended, or a worker called pool_wake() */
+        pthread_cond_t job_moves; /* the job ended, or a worker called pool_wake() */
         unsigned int n_threads;
         unsigned int n_busy;
         uint64_t job; /* number of the current job, 0 before the first */

@@ -13,15 +13,15 @@ struct pool;
 /**
  * pool_work_fn - work on one item
  * @context: as given to pool_start()
- * @worker: number of the thread, from 0; no two threads have the same
+ * @worker: number of the thread, from 0; no two threads share a number
  * @item: number of the item, from 0
  *
- * Return: false to leave all items that no worker has begun.
+ * Return: false to skip all items that no worker has begun.
  */
 typedef bool pool_work_fn(void *context, unsigned int worker, size_t item);
 
 /**
- * pool_new() - start the threads; all signals are blocked in them
+ * pool_new() - start the threads; they block all signals
  * @n_threads: 1 to POOL_MAX_THREADS
  *
  * Return: 0, or a negative errno.
@@ -31,12 +31,12 @@ int pool_new(unsigned int n_threads, struct pool **ret);
 /* Ends the threads; no job may be running. Takes NULL. */
 struct pool *pool_free(struct pool *pool);
 
-/* Has the threads run only when a CPU has nothing else to do (SCHED_IDLE). */
+/* Makes the threads run only when a CPU has nothing else to do (SCHED_IDLE). */
 void pool_be_idle(struct pool *pool);
 
 unsigned int pool_n_threads(const struct pool *pool);
 
-/* Gives the workers a job; the one before must have ended. */
+/* Gives the workers a job; the previous one must have ended. */
 void pool_start(struct pool *pool, size_t n_items, pool_work_fn *work, void *context);
 
 /**
@@ -50,5 +50,5 @@ bool pool_wait(struct pool *pool, uint64_t until_usec);
 /* Gives the workers a job and waits for its end. */
 void pool_run(struct pool *pool, size_t n_items, pool_work_fn *work, void *context);
 
-/* Lets pool_wait() return early, once. For workers. */
+/* Makes pool_wait() return early, once. For workers. */
 void pool_wake(struct pool *pool);

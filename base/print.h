@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the commands have in common when they talk to a person or a pipe. */
+/* What the commands share when they write to a person or a pipe. */
 #pragma once
 
 #include <json-c/json.h>
@@ -8,5 +8,5 @@
 /* Prints @object, which is taken, on standard output. Return: whether all of it could be written. */
 bool print_json(struct json_object *object);
 
-/* Flushes standard output. Return: whether all of it could be written; a sentence says why not. */
+/* Flushes standard output. Return: whether all of it could be written; if not, a sentence says why. */
 bool print_finish(void);

@@ -20,12 +20,12 @@
 #include <unistd.h>
 
 #define STAT_START_FIELD 22
-/* Processes that hold one connection: QEMU, and whoever it forked. */
+/* The most processes that hold one connection: QEMU and its forks. */
 #define HOLDERS_MAX 64
 
 int process_parse_stat(const char *text, uint64_t *ret_start_ticks)
 {
-        /* The second field is the name in parentheses, and may hold anything, parentheses included. */
+        /* The second field is the name in parentheses. It may hold anything, including parentheses. */
         const char *position = strrchr(text, ')');
         char *end = NULL;
         unsigned long long ticks = 0;
@@ -71,7 +71,7 @@ int process_open(pid_t pid, int *ret_pidfd, int *ret_proc_fd)
         proc_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (proc_fd < 0)
                 return errno == ENOENT ? -ESRCH : -errno;
-        /* Alive after its folder was opened: so the pid was not used again in between. */
+        /* The process is alive after its folder was opened, so its pid was not used again in between. */
         if (!pidfd_is_alive(pidfd))
                 return -ESRCH;
         *ret_pidfd = TAKE_FD(pidfd);
@@ -121,7 +121,7 @@ bool process_is_alive(const struct process *process)
         r = process_identify(process->pid, &found);
         if (r < 0)
                 return r != -ESRCH;
-        /* A process that ended keeps its pid and its folder until its parent has asked for it. */
+        /* A process that ended keeps its pid and its folder until its parent has waited for it. */
         return found.start_ticks == process->start_ticks && (pidfd < 0 || pidfd_is_alive(pidfd));
 }
 
@@ -136,7 +136,7 @@ bool process_maps_cover(const char *maps, uint64_t start, uint64_t size_bytes)
                 uint64_t map_start = strtoull(maps, &position, 16);
                 uint64_t map_end = *position == '-' ? strtoull(position + 1, NULL, 16) : 0;
 
-                /* The kernel prints the mappings in the order of their addresses. */
+                /* The kernel prints the mappings in order of their addresses. */
                 if (map_start <= start && map_end > start)
                         start = map_end;
                 if (start >= end)
@@ -158,7 +158,7 @@ int process_get_listener(int fd, pid_t *ret_pid)
         return 0;
 }
 
-/* Asks the kernel about the socket of this inode; the answer goes to @answer. */
+/* Asks the kernel about the socket with this inode; the answer goes to @answer. */
 static ssize_t ask_sock_diag(uint32_t inode, void *answer, size_t size)
 {
         CLEANUP_CLOSE int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);

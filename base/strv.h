@@ -4,7 +4,7 @@
 
 #include <stddef.h>
 
-/* Initialise with {0}. After a failure nothing more is added; strv_end() frees what there is and returns the error. */
+/* Initialise with {0}. After a failure strv_add() adds nothing; strv_end() frees it and returns the error. */
 struct strv {
         char **words;
         size_t n;

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Ignores what would end or stop the process; the mask blocks all the rest. */
+/* Ignores the signals that would end or stop the process; the mask blocks all others. */
 static void ignore_signals(void)
 {
         static const int ignored[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT, SIGTSTP, SIGTTIN,
@@ -30,7 +30,7 @@ static void detach_stdio(void)
                 (void)dup2(fd, standard);
 }
 
-/* Closes everything above the standard descriptors but these two, which are above them too. */
+/* Closes every descriptor above the standard ones except these two, which are above them too. */
 static void close_others(int a, int b)
 {
         unsigned int low = (unsigned int)(a < b ? a : b);

@@ -8,7 +8,7 @@
 /**
  * survive_fork() - fork with all signals blocked, so that none reaches the child before it ignores them
  *
- * Return: as fork(), but a negative errno. The child still has all signals blocked; the parent has not.
+ * Return: as fork(), but a negative errno. The child still blocks all signals; the parent does not.
  */
 pid_t survive_fork(void);
 
@@ -18,9 +18,10 @@ pid_t survive_fork(void);
  * @fd_a: kept, under a new number that is stored here; closed when the process executes something
  * @fd_b: the same; may be NULL
  *
- * A session of its own, signals ignored, no descriptor but these two (and /dev/null as the standard ones), the
- * root folder, and the last that the kernel's out-of-memory killer looks at, as far as that is allowed.
+ * The process gets a session of its own and the root folder, ignores signals, and keeps no descriptor except
+ * these two (and /dev/null as the standard ones). The kernel's out-of-memory killer considers it last, as far
+ * as privileges allow.
  *
- * Return: 0; -EMFILE and the like, then the process is to end.
+ * Return: 0; -EMFILE and the like, on which the process must end.
  */
 int survive_detach(const char *name, int *fd_a, int *fd_b);

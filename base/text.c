@@ -35,7 +35,7 @@ static size_t utf8_decode(const unsigned char *text, uint32_t *ret_code)
         return length;
 }
 
-/* C0, DEL, C1, and the marks that turn the direction of writing around. */
+/* C0, DEL, C1, and the marks that change the direction of writing. */
 static bool is_control(uint32_t code)
 {
         return code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0x200e && code <= 0x200f) ||

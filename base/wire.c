@@ -2,12 +2,12 @@
 /*
  * JSON lines on a stream.
  *
- * Everything that arrives is somebody else's: a line is bounded in length before it is parsed and in depth
- * while it is, so that an endless line costs line_max_bytes and 10^6 open brackets cost nothing. A line that
- * is no JSON object ends the conversation: after garbage, nobody knows what the next line answers.
+ * Everything that arrives is foreign input. A line is bounded in length before it is parsed and in depth
+ * while it is parsed, so an endless line costs line_max_bytes and 10^6 open brackets cost nothing. A line
+ * that is not a JSON object ends the conversation: after garbage, nobody knows what the next line answers.
  *
- * What is sent goes through a buffer that holds whole lines. When the other side takes only a part, the rest
- * stays in front of whatever is sent next; so a line is never torn, except by the death of this process.
+ * Output goes through a buffer that holds whole lines. When the other side takes only part of a line, the
+ * rest stays in front of whatever is sent next. So a line is never torn, except by the death of this process.
  */
 #include "base/wire.h"
 
@@ -67,7 +67,7 @@ void wire_resync(struct wire *wire)
         wire->resyncing = true;
 }
 
-/* Makes room for READ_BYTES behind what is buffered. */
+/* Makes room for READ_BYTES behind the buffered input. */
 static int make_room(struct wire *wire)
 {
         size_t capacity = wire->input_capacity;
@@ -91,7 +91,7 @@ static int make_room(struct wire *wire)
         return 0;
 }
 
-/* Reads what has arrived, up to the room there is. 0: something came, or the end. */
+/* Reads what has arrived, as far as there is room. 0: bytes arrived, or the stream ended. */
 static int read_some(struct wire *wire)
 {
         ssize_t got = 0;
@@ -112,7 +112,7 @@ static int read_some(struct wire *wire)
         return 0;
 }
 
-/* The line that is next, without its end, if it has arrived as a whole. */
+/* The next line, without its end, if it has arrived as a whole. */
 static bool take_line(struct wire *wire, const char **ret_line, size_t *ret_length)
 {
         const char *start = wire->input + wire->input_start;
@@ -139,7 +139,7 @@ static bool is_blank(const char *line, size_t length)
         return true;
 }
 
-/* QMP's way to start anew in the middle of a line: a byte that no JSON text contains drops all before it. */
+/* QMP's way to restart in the middle of a line: a byte that no JSON text contains drops all before it. */
 static void drop_abandoned(const char **line, size_t *length)
 {
         const char *reset = memrchr(*line, PARSER_RESET, *length);
@@ -176,7 +176,7 @@ static int parse_line(struct wire *wire, const char *line, size_t length, struct
                            line, length > QUOTED_BYTES ? " and so on" : "");
 }
 
-/* An object from the lines that are buffered, or WIRE_E_NOTHING. */
+/* The next object of the buffered lines, or WIRE_E_NOTHING. */
 static int next_buffered(struct wire *wire, struct json_object **ret_object, struct failure *failure)
 {
         const char *line = NULL;

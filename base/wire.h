@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* JSON objects, one per line, over a non-blocking stream descriptor. Knows nothing of QMP. */
+/* JSON objects, one per line, over a non-blocking stream descriptor. It knows nothing of QMP. */
 #pragma once
 
 #include "base/failure.h"
@@ -9,15 +9,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The longest line taken by default: `info mtree -f` of a guest with hundreds of devices is below 1 MiB. */
+/* The longest line accepted by default; `info mtree -f` with hundreds of devices stays below 1 MiB. */
 #define WIRE_LINE_MAX_BYTES (16U << 20)
-/* Objects and arrays within each other; QMP's replies stay below 10. */
+/* Nesting of objects and arrays; QMP's replies stay below 10. */
 #define WIRE_DEPTH_MAX 32
-/* What may wait to be sent before the other side counts as hung, unless the user of the wire says otherwise. */
+/* How much output may wait before the other side counts as hung, unless the user sets another limit. */
 #define WIRE_OUTPUT_MAX_BYTES (1U << 20)
 
 enum wire_result {
-        WIRE_E_NOTHING = 1, /* no whole line has arrived (or not all could be sent) yet: poll and come back */
+        WIRE_E_NOTHING = 1, /* no whole line has arrived (or not all could be sent) yet: poll and retry */
         WIRE_E_END = 2,     /* the other side closed the connection at the end of a line */
 };
 
@@ -25,9 +25,9 @@ enum wire_result {
 struct wire {
         int fd;
         size_t line_max_bytes;
-        size_t output_max_bytes; /* WIRE_OUTPUT_MAX_BYTES; may be set to another limit */
+        size_t output_max_bytes; /* WIRE_OUTPUT_MAX_BYTES unless the wire's user changes it */
         char *input;
-        size_t input_start;    /* where the line that is next begins */
+        size_t input_start;    /* where the next line begins */
         size_t input_searched; /* no line end before this */
         size_t input_end;
         size_t input_capacity;
@@ -49,13 +49,13 @@ struct wire {
  */
 int wire_init(struct wire *wire, int fd, size_t line_max_bytes);
 
-/* Closes the descriptor and frees the buffers; a zeroed struct wire with fd -1 is fine too. */
+/* Closes the descriptor and frees the buffers; a zeroed struct wire with fd -1 is allowed. */
 void wire_deinit(struct wire *wire);
 
 /**
- * wire_resync() - expect that somebody else read half of the line that comes next
+ * wire_resync() - expect that another reader took the first half of the next line
  *
- * The next line is dropped when it is not a JSON object, instead of being an error. Once.
+ * The next line is dropped, instead of being an error, when it is not a JSON object. This applies once.
  */
 void wire_resync(struct wire *wire);
 
@@ -63,11 +63,11 @@ void wire_resync(struct wire *wire);
  * wire_next() - take the next object that has arrived
  * @ret_object: the caller owns a reference
  *
- * Never waits. Reads from the descriptor only when no whole line is buffered.
+ * It never waits. It reads from the descriptor only when no whole line is buffered.
  *
- * Return: 0; WIRE_E_NOTHING; WIRE_E_END; -EMSGSIZE for a line that is too long, -EBADMSG for one that is no
- * JSON object, nests too deep, or was cut off by the end of the stream; another negative errno. After an
- * error the stream is of no more use.
+ * Return: 0; WIRE_E_NOTHING; WIRE_E_END; -EMSGSIZE for a line that is too long; -EBADMSG for a line that is
+ * not a JSON object, nests too deep, or was cut off by the end of the stream; another negative errno. After
+ * an error the stream is of no more use.
  */
 int wire_next(struct wire *wire, struct json_object **ret_object, struct failure *failure);
 
@@ -80,7 +80,7 @@ int wire_next_before(struct wire *wire, uint64_t deadline_usec, struct json_obje
                      struct failure *failure);
 
 /**
- * wire_queue() - append an object (and its line end) to what is to be sent
+ * wire_queue() - append an object (and its line end) to the output
  * @object: borrowed
  *
  * Return: 0; -ENOBUFS when too much is waiting already; -ENOMEM.
@@ -91,20 +91,20 @@ int wire_queue(struct wire *wire, struct json_object *object);
 int wire_queue_bytes(struct wire *wire, const void *bytes, size_t length);
 
 /**
- * wire_flush() - send as much of what is queued as the descriptor takes
+ * wire_flush() - send as much of the queued output as the descriptor takes
  *
  * Return: 0 when all is sent; WIRE_E_NOTHING when some is left (poll for writing); a negative errno.
  */
 int wire_flush(struct wire *wire, struct failure *failure);
 
-/* Whether some bytes are still to be sent. */
+/* Whether some output is still to be sent. */
 bool wire_has_output(const struct wire *wire);
 
 /**
  * wire_send_before() - queue and send an object, waiting until @deadline_usec
  *
- * Return: 0; -ETIMEDOUT (with a sentence) when the other side takes no bytes: what is left stays queued, so
- * that a later send cannot tear the line; another negative errno.
+ * Return: 0; -ETIMEDOUT (with a sentence) when the other side takes no bytes; another negative errno. After a
+ * time-out the rest stays queued, so that a later send cannot tear the line.
  */
 int wire_send_before(struct wire *wire, struct json_object *object, uint64_t deadline_usec,
                      struct failure *failure);
