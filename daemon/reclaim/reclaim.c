@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What KSM cannot touch: pages of RAM files. A page of zeros and a hole in the file read the same; the hole costs
- * nothing. fallocate(2) with PUNCH_HOLE makes one of the other. There are two kinds of such pages, and two reasons why
- * nothing is lost:
+ * This gives back what KSM cannot touch: pages of RAM files. A page of zeros and a hole in the file read the
+ * same, and the hole costs nothing. fallocate(2) with PUNCH_HOLE turns the page into the hole. There are two
+ * kinds of such pages, and each has its own reason why nothing is lost:
  *
  *   zero     QEMU has the file mapped shared (share=on): the page is the guest's memory. If the guest wrote to it after
  *            it was found to be zero and before it is punched, that would be lost. So the guest has to stand still from
@@ -11,24 +11,25 @@
  *            permit holds an exclusive pause (qmp/pause/lease.h): should this process be stopped in the few instructions between
  *            the permit's answer and the punch, the guard ends it before the guest runs.
  *
- *   shadow   QEMU has the file mapped private (memfd share=off, -mem-path): a page that the guest writes to is copied,
- *            and the copy is its memory. The kernel first makes the page of the file, so behind nearly every copy
- *            stands a page of zeros that nobody looks at. The guest cannot write to the file, so a page of it that is
- *            zero stays zero, and reads as zero after it is punched, for who still has it mapped too: no pause is
- *            needed. Punching leaves the copies alone (the kernel unmaps pages of the file only). It must be sure that
- *            nobody writes to the file by another way: daemon/reclaim/reclaim_guest.c refuses files that somebody else has
- *            mapped or open, and asks that again and again. Pages that are not zero are what a template is made of, and stay.
+ *   shadow     QEMU maps the file private (memfd share=off, -mem-path): the kernel copies a page that the
+ *              guest writes to, and the copy is the guest's memory. The kernel first allocates the page of
+ *              the file, so behind nearly every copy lies a page of zeros that nobody reads. The guest
+ *              cannot write to the file, so a page of it that is zero stays zero. After the punch it still
+ *              reads as zero for every process that maps it too, so no pause is needed. Punching leaves the
+ *              copies alone (the kernel unmaps pages of the file only). Nobody may write to the file by
+ *              another way: daemon/reclaim/reclaim_guest.c refuses files that another process maps or has
+ *              open, and repeats this check. Pages that are not zero are the content of a template, and stay.
  *
- * Candidates are found first, while the guest runs, so that a pause is spent on them alone. Only pages that exist in
- * memory are looked at (scanner/present.c): neither holes nor swapped pages are brought back by the question. As the kernel
- * goes on swapping, that is asked again before they are looked at for the second time.
+ * Candidates are found first, while the guest runs, so that a pause is spent on them alone. Only pages that
+ * exist in memory are read (scanner/present.c), so reading fills no hole and brings no swapped page back. The
+ * kernel goes on swapping, so presence is checked again before the second read.
  *
- * What a hole gave back is what the file's size on the host says, not the pages that were punched: a part of a huge page
- * may stay, and a page may have gone before.
+ * The memory gained is the change in what the file takes on the host, not the number of punched pages: a part
+ * of a huge page may stay, and a page may have gone before.
  *
- * Under the pause a batch is read by pread(2), which reads a hole as zeros and leaves it one, and then punched in runs of
- * zero pages. A part of a huge page of tmpfs is split off by the kernel, or zeroed where that fails: then the content is
- * right and less comes back.
+ * Under the pause a batch is read by pread(2), which reads a hole as zeros and leaves it a hole, and is then
+ * punched in runs of zero pages. When a run is part of a huge page of tmpfs, the kernel splits the huge page,
+ * or zeroes that part if the split fails: then the content is right and less memory comes back.
  */
 #include "daemon/reclaim/reclaim.h"
 
@@ -106,7 +107,7 @@ int reclaim_open_to_change(struct reclaim_file *file, struct failure *failure)
 
         if (file->is_writable)
                 return 0;
-        /* The very file, whatever became of its name. */
+        /* This opens the file itself, whatever became of its name. */
         (void)snprintf(name, sizeof(name), "/proc/self/fd/%d", file->view.file_fd);
         fd = open(name, O_RDWR | O_CLOEXEC);
         if (fd < 0)
@@ -152,7 +153,7 @@ static bool is_zero(const unsigned char *page)
         return memcmp(page, zeros, PAGE_BYTES) == 0;
 }
 
-/* Reads pages; a file that ends before is no RAM file any more. */
+/* Reads pages; a file that ends before them is no longer a RAM file. */
 static int read_pages(const struct reclaim_file *file, uint64_t page, size_t n_pages, unsigned char *buffer,
                       struct failure *failure)
 {
@@ -220,7 +221,7 @@ int reclaim_find(struct reclaim_file *file, void (*tick)(void *context, uint64_t
 
 /* Giving back */
 
-/* The next candidate from @page on; n_pages if there is none. */
+/* The next candidate from @page on; n_pages without one. */
 static uint64_t next_candidate(const struct reclaim_file *file, uint64_t page)
 {
         while (page < file->n_pages && !is_candidate(file, page)) {
@@ -241,7 +242,7 @@ static size_t count_candidates(const struct reclaim_file *file, uint64_t page, s
         return n;
 }
 
-/* One that is swapped out is kept; one that is a hole by now has nothing to give. */
+/* A page that is swapped out is kept; a page that is a hole by now has nothing to give. */
 static void drop_candidate(struct reclaim_file *file, uint64_t page, bool is_swapped)
 {
         if (!is_candidate(file, page))
@@ -302,7 +303,7 @@ struct batch {
         uint64_t read_usec; /* when reading it began */
 };
 
-/* The stretch of candidates at @first, as far as a batch goes. */
+/* The run of candidates at @first, up to the size of a batch. */
 static void choose(const struct reclaim_file *file, uint64_t first, struct batch *batch)
 {
         batch->first = first;
@@ -328,7 +329,8 @@ static bool is_fresh(const struct batch *batch, const struct reclaim_permit *per
         return clock_now_usec() - batch->read_usec <= permit->fresh_usec;
 }
 
-/* Makes a hole, and counts what the file lost by it: pages that the guest gets anew meanwhile are no loss of it. */
+/* Makes a hole and counts by how much it shrank the file. Pages that the guest gets anew meanwhile do not
+ * make the count negative. */
 static int make_hole(struct reclaim_file *file, uint64_t page, size_t n_pages, struct failure *failure)
 {
         uint64_t before = 0;
@@ -347,7 +349,7 @@ static int make_hole(struct reclaim_file *file, uint64_t page, size_t n_pages, s
         return 0;
 }
 
-/* Punches the zero pages from @i on, of which the first is one; *@ret_n_pages is how many. */
+/* Punches the zero pages from @i on, the first of which is zero; *@ret_n_pages is their number. */
 static int punch_run(struct reclaim_file *file, const struct batch *batch, size_t i,
                      const struct reclaim_permit *permit, size_t *ret_n_pages, struct failure *failure)
 {
@@ -363,7 +365,7 @@ static int punch_run(struct reclaim_file *file, const struct batch *batch, size_
         return make_hole(file, batch->first + i, n_pages, failure);
 }
 
-/* Looks at the stretch at @file->next once and punches; next is behind what was done. */
+/* Reads the run of candidates at @file->next once and punches; moves next behind the pages it has handled. */
 static int punch_batch(struct reclaim_file *file, struct batch *batch, const struct reclaim_permit *permit,
                        struct failure *failure)
 {

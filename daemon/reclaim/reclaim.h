@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Pages of RAM files that are all zero, found and given back. */
+/* Finds pages of RAM files that are all zero, and gives them back. */
 #pragma once
 
 #include "base/failure.h"
@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Pages that are looked at and given back in one step. */
+/* Pages that are read and punched in one step. */
 #define RECLAIM_BATCH_PAGES 64
 
 enum reclaim_kind {
@@ -27,15 +27,15 @@ enum reclaim_kind reclaim_kind_of(const struct mapping *mapping);
 
 /**
  * struct reclaim_file - the file behind one mapping of a RAM block
- * @view: the mapping, with the file open and mapped here; nothing of it is ever touched
+ * @view: the mapping, with the file open and mapped here; nothing ever touches this map of it
  * @is_writable: reclaim_open_to_change() was called
- * @candidates: one bit for each page of the mapping: it was zero when it was looked at
- * @next: the first candidate that is still to be looked at again
- * @resident_end: candidates before this page were in memory when that was last asked
- * @zero_pages: candidates in all
- * @kept_pages: pages that are not zero, or were swapped out after they were found to be
- * @punched_pages: where a hole was made
- * @given_bytes: by how much the file became smaller by it
+ * @candidates: one bit for each page of the mapping: the page was zero when it was read
+ * @next: the first candidate that is still to be read again
+ * @resident_end: candidates before this page were in memory at the last check
+ * @zero_pages: all candidates
+ * @kept_pages: pages that are not zero, or were swapped out after they were found to be zero
+ * @punched_pages: pages that became holes
+ * @given_bytes: by how much the punches shrank the file
  */
 struct reclaim_file {
         enum reclaim_kind kind;
@@ -61,10 +61,10 @@ int reclaim_open(int proc_fd, const struct mapping *mapping, struct reclaim_file
                  struct failure *failure);
 
 /**
- * reclaim_open_to_change() - open it for writing too, as reclaim_punch() needs it
+ * reclaim_open_to_change() - open the file for writing too, as reclaim_punch() needs it
  *
- * Only after it was judged: the opening alone changes some files, as those of an overlay. Does nothing when it was
- * done.
+ * Call it only after the file was judged: opening alone changes some files, such as those of an overlay. It
+ * does nothing when the file is already open for writing.
  *
  * Return: 0, or a negative errno with @failure.
  */
@@ -72,7 +72,7 @@ int reclaim_open_to_change(struct reclaim_file *file, struct failure *failure);
 
 void reclaim_close(struct reclaim_file *file);
 
-/* What the file takes on the host. */
+/* The memory that the file takes on the host. */
 int reclaim_file_bytes(const struct reclaim_file *file, uint64_t *ret_bytes);
 
 /**
@@ -84,14 +84,14 @@ int reclaim_file_bytes(const struct reclaim_file *file, uint64_t *ret_bytes);
 int reclaim_find(struct reclaim_file *file, void (*tick)(void *context, uint64_t n_pages), void *context,
                  struct failure *failure);
 
-/* Candidates that reclaim_look_for_resident() leaves for the next pause, which gives back less than that. */
+/* How many candidates reclaim_look_for_resident() leaves for the next pause, which gives back fewer. */
 #define RECLAIM_RESIDENT_PAGES (UINT64_C(1) << 18)
 
 /**
  * reclaim_look_for_resident() - drop the next candidates that are not in memory any more
  *
- * What was swapped out since it was found would be read in by looking at it again, while the guest waits. Goes on
- * from @next until RECLAIM_RESIDENT_PAGES are found to be in memory; reclaim_punch() goes no farther.
+ * Reading a page that was swapped out since it was found would swap it in while the guest waits. The check
+ * goes on from @next until it has found RECLAIM_RESIDENT_PAGES in memory; reclaim_punch() goes no farther.
  *
  * Return: 0, or a negative errno with @failure.
  */
@@ -99,8 +99,8 @@ int reclaim_look_for_resident(struct reclaim_file *file, struct failure *failure
 
 /**
  * struct reclaim_permit - until when a file may be changed
- * @holds: asked right before every single change; false ends it
- * @fresh_usec: a page counts as looked at for so long
+ * @holds: asked right before every single change; false ends the work
+ * @fresh_usec: for how long the read of a page counts
  */
 struct reclaim_permit {
         bool (*holds)(void *context);
@@ -108,14 +108,14 @@ struct reclaim_permit {
         uint64_t fresh_usec;
 };
 
-/* Not all candidates have been looked at: the permit ended, or the rest has to be looked for in memory first. */
+/* Not all candidates were handled: the permit ended, or the rest must first be checked to be in memory. */
 #define RECLAIM_E_MORE 1
 
 /**
- * reclaim_punch() - give candidates back that are still zero, from @next on
+ * reclaim_punch() - punch the candidates that are still zero, from @next on
  *
- * Each page is read again, and a hole is made in the file at once where it is zero. Holes are never read through a
- * mapping, which would allocate them.
+ * It reads each page again and punches it at once where it is zero. It never reads holes through a mapping,
+ * which would allocate them.
  *
  * Return: 0 when no candidate is left; RECLAIM_E_MORE; a negative errno with @failure.
  */

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Descriptors are told by the names of their links, mappings by device and inode in the maps file. Processes and
- * descriptors come and go while they are looked at: what is gone is passed over, what may not be looked at is an error,
- * as it could be anything.
+ * The names of their links identify descriptors; device and inode in the maps file identify mappings.
+ * Processes and descriptors come and go during the walk. Those that are gone are skipped. Those that may not
+ * be examined are an error, since they could be anything.
  *
- * Who can only read a file is no other user of it: he finds zeros before and after. That is a descriptor opened for
- * reading, and a shared mapping made of one, which cannot be made writable (no "mw" in smaps): a scan has both.
+ * A process that can only read a file does not count as another user of it: it finds zeros before and after
+ * the punch. This covers a descriptor opened for reading, and a shared mapping made from one, which cannot be
+ * made writable (no "mw" in smaps). A scan has both.
  *
- * A process whose first thread has ended shows neither mappings nor descriptors: those of its other threads are looked
- * at then.
+ * A process whose first thread has ended shows neither mappings nor descriptors. Then those of its other
+ * threads are examined.
  */
 #include "daemon/reclaim/reclaim_facts.h"
 
@@ -28,8 +29,8 @@
 #include <unistd.h>
 
 /*
- * In a container, init may have more capabilities than anybody else there, and cannot be looked at then. It is the one
- * process that uses no guest's memory.
+ * In a container, init may have more capabilities than every other process there, and then it cannot be
+ * examined. It is the one process that uses no guest's memory.
  */
 #define INIT_PID 1
 
@@ -38,7 +39,7 @@ static bool is_gone(int error)
         return error == -ENOENT || error == -ESRCH;
 }
 
-/* A field of status in bytes, which is there in kB; none without the line. */
+/* A field of status, which counts in kB, in bytes; *@ret becomes 0 where the line is missing. */
 static int read_bytes(int proc_fd, const char *key, uint64_t *ret)
 {
         uint64_t kb = 0;
@@ -61,7 +62,7 @@ static int judge_ring(struct process *process, const char *name)
         CLEANUP(uring_deinit) struct uring uring = {0};
         int r = uring_read(process->proc_fd, name, &uring);
 
-        /* One that does not tell may have some. */
+        /* A ring that does not list its buffers may have some. */
         process->facts.uring |= r == 0 && (uring.n > 0 || !uring.is_told);
         return is_gone(r) ? 0 : r;
 }
@@ -107,7 +108,7 @@ int reclaim_facts_read_process(int proc_fd, struct reclaim_process_facts *ret_fa
 
 /* Other users of files */
 
-/* A lower one is worse. */
+/* A lower value is worse. */
 static void note(struct reclaim_wanted *wanted, enum reclaim_holder holder, pid_t pid)
 {
         if (wanted->holder != RECLAIM_HOLDER_NONE && wanted->holder <= holder)
@@ -116,7 +117,7 @@ static void note(struct reclaim_wanted *wanted, enum reclaim_holder holder, pid_
         wanted->holder_pid = pid;
 }
 
-/* A look for other users, at one process (or thread) after the other. */
+/* A search for other users, through one process (or thread) after the other. */
 struct search {
         pid_t self;
         pid_t pid;
@@ -152,7 +153,7 @@ static void judge_mapping(const struct search *search, const char *line)
         char head[160] = "";
         bool is_shared = false;
 
-        /* Cut to the fields before the name, which may be long: sscanf() measures its whole text. */
+        /* Cut to the fields before the name: sscanf() measures its whole text, and the name may be long. */
         (void)snprintf(head, sizeof(head), "%.159s", line);
         if (sscanf(head, "%" SCNx64 "-%" SCNx64 " %4s %*x %x:%x %" SCNu64, &start, &end, perms, &device_major,
                    &device_minor, &inode) != 6)
@@ -171,7 +172,7 @@ static void judge_mapping(const struct search *search, const char *line)
         }
 }
 
-/* Whether there was any: a process has none when its first thread has ended, and a thread of the kernel never has. */
+/* *@ret_has_any: it has mappings. Kernel threads and processes whose first thread ended have none. */
 static int look_at_maps(const struct search *search, bool *ret_has_any)
 {
         CLEANUP_FREE char *maps = NULL;
@@ -187,7 +188,7 @@ static int look_at_maps(const struct search *search, bool *ret_has_any)
         return 0;
 }
 
-/* Without asking a server: one that hangs must not hold us up, and its files lie in nobody's memory. */
+/* Asks no server: one that hangs must not block us, and its files are no guest's memory. */
 static int examine_descriptor(int folder_fd, const char *name, struct statx *ret)
 {
         if (statx(folder_fd, name, AT_STATX_DONT_SYNC, STATX_INO, ret) == 0)
@@ -245,7 +246,7 @@ static int look_at_thread(void *context, int folder_fd, const char *name, long t
         return is_gone(r) ? 0 : r;
 }
 
-/* Once more of all its threads where the process itself shows nothing. */
+/* Examines a process, and then all its threads if the process itself shows nothing. */
 static int look_at_whole(struct search *search)
 {
         bool has_any = false;

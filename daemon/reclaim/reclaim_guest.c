@@ -1,36 +1,37 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Giving back what daemon/reclaim/reclaim.c finds, of one guest.
+ * Gives back what daemon/reclaim/reclaim.c finds, of one guest.
  *
- * Shadow pages are punched while the guest goes on, whatever it does: nobody sees a difference. Zero pages of shared RAM
- * are punched in pauses of ours alone. A guest that somebody else stopped could be resumed by him at any moment, and
- * nobody would wait for us: its zero pages are left.
+ * Shadow pages are punched while the guest runs, whatever it does: nobody sees a difference. Zero pages of
+ * shared RAM are punched only in pauses of our own. When somebody else stopped a guest, they could resume it
+ * at any moment without waiting for us, so its zero pages are left alone.
  *
  * A pause here is an exclusive one: the guard resumes the guest at the deadline in any case, and ends this process before it
  * does. So it is ended before: pages are punched in the first part of the pause only (MARGIN_USEC), and what is left is
  * for the next. Before each single punch it is asked whether the time is not over and the guard lives, which alone could
  * end us in time.
  *
- * What makes it dangerous to give memory back (daemon/reclaim/reclaim_judge.c) is looked for when the guest is opened, and again
- * before every pause; without a pause, every second. The part of it that can change while we look at all processes, and
- * that a stopped guest does not keep from changing (somebody plugs in a VFIO device), is cheap to look at: QEMU's own
- * descriptors and what it has locked and pinned. That is done last of all, as soon as the pause is granted, and then
- * every LOOK_USEC.
+ * Dangers to giving memory back (daemon/reclaim/reclaim_judge.c) are checked when the guest is opened, and
+ * again before every pause; without a pause, every second. Some of them can change while all processes are
+ * examined, and can do so in a stopped guest (somebody plugs in a VFIO device). These are cheap to check:
+ * QEMU's own descriptors, and what it has locked and pinned. That check comes last, as soon as the pause is
+ * granted, and repeats every LOOK_USEC.
  *
  * What remains:
- *  - Somebody else resumes the guest in our pause. QEMU tells the guard, which kills us; until then, what the guest
- *    writes to pages of a batch, from when they were looked at until they are punched, is lost. That takes fractions of
- *    a millisecond, and over libvirt what libvirtd takes to pass the event on. QMP has no way to forbid a cont.
- *    libvirt's API has none either.
- *  - What else writes to the guest's memory while it is paused: input on a virtio-serial port, loadvm, system_reset. Only
- *    devices that do so of their own accord are refused (qmp/writers.c).
- *  - The same if we are stopped within a batch, the guard is killed meanwhile, and somebody then resumes the guest by
- *    hand before we go on.
- *  - A vhost-user backend that connects between the last look and the pause. QEMU hands it the memory when the device is
- *    started, which it does not do with a stopped guest.
- *  - A VFIO device that is plugged in, up to LOOK_USEC before a page is punched.
- *  - Memory that was given back is needed again when the guest writes there. A host without memory, or a memory cgroup at
- *    its limit, meets that write as it would have met the first one.
+ *  - Somebody else resumes the guest in our pause. QEMU tells the guard, which kills us. Until then, a write
+ *    by the guest to a page of a batch, between the read and the punch of that page, is lost. This window
+ *    lasts fractions of a millisecond, plus the time that libvirtd takes to pass the event on for a domain.
+ *    Neither QMP nor libvirt's API has a way to forbid a cont.
+ *  - Other writers to the memory of a paused guest: input on a virtio-serial port, loadvm, system_reset. Only
+ *    devices that write of their own accord are refused (qmp/writers.c).
+ *  - The same loss if we are stopped within a batch, the guard is killed meanwhile, and somebody then resumes
+ *    the guest by hand before we continue.
+ *  - A vhost-user backend that connects between the last check and the pause. QEMU hands it the memory when
+ *    the device is started, which does not happen in a stopped guest.
+ *  - A VFIO device that is plugged in up to LOOK_USEC before a page is punched.
+ *  - When the guest writes to memory that was given back, the host must supply that memory again. A host
+ *    without free memory, or a memory cgroup at its limit, treats that write as it would have treated the
+ *    first one.
  */
 #include "daemon/reclaim/reclaim_guest.h"
 
@@ -54,20 +55,21 @@
 #include <unistd.h>
 
 /*
- * Pages are punched until so long before the guard would end the pause, and with it this process: a quarter of the pause,
- * since a busy host may hold us up, and at least what a batch and the way of RESUME to the guard take.
+ * Punching ends this long before the guard would end the pause, and with it this process. It is a quarter of
+ * the pause, since a busy host may delay us, and at least the time of a batch and of sending RESUME to the
+ * guard.
  */
 #define MARGIN_USEC(max_pause_usec) \
         ((max_pause_usec) / 4 > MARGIN_LEAST_USEC ? (max_pause_usec) / 4 : MARGIN_LEAST_USEC)
 #define MARGIN_LEAST_USEC (2 * USEC_PER_MSEC)
 
-/* How often a QEMU's descriptors are looked at in a pause while its pages are punched. That takes a tenth of a millisecond. */
+/* How often QEMU's descriptors are checked while pages are punched in a pause. A check takes 0.1 ms. */
 #define LOOK_USEC (2 * USEC_PER_MSEC)
 
-/* How often all processes are looked at while pages are punched without a pause. */
+/* How often all processes are examined while pages are punched without a pause. */
 #define SHADOW_USEC (1 * USEC_PER_SEC)
 
-/* A batch is read and punched in well below a millisecond; what takes longer was interrupted in between. */
+/* Reading and punching a batch takes well below a millisecond; a batch that takes longer was interrupted. */
 #define FRESH_USEC (5 * USEC_PER_MSEC)
 
 static bool is_eligible(const struct reclaim_part *part)
@@ -129,7 +131,7 @@ struct judging {
         struct reclaim_room room;
 };
 
-/* A RAM block may have thousands of mappings, all of one file: its file system is looked at once. */
+/* A RAM block may have thousands of mappings, all of one file, so its file system is measured once. */
 static int fill_room(const struct reclaim_guest *guest, const struct reclaim_part *part,
                      struct judging *judging, struct reclaim_room *ret_room)
 {
@@ -200,7 +202,7 @@ static int find_holders(const struct reclaim_guest *guest, const struct judging 
                                                   guest->n_parts);
 }
 
-/* Refuses parts by what is found out here and by what speaks against each. Returns whether any is left. */
+/* Refuses parts by the facts found here and by their own. Returns whether any part is left. */
 static bool judge_parts(struct reclaim_guest *guest, struct judging *judging)
 {
         bool is_any_left = false;
@@ -226,7 +228,7 @@ static bool judge_parts(struct reclaim_guest *guest, struct judging *judging)
         return is_any_left;
 }
 
-/* Looks at all that speaks against it, and refuses parts accordingly. Returns whether any is left. */
+/* Checks all that speaks against giving back, and refuses parts accordingly. Returns whether any is left. */
 static bool judge(struct reclaim_guest *guest)
 {
         CLEANUP_CLOSE int proc_dir_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -364,8 +366,8 @@ static void refuse_all(struct reclaim_guest *guest, enum reclaim_kind kind, cons
 }
 
 /*
- * Looks at QEMU itself once more, and refuses parts of a kind accordingly. Returns false when something of it speaks
- * against going on.
+ * Checks QEMU itself once more, and refuses parts of @kind accordingly. Returns false when any fact about it
+ * speaks against going on.
  */
 static bool look_again(struct reclaim_guest *guest, enum reclaim_kind kind)
 {
@@ -381,13 +383,13 @@ static bool look_again(struct reclaim_guest *guest, enum reclaim_kind kind)
         return false;
 }
 
-/* For as long as pages may be punched. */
+/* The time in which pages may be punched. */
 struct window {
         struct reclaim_guest *guest;
         enum reclaim_kind kind;
         const struct guard *guard; /* of the pause, or NULL */
         uint64_t end_usec;
-        uint64_t look_usec; /* when QEMU has to be looked at again */
+        uint64_t look_usec; /* when QEMU must be checked again */
 };
 
 static bool is_window_open(void *context)
@@ -404,7 +406,7 @@ static bool is_window_open(void *context)
         return clock_now_usec() < window->end_usec && (!window->guard || guard_is_alive(window->guard));
 }
 
-/* All parts of a kind, until the window closes. */
+/* Punches all parts of a kind, until the window closes. */
 static void punch(struct reclaim_guest *guest, struct window *window)
 {
         const struct reclaim_permit permit = {is_window_open, window, FRESH_USEC};
@@ -428,7 +430,7 @@ static uint64_t position(const struct reclaim_guest *guest)
         return n_pages;
 }
 
-/* What is to be done before pages are punched, and not while the guest waits. Returns whether there are any. */
+/* Does what punching needs but must not be done while the guest waits. Returns whether there is work. */
 static bool prepare(struct reclaim_guest *guest, enum reclaim_kind kind)
 {
         for (size_t i = 0; i < guest->n_parts; i++) {
@@ -440,7 +442,8 @@ static bool prepare(struct reclaim_guest *guest, enum reclaim_kind kind)
         return has_any_work(guest, kind) && judge(guest) && has_any_work(guest, kind);
 }
 
-/* Notes whether a round achieved anything. Returns false when so many in a row did not that there is no use in going on. */
+/* Notes whether a round achieved anything. Returns false after so many fruitless rounds in a row that more
+ * are no use. */
 static bool is_fruitful(struct reclaim_guest *guest, uint64_t begin, unsigned int *n_fruitless)
 {
         *n_fruitless = position(guest) > begin ? 0 : *n_fruitless + 1;
@@ -456,7 +459,7 @@ static void apply_shadow(struct reclaim_guest *guest)
                 struct window window = {.guest = guest,
                                         .kind = RECLAIM_KIND_SHADOW,
                                         .end_usec = clock_now_usec() + SHADOW_USEC,
-                                        .look_usec = USEC_INFINITY}; /* just done, and by then again */
+                                        .look_usec = USEC_INFINITY}; /* prepare() checks each round */
 
                 punch(guest, &window);
                 if (is_fruitful(guest, begin, &n_fruitless))
@@ -466,7 +469,7 @@ static void apply_shadow(struct reclaim_guest *guest)
         }
 }
 
-/* How a pause ended that did not end as it should. */
+/* Describes a pause that did not end as it should. */
 static int fail_pause(struct reclaim_guest *guest, const struct lease *lease)
 {
         guest->error = lease->failure;
@@ -478,7 +481,7 @@ static int fail_pause(struct reclaim_guest *guest, const struct lease *lease)
         return -EIO;
 }
 
-/* One pause, with as much work in it as there is time for. Return: 0; a negative errno when it was the last. */
+/* Pauses once and works as long as there is time. Return: 0; a negative errno when it was the last pause. */
 static int pause_and_punch(struct reclaim_guest *guest, uint64_t max_pause_usec, struct guard *guard,
                            struct lease *lease)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* One guest's memory that could be given back, and giving it back. */
+/* The memory of one guest that could be given back, and giving it back. */
 #pragma once
 
 #include "base/failure.h"
@@ -11,14 +11,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* In a shorter pause there is no time left to punch pages in. */
+/* A shorter pause leaves no time to punch pages in. */
 #define RECLAIM_GUEST_PAUSE_LEAST_MSEC 5
 
 /**
  * struct reclaim_part - one mapping of a RAM block
- * @is_open: @file is
- * @is_asked, @prealloc, @device: what QEMU said of the memory backend; @device is owned
- * @refusal: why it is left as it is; empty if it is not
+ * @is_open: @file is open
+ * @is_asked, @prealloc, @device: what QEMU said about the memory backend; @device is owned
+ * @refusal: why the part is left alone; empty if it is not
  */
 struct reclaim_part {
         size_t block; /* in the guest's RAM */
@@ -31,7 +31,7 @@ struct reclaim_part {
         struct failure refusal;
 };
 
-/* What the host spends on a guest. */
+/* What a guest costs the host. */
 struct reclaim_cost {
         uint64_t file_bytes;      /* of all its RAM files */
         uint64_t rss_shmem_bytes; /* of its QEMU; 0 if not known */
@@ -63,13 +63,13 @@ struct reclaim_guest {
 /* Finds the guest's parts, opens their files, and decides what is left as it is. Sets @error where that fails. */
 void reclaim_guest_open(struct reclaim_guest *guest, const struct inventory_guest *source, bool uses_monitor);
 
-/* Looks for pages to be given back; changes nothing. */
+/* Finds the pages that could be given back; changes nothing. */
 void reclaim_guest_find(struct reclaim_guest *guest, void (*tick)(void *context, uint64_t n_pages),
                         void *context);
 
 /**
- * reclaim_guest_apply() - give them back
- * @guard: NULL when it could not be started, @guard_failure then says why
+ * reclaim_guest_apply() - give the pages back
+ * @guard: NULL when it could not be started; @guard_failure then says why
  *
  * No guest is paused when it returns.
  */
@@ -79,7 +79,7 @@ void reclaim_guest_apply(struct reclaim_guest *guest, uint64_t max_pause_usec, s
 /* Notes what the guest costs now in @guest->after. */
 void reclaim_guest_measure_after(struct reclaim_guest *guest);
 
-/* Whether something of it failed or was left as it is, for a reason. */
+/* Whether some part failed or was left alone for a reason. */
 bool reclaim_guest_is_partly(const struct reclaim_guest *guest);
 
 void reclaim_guest_deinit(struct reclaim_guest *guest);

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* How far the search is, of all files together. */
+/* How far the search is, over all files. */
 struct search {
         const struct job_observer *observer;
         uint64_t done_bytes; /* of the guests before this one */

@@ -29,9 +29,9 @@ struct reclaim_result {
 };
 
 /**
- * struct reclaim_trace - how far the giving back is, for who is left to tell when its process was killed
+ * struct reclaim_trace - how far the work is, for the process that reports it after this one was killed
  * @n_done: of @n_guests
- * @guest: name of the one at work, cut if it is long
+ * @guest: name of the guest at work, cut if it is long
  */
 struct reclaim_trace {
         size_t n_done;

@@ -2,23 +2,24 @@
 /*
  * Why pages are not given back:
  *
- *   pins        Who has a page pinned for good (VFIO, RDMA, io_uring, vDPA, SEV, a dma-buf of virtio-gpu) goes on with the
- *               old page when the guest gets a new one: the two would no longer see the same memory. The list to go by is
- *               who calls ram_block_discard_disable() in QEMU.
- *   writers     Somebody who can write to a shared page while the virtual CPUs stand still: some devices of QEMU's do
- *               (qmp/writers.c). QEMU stops its vhost
- *               backends with the guest, but from outside that cannot be proved of a process that has the file mapped,
- *               nor of threads of the kernel.
- *   faults      With userfaultfd somebody else decides what an absent page holds.
- *   promises    Memory that was preallocated or locked is memory that its operator wants to be there. A hole needs a page
- *               again when the guest writes to it; where none is left (the pool of huge pages, the size of a tmpfs),
- *               QEMU is killed by SIGBUS. A huge page that is punched loses its reservation with it, so the pool may
- *               be empty then.
- *   devices     virtio-mem, NVDIMMs and their kin keep books of their own about which parts are there.
+ *   pins        A device or kernel user that has a page pinned for good (VFIO, RDMA, io_uring, vDPA, SEV, a
+ *               dma-buf of virtio-gpu) keeps using the old page when the guest gets a new one: the two would
+ *               no longer see the same memory. The callers of ram_block_discard_disable() in QEMU are the
+ *               list to follow.
+ *   writers     Something can write to a shared page while the virtual CPUs are stopped. Some devices of QEMU
+ *               do (qmp/writers.c). QEMU stops its vhost backends with the guest, but nothing outside can
+ *               prove that of a process that maps the file, nor of kernel threads.
+ *   faults      With userfaultfd another process decides what an absent page holds.
+ *   promises    The operator wants memory that was preallocated or locked to be present. A hole needs a page
+ *               again when the guest writes to it. If none is left (in the pool of huge pages, in the size of
+ *               a tmpfs), SIGBUS kills QEMU. A huge page that is punched loses its reservation too, so the
+ *               pool may be empty then.
+ *   devices     virtio-mem, NVDIMMs and similar devices keep their own account of which parts are present.
  *
- * The guest itself is at risk in all of them, so the answer is no for both kinds of pages; but the kernel's vhost works
- * through QEMU's own mapping, which is not the file of a private one, and a dma-buf of what was copied from the file is
- * no memory of the guest.
+ * Each of these endangers the guest itself, so the answer is no for both kinds of pages, with two exceptions
+ * that concern shared memory only. The kernel's vhost works through QEMU's own mapping, which for a private
+ * mapping is not the file. A dma-buf of a page of the file is not guest memory where the guest has a copy of
+ * that page.
  */
 #include "daemon/reclaim/reclaim_judge.h"
 
@@ -46,7 +47,7 @@ static const char *find_pin(const struct reclaim_process_facts *process)
         return NULL;
 }
 
-/* What speaks against shared memory only. */
+/* What speaks against giving back shared memory only. */
 static const char *find_sharer(const struct reclaim_process_facts *process)
 {
         if (process->vhost)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Whether pages may be given back: plain facts in, a sentence out. */
+/* Whether pages may be given back: takes plain facts, gives a sentence. */
 #pragma once
 
 #include "base/failure.h"
@@ -15,19 +15,19 @@ struct reclaim_process_facts {
         bool vfio;        /* /dev/vfio/…, /dev/iommu: devices reach guest memory by the IOMMU */
         bool rdma;        /* /dev/infiniband/… */
         bool vdpa;        /* /dev/vhost-vdpa-… */
-        bool vhost;       /* another /dev/vhost-…: threads of the kernel reach guest memory */
+        bool vhost;       /* another /dev/vhost-…: kernel threads reach guest memory */
         bool uring;       /* an io_uring with registered buffers */
-        bool userfaultfd; /* somebody is to be asked for absent pages */
+        bool userfaultfd; /* another process may supply absent pages */
         bool encrypted;   /* /dev/sev, guest_memfd: KVM has guest memory pinned, or keeps some of its own */
         bool dmabuf;      /* /dev/udmabuf, a dma-buf: pages of a RAM file are a buffer of the display */
         uint64_t locked_bytes;
         uint64_t pinned_bytes;
 };
 
-/* Who else can reach a RAM file. */
+/* Which other users can reach a RAM file. */
 enum reclaim_holder {
         RECLAIM_HOLDER_NONE,
-        RECLAIM_HOLDER_MAPS_SHARED, /* another process, or QEMU itself besides the private mapping */
+        RECLAIM_HOLDER_MAPS_SHARED, /* another process, or QEMU itself beside its private mapping */
         RECLAIM_HOLDER_HAS_OPEN,    /* another process */
         RECLAIM_HOLDER_MAPS_PRIVATE,
 };
@@ -36,7 +36,7 @@ enum reclaim_holder {
  * struct reclaim_block_facts - one mapping of a RAM block
  * @is_backend_known: QEMU was asked for the next two
  * @prealloc: of its memory backend
- * @writer: type of a device of the guest that writes to its memory while it stands still, or NULL
+ * @writer: type of a device of the guest that writes to its memory while it is paused, or NULL
  * @device: type of the memory device that it belongs to (dimm, nvdimm, virtio-mem, …), or NULL
  * @is_read_only: its QEMU may not write to it
  * @is_tmpfs: its file lies in memory
@@ -58,7 +58,8 @@ struct reclaim_block_facts {
 };
 
 /**
- * reclaim_judge_process() - the part of reclaim_judge() that is about the process, which can change at any moment
+ * reclaim_judge_process() - the part of reclaim_judge() about the process, whose facts can change at any
+ * moment
  * @ret_reason: why not, as a sentence
  */
 bool reclaim_judge_process(const struct reclaim_process_facts *process, enum reclaim_kind kind,
@@ -68,7 +69,7 @@ bool reclaim_judge_process(const struct reclaim_process_facts *process, enum rec
  * reclaim_judge() - whether pages of a mapping may be given back
  * @ret_reason: why not, as a sentence
  *
- * What can only be known while acting (the guest can be paused, no migration) is not its business.
+ * It leaves out what is known only while acting (the guest can be paused, there is no migration).
  */
 bool reclaim_judge(const struct reclaim_process_facts *process, const struct reclaim_block_facts *block,
                    struct failure *ret_reason);

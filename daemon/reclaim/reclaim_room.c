@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A page of a limited tmpfs that is given back may be taken by another file there, and whoever writes to the first file
- * again is killed by SIGBUS. What is free at the moment says nothing about that: a file that is there as a whole needs
- * nothing, until it has given pages back. So all files are added up by their sizes, as if each page of them were there.
+ * When a page of a limited tmpfs is given back, another file there may take it. Then a process that writes to
+ * the first file again is killed by SIGBUS. The space that is free now says nothing about this: a file with
+ * all its pages needs nothing more, until it has given pages back. So this file adds up the sizes of all
+ * files, as if each of their pages were present.
  *
- * Files with a name are found by walking through the file system, as the QEMU sees it. Those without (QEMU unlinks the
- * file of -mem-path at once) are found among the descriptors of all processes. Whether that were all is told by the
- * file system itself: the pages that it has in use must not be more than those of the files that were found. What that
- * does not show: a file without a name and without pages, of which somebody has a mapping and no descriptor; and files
- * that are made later.
+ * Files with a name are found by a walk through the file system as the QEMU sees it. Files without a name
+ * (QEMU unlinks the file of -mem-path at once) are found among the descriptors of all processes. The file
+ * system itself shows whether these are all: its pages in use must not exceed those of the files that were
+ * found. This check misses two cases: a file without a name and without pages that is mapped but has no
+ * descriptor, and files that are made later.
  */
 #include "daemon/reclaim/reclaim_room.h"
 
@@ -30,7 +31,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-/* Links and attributes take pages too, and files grow while they are added up. */
+/* Links and attributes take pages too, and files grow during the walk. */
 #define SLACK_BYTES (UINT64_C(1) << 20)
 
 #define BLOCK_BYTES 512
@@ -39,7 +40,7 @@ struct sum {
         dev_t device;
         uint64_t promised_bytes;
         uint64_t found_bytes;
-        uint64_t *seen; /* inodes of files that can be met more than once */
+        uint64_t *seen; /* inodes of files that the walk can meet more than once */
         size_t n_seen;
         size_t n_files;
 };
@@ -55,7 +56,7 @@ static int add(struct sum *sum, uint64_t size_bytes, uint64_t allocated_bytes)
         return __builtin_add_overflow(sum->promised_bytes, bytes, &sum->promised_bytes) ? -EOVERFLOW : 0;
 }
 
-/* A file that can be met more than once: by another name, by another descriptor. */
+/* Adds a file that the walk can meet more than once: by another name or another descriptor. */
 static int add_once(struct sum *sum, uint64_t inode, uint64_t size_bytes, uint64_t allocated_bytes)
 {
         for (size_t i = 0; i < sum->n_seen; i++)
@@ -78,7 +79,7 @@ static int add_entry(struct sum *sum, int folder_fd, const char *name, int depth
         if (fstatat(folder_fd, name, &status, AT_SYMLINK_NOFOLLOW) < 0)
                 return errno == ENOENT ? 0 : -errno;
         if (status.st_dev != sum->device)
-                return 0; /* something is mounted there; what is below it is missed, and noticed */
+                return 0; /* a mount point: files below it are missed, which shows in the sum */
         if (S_ISDIR(status.st_mode))
                 return add_folder(sum, folder_fd, name, depth + 1);
         if (!S_ISREG(status.st_mode))
@@ -120,7 +121,7 @@ static int look_at_descriptor(void *context, int folder_fd, const char *name, lo
         struct statx status = {0};
 
         (void)number;
-        /* Without asking a server, as in reclaim_facts.c. */
+        /* Asks no server, as in reclaim_facts.c. */
         if (statx(folder_fd, name, AT_STATX_DONT_SYNC, STATX_BASIC_STATS, &status) < 0)
                 return 0;
         if (makedev(status.stx_dev_major, status.stx_dev_minor) != sum->device || status.stx_nlink > 0 ||
@@ -137,7 +138,7 @@ static int look_at_process(void *context, int proc_dir_fd, const char *name, lon
         (void)pid;
         (void)snprintf(path, sizeof(path), "%.32s/fd", name);
         r = numbered_for_each(proc_dir_fd, path, look_at_descriptor, context);
-        /* One that may not be looked at is found out by what is missing. */
+        /* A process that may not be examined shows as pages that are missing in the sum. */
         return r == -E2BIG || r == -EOVERFLOW ? r : 0;
 }
 
@@ -159,7 +160,7 @@ static void unescape(char *path)
         *to = '\0';
 }
 
-/* "ID PARENT MAJOR:MINOR ROOT PATH …": the path, if it is where this device is mounted as a whole. The caller frees it. */
+/* "ID PARENT MAJOR:MINOR ROOT PATH …": PATH, if this whole device is mounted there. The caller frees it. */
 static char *parse_mount(const char *line, dev_t device)
 {
         unsigned int device_major = 0;
@@ -178,7 +179,7 @@ static char *parse_mount(const char *line, dev_t device)
         return path;
 }
 
-/* As the process sees it, which may have a root of its own. */
+/* Opens the path as the process sees it, which may have a root of its own. */
 static int open_in_root(int proc_fd, const char *path)
 {
         const struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
@@ -195,7 +196,7 @@ static bool is_on(int fd, dev_t device)
         return fstat(fd, &status) == 0 && status.st_dev == device;
 }
 
-/* The file system's own top, or -ENOENT: then files with a name are missed, and that is noticed. */
+/* The file system's own top, or -ENOENT: then files with a name are missed, which shows in the sum. */
 static int open_top(int proc_fd, dev_t device)
 {
         CLEANUP_FREE char *mounts = NULL;
@@ -240,7 +241,7 @@ int reclaim_room_measure(int proc_dir_fd, int proc_fd, int file_fd, struct recla
         if (fstat(file_fd, &status) < 0 || fstatvfs(file_fd, &filesystem) < 0)
                 return -errno;
         *ret_room = (struct reclaim_room){0};
-        /* The kernel's own mount, of memfds and anonymous shared memory, has no size. */
+        /* The kernel's own mount, for memfds and anonymous shared memory, has no size. */
         if (filesystem.f_blocks == 0)
                 return 0;
         sum = (struct sum){.device = status.st_dev, .seen = seen};

@@ -5,16 +5,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* More files than this are not added up, nor deeper folders, nor so many without a name or with several. */
+/* Limits on all files, on the depth of folders, and on files without a name or with several. The sum leaves
+ * out the rest. */
 #define RECLAIM_ROOM_FILES_MAX 100000
 #define RECLAIM_ROOM_DEPTH_MAX 32
 #define RECLAIM_ROOM_SEEN_MAX  4096
 
 /**
  * struct reclaim_room - of a file system
- * @is_limited: it has a size; the other fields are 0 if not
+ * @is_limited: it has a size; if not, the other fields are 0
  * @size_bytes: that size
- * @promised_bytes: what its files take when all of their pages are there; UINT64_MAX where some cannot be found
+ * @promised_bytes: what its files take when all of their pages are present; UINT64_MAX if some cannot be
+ * found
  */
 struct reclaim_room {
         bool is_limited;
@@ -23,7 +25,7 @@ struct reclaim_room {
 };
 
 /**
- * reclaim_room_measure() - look at all files of the tmpfs that a file lies in
+ * reclaim_room_measure() - add up all files of the tmpfs that a file lies in
  * @proc_dir_fd: open /proc folder
  * @proc_fd: open folder below it, of a process that sees the tmpfs
  * @file_fd: a file of the tmpfs
