@@ -50,7 +50,8 @@ static int parse_memdevs(struct json_object *memdevs, struct backings *backings,
         return 0;
 }
 
-/* "/objects/ID" as a device names its backend; deeper paths are of objects that QEMU made itself. */
+/* The ID in "/objects/ID", the form in which a device names its backend. Deeper paths belong to objects that
+ * QEMU made itself. */
 static const char *last_part(const char *path)
 {
         const char *slash = strrchr(path, '/');

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* How RAM blocks are configured, beyond what reading them takes. */
+/* How RAM blocks are configured, beyond what is needed to read them. */
 #pragma once
 
 #include "base/failure.h"
@@ -12,7 +12,7 @@
 /* One memory backend. */
 struct backing {
         char *id;
-        char *device; /* type of the memory device that it belongs to: dimm, nvdimm, virtio-mem, …; NULL: none */
+        char *device; /* type of the memory device it belongs to: dimm, nvdimm, virtio-mem, …; NULL: none */
         bool prealloc;
 };
 
@@ -23,17 +23,17 @@ struct backings {
 
 void backings_deinit(struct backings *backings);
 
-/* The backend of this id, or NULL. */
+/* The backend with this id, or NULL. */
 const struct backing *backings_find(const struct backings *backings, const char *id);
 
 /**
- * backings_parse() - the replies to query-memdev and query-memory-devices
+ * backings_parse() - parse the replies to query-memdev and query-memory-devices
  * @memdevs, @devices: borrowed
  *
- * Return: 0; -EBADMSG when they are not what QEMU gives, or there are more than BLOCKS_MAX; -ENOMEM.
+ * Return: 0; -EBADMSG when they lack the form of QEMU's replies, or there are more than BLOCKS_MAX; -ENOMEM.
  */
 int backings_parse(struct json_object *memdevs, struct json_object *devices, struct backings *ret_backings,
                    struct failure *failure);
 
-/* Asks the guest's QEMU. Not while the guest is leased. */
+/* Asks the guest's QEMU. Not allowed while the guest is leased. */
 int backings_ask(struct qmp_guest *guest, struct backings *ret_backings, struct failure *failure);

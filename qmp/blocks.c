@@ -2,26 +2,26 @@
 /*
  * RAM blocks from three replies of QEMU.
  *
- * query-memdev tells ids and sizes of all memory backends, but no address. `info ramblock` shows addresses
- * from QEMU 8.0 on only. What every version has: `info mtree -f` shows at which guest physical addresses
- * (GPA) a backend's region appears and from which offset of it, and `gpa2hva` turns a GPA into an address in
- * QEMU's own address space (HVA). A block is one contiguous mapping of QEMU, so hva = gpa2hva(GPA) - offset
- * holds for any range of it; it is asked for the two largest ranges, as a guard against having misread the
- * tree.
+ * query-memdev gives ids and sizes of all memory backends, but no address. `info ramblock` shows addresses
+ * only since QEMU 8.0. Every version has two other commands. `info mtree -f` shows at which guest physical
+ * addresses (GPA) a backend's region appears, and from which offset in it. `gpa2hva` turns a GPA into an
+ * address in QEMU's own address space (HVA). A block is one contiguous mapping of QEMU, so hva = gpa2hva(GPA)
+ * - offset holds for any range of it. This file asks for the two largest ranges, as a guard against having
+ * misread the tree.
  *
  * The tree prints one flat view after another, in no fixed order, each under the list of address spaces that
- * share it; the one wanted lists ` AS "memory"`. Its lines look like
+ * share it. The view wanted here lists ` AS "memory"`. Its lines look like
  *
  *   0000000000100000-000000007fffffff (prio 0, ram): pc.ram @0000000000100000 KVM
  *
- * with the offset missing when it is 0 and the accelerator's name missing without one. The name is the
+ * The offset is missing when it is 0, and the accelerator's name is missing without one. The name is the
  * backend's id, or its path "/objects/ID". Parts below 1 MiB may be `rom` (shadowed firmware) and still
- * belong to the block. A block split around the PCI hole appears twice; a virtio-mem device shows its block
- * whole, or in parts where the memory slots are dynamic. A block that is nowhere to be seen belongs to no
- * guest memory (an unused backend, an unplugged DIMM): it is kept, with hva 0.
+ * belong to the block. A block split around the PCI hole appears twice. A virtio-mem device shows its block
+ * whole, or in parts where the memory slots are dynamic. A block that appears nowhere belongs to no guest
+ * memory (an unused backend, an unplugged DIMM): it is kept, with hva 0.
  *
- * While the firmware runs, the parts below 1 MiB come and go between the two commands; the largest ranges are
- * above that. A caller that gets -EBADMSG may ask everything once more.
+ * While the firmware runs, the parts below 1 MiB can come and go between the two commands; the largest ranges
+ * are above that. A caller that gets -EBADMSG may ask for everything once more.
  */
 #include "qmp/blocks.h"
 
@@ -197,7 +197,7 @@ int blocks_parse_types(struct json_object *reply, struct ram_blocks *blocks)
 
 /* info mtree -f */
 
-/* Goes past @literal at *@position. */
+/* Moves *@position past @literal, if it is next. */
 static bool skip(const char **position, const char *literal)
 {
         size_t length = strlen(literal);
@@ -259,7 +259,7 @@ static const char *find_view(const char *text)
         return NULL;
 }
 
-/* "ram): ", "rom): " and their non-volatile kinds. */
+/* Skips "ram): ", "rom): " and their non-volatile kinds. */
 static bool skip_type(const char **position, bool *ret_rom)
 {
         (void)skip(position, "nv-");
@@ -268,8 +268,8 @@ static bool skip_type(const char **position, bool *ret_rom)
 }
 
 /*
- * Reads one line of a view. Returns false when it shows no RAM block of the list; what contradicts is left to
- * check_range().
+ * Reads one line of a view. Returns false when the line shows no RAM block of the list; check_range() finds
+ * contradictions.
  */
 static bool parse_range(const char *line, const struct ram_blocks *blocks, struct ram_range *ret_range,
                         uint64_t *ret_gpa_last)
@@ -298,7 +298,7 @@ static bool parse_range(const char *line, const struct ram_blocks *blocks, struc
         return true;
 }
 
-/* Sets the size; false when the range does not lie within its block. */
+/* Sets the size; false when the range exceeds its block. */
 static bool check_range(struct ram_range *range, uint64_t gpa_last, const struct ram_blocks *blocks)
 {
         uint64_t end = 0;
@@ -420,7 +420,7 @@ static int translate_range(const struct ram_block *block, const struct ram_range
         return 0;
 }
 
-/* RAM before ROM, then the larger one: the best to be asked for. */
+/* RAM goes before ROM, then the larger range: the better one to ask for. */
 static bool is_better(const struct ram_range *range, const struct ram_range *other)
 {
         if (!other)
@@ -453,7 +453,7 @@ static struct best_ranges pick_ranges(const struct ram_ranges *ranges, size_t bl
         return best;
 }
 
-/* Below 1 MiB the firmware switches RAM on and off; a second opinion from there would not be worth much. */
+/* Below 1 MiB the firmware switches RAM on and off, so a second address from there would prove little. */
 static bool is_settled(const struct ram_range *range)
 {
         return range && !range->rom && range->gpa >= (1U << 20);

@@ -2,13 +2,13 @@
 /*
  * A blocking QMP client.
  *
- * QEMU serves one client per socket. A second one is accepted by the kernel and waits without a word until
- * the first goes; a third and a fourth find the backlog full and get EAGAIN, which for a unix socket means
- * "try again", not "in progress". So every step has a deadline, and a missing greeting is told as what it
- * usually is.
+ * QEMU serves one client per socket. The kernel accepts a second one, which waits without a word until the
+ * first one leaves. A third and a fourth find the backlog full and get EAGAIN, which for a unix socket means
+ * "try again", not "in progress". So every step has a deadline, and the sentence for a missing greeting names
+ * the usual cause.
  *
- * Replies carry the id of their command. A reply that comes after its command timed out is dropped by its id,
- * so a time-out does not spoil what follows.
+ * Replies carry the id of their command. A reply that arrives after its command timed out is dropped by its
+ * id, so a time-out does not spoil what follows.
  */
 #include "qmp/client.h"
 
@@ -27,7 +27,7 @@
 #include <unistd.h>
 
 #define CONNECT_RETRY_USEC 10000
-/* Events between a command and its reply; a QEMU that sends more is mad, not busy. */
+/* The most events between a command and its reply; a QEMU that sends more is broken, not busy. */
 #define LINES_MAX 100000
 
 struct qmp_client {
@@ -62,7 +62,7 @@ static int connect_failure(int error, struct failure *failure)
         }
 }
 
-/* An address of any length, by way of the open folder. */
+/* An address for a path of any length, by way of its open folder. */
 static int make_address(const char *path, int *ret_dir_fd, struct sockaddr_un *ret_address)
 {
         const char *slash = strrchr(path, '/');
@@ -136,7 +136,7 @@ static void note_event(struct qmp_client *client, const char *event)
         client->events.shutdown |= strcmp(event, "SHUTDOWN") == 0;
 }
 
-/* The next line of the connection; @step says what it was expected for. */
+/* The next line of the connection; @step names what it was expected for. */
 static int next_line(struct qmp_client *client, uint64_t deadline_usec, const char *step,
                      struct json_object **ret_object, struct failure *failure)
 {
@@ -172,7 +172,7 @@ static int take_greeting(struct qmp_client *client, struct failure *failure)
         return 0;
 }
 
-/* Dirty work of a command line: {"execute":…,"arguments":…,"id":…}. Takes @arguments. */
+/* Builds the command {"execute":…,"arguments":…,"id":…}. Takes @arguments. */
 static struct json_object *make_command(const char *command, struct json_object *arguments, unsigned int id)
 {
         struct json_object *object = json_object_new_object();
@@ -196,7 +196,7 @@ static bool has_id(struct json_object *object, unsigned int id)
                json_object_get_int64(value) == (int64_t)id;
 }
 
-/* What the reply @object to @command says. */
+/* Reads the value or the error in @object, the reply to @command. */
 static int take_reply(struct json_object *object, const char *command, struct json_object **ret_reply,
                       struct failure *failure)
 {
@@ -290,7 +290,7 @@ int qmp_client_hmp(struct qmp_client *client, const char *command_line, char **r
         return r;
 }
 
-/* QEMU tells the beginning of a migration by an event only if asked to; one that cannot is no worse off. */
+/* QEMU sends events when a migration begins only on request. A QEMU that cannot send them is no worse off. */
 static int enable_migration_events(struct qmp_client *client, struct failure *failure)
 {
         struct json_object *arguments =

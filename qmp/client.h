@@ -8,13 +8,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* How long QEMU may take for each step: its main loop is held for seconds by some block jobs. */
+/* How long QEMU may take for each step: some block jobs hold its main loop for seconds. */
 #define QMP_CLIENT_TIMEOUT_USEC UINT64_C(5000000)
 
-/* The class of errors whose description is a whole sentence: what answers is no QEMU, but stands before one. */
+/* The class of errors whose description is a whole sentence: from what stands before QEMU, not from QEMU. */
 #define QMP_CLIENT_SENTENCE_CLASS "LibvirtError"
 
-/* What was told by events since qmp_client_take_events(). */
+/* What events have reported since qmp_client_take_events(). */
 struct qmp_events {
         bool stop;
         bool resume;
@@ -30,7 +30,7 @@ struct qmp_client;
  * @timeout_usec: for each step: connecting, the greeting, every command
  * @ret_client: free with qmp_client_free()
  *
- * Also switches the migration capability "events" on, if QEMU takes it.
+ * It also switches the migration capability "events" on, if QEMU has it.
  *
  * Return: 0; -ENOENT, -ENOTSOCK, -EACCES, -ECONNREFUSED; -ETIMEDOUT, also when another client holds the
  * socket (QEMU serves one, the next waits for ever); -EBADMSG, -EMSGSIZE for garbage; -ECONNRESET; all with a
@@ -40,7 +40,7 @@ int qmp_client_connect(const char *path, uint64_t timeout_usec, struct qmp_clien
                        struct failure *failure);
 
 /**
- * qmp_client_new() - the same on a socket that is connected already
+ * qmp_client_new() - the same on a socket that is already connected
  * @fd: taken, also on failure
  */
 int qmp_client_new(int fd, uint64_t timeout_usec, struct qmp_client **ret_client, struct failure *failure);
@@ -48,9 +48,9 @@ int qmp_client_new(int fd, uint64_t timeout_usec, struct qmp_client **ret_client
 void qmp_client_free(struct qmp_client *client);
 
 /**
- * qmp_client_set_timeout() - how long each command may take from now on
+ * qmp_client_set_timeout() - set how long each command may take from now on
  *
- * Return: how long it could until now.
+ * Return: the previous time-out.
  */
 uint64_t qmp_client_set_timeout(struct qmp_client *client, uint64_t timeout_usec);
 
@@ -59,7 +59,7 @@ uint64_t qmp_client_set_timeout(struct qmp_client *client, uint64_t timeout_usec
  * @arguments: taken, also on failure; may be NULL
  * @ret_reply: receives the value of "return", the caller owns a reference; may be NULL
  *
- * Events that arrive meanwhile are noted, replies to other commands are dropped.
+ * The client notes events that arrive meanwhile and drops replies to other commands.
  *
  * Return: 0; -EREMOTEIO when QEMU answers with an error (the sentence quotes it); -ETIMEDOUT; -ECONNRESET
  * when QEMU closed the connection; -EBADMSG, -EMSGSIZE; another negative errno.
@@ -74,15 +74,15 @@ int qmp_client_execute(struct qmp_client *client, const char *command, struct js
 int qmp_client_hmp(struct qmp_client *client, const char *command_line, char **ret_text,
                    struct failure *failure);
 
-/* Hands out what events said since the last call, and forgets it. */
+/* Returns what events have reported since the last call, and forgets it. */
 struct qmp_events qmp_client_take_events(struct qmp_client *client);
 
-/* The connection's descriptor, borrowed: to be lent to the guard. Meanwhile the client must not be used. */
+/* The connection's descriptor, borrowed, to lend to the guard. The client must not be used meanwhile. */
 int qmp_client_get_fd(const struct qmp_client *client);
 
 /**
  * qmp_client_reclaim() - use the client again after its descriptor was lent
  *
- * Whoever had it may have read half of a line: its other half is skipped.
+ * The borrower may have read half of a line; the client skips the other half.
  */
 void qmp_client_reclaim(struct qmp_client *client);

@@ -3,13 +3,13 @@
  * A guest, from its socket to the process whose memory is its RAM.
  *
  * A candidate counts only if it holds the other end of our very connection, and if its memory map has every
- * RAM block at the address that QEMU gave: what is read later is then RAM of this guest or, with a QEMU that
- * lies, other memory of that same process, never of another one. The process that called listen() on the
- * socket (SO_PEERCRED) is merely the first one to be looked at: it may have passed the socket on and ended,
- * so that its number is a stranger's. The candidate is held by its pidfd and its open /proc folder before
- * anything of it is looked at, and from there on, so that a pid which is used again is never read.
+ * RAM block at the address that QEMU gave. So what is read later is RAM of this guest. If QEMU lies, it is
+ * other memory of that same process, but never of another one. The process that called listen() on the socket
+ * (SO_PEERCRED) is merely the first candidate: it may have passed the socket on and ended, and another
+ * process may have its number. A pidfd and an open /proc folder hold the candidate before anything of it is
+ * read, and from there on, so that a pid which is used again is never read.
  *
- * What remains: a process that takes descriptors from anybody, as a message bus does, may be sent the
+ * What remains: a process that takes descriptors from anybody, as a message bus does, may receive the
  * connection, and then holds it for a while.
  */
 #include "qmp/guest.h"
@@ -32,7 +32,7 @@
 /* While firmware runs or memory is being plugged, the tree may change between two commands. */
 #define BLOCKS_ATTEMPTS 3
 
-/* A copy of the string under @key in the reply to @command; NULL in *@ret_text when there is none. */
+/* Copies the string under @key in the reply to @command; *@ret_text is NULL when there is none. */
 static int ask_string(struct qmp_client *client, const char *command, const char *key, char **ret_text,
                       struct failure *failure)
 {
@@ -153,7 +153,7 @@ int qmp_guest_ask_blocks(struct qmp_guest *guest, struct ram_blocks *ret_blocks,
 
         for (int attempt = 0; attempt < BLOCKS_ATTEMPTS; attempt++) {
                 r = learn_blocks_once(guest->client, ret_blocks, failure);
-                /* A line that is no JSON is -EBADMSG too; asking again then fails at once. */
+                /* A line that is not JSON is -EBADMSG too; a second attempt then fails at once. */
                 if (r != -EBADMSG)
                         return r;
         }
@@ -192,7 +192,7 @@ int qmp_guest_check_process(const struct qmp_guest *guest)
 {
         int r = check_maps(guest->proc_fd, &guest->blocks);
 
-        /* Last of all: so everything that was looked at was this process's. */
+        /* This check comes last, so everything read before it was this process's. */
         return r == 0 && !qmp_guest_is_alive(guest) ? -ESRCH : r;
 }
 
@@ -215,7 +215,7 @@ int qmp_guest_deny(pid_t pid, struct failure *failure)
                            (int)pid);
 }
 
-/* Tries everyone who holds the other end; -ESRCH when none has the RAM. @denied: one we cannot see, or 0. */
+/* Tries every holder of the other end; -ESRCH if none has the RAM. @denied: one we may not read, or 0. */
 static int try_holders(struct qmp_guest *guest, uint32_t inode, pid_t denied, struct failure *failure)
 {
         CLEANUP_FREE pid_t *pids = NULL;

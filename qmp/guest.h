@@ -16,7 +16,7 @@ struct qmp_guest {
         char *name;           /* query-name, else the socket's file name */
         char *uuid;           /* query-uuid; NULL when it is all zero or unknown */
         char *group;          /* its trust group by libvirt's metadata; NULL without one */
-        char *socket_path;    /* absolute; of a domain its address, see bridge_format_address() */
+        char *socket_path;    /* absolute; for a domain its address, see bridge_format_address() */
         pid_t pid;            /* of the process whose memory is the guest's RAM */
         uint64_t start_ticks; /* when that process started, as in /proc/PID/stat */
         int pidfd;            /* becomes readable when the process ends */
@@ -24,7 +24,7 @@ struct qmp_guest {
         char found_state[RUN_STATE_BYTES]; /* run state when the guest was opened */
         struct ram_blocks blocks;
         struct qmp_client *client;
-        /* How the blocks are found out; private. */
+        /* How the guest learns its blocks; private. */
         int (*learn_blocks)(struct qmp_guest *guest, struct ram_blocks *ret_blocks, struct failure *failure);
 };
 
@@ -34,8 +34,8 @@ struct qmp_guest {
  * @timeout_usec: for each step, see QMP_CLIENT_TIMEOUT_USEC
  * @ret_guest: qmp_guest_free() it
  *
- * The process is the one that holds the other end of the connection and maps every RAM block; it is checked,
- * not assumed.
+ * The process is the one that holds the other end of the connection and maps every RAM block. Both are
+ * checked, not assumed.
  *
  * Return: 0; as qmp_client_connect(); -EACCES when the process's memory map may not be read; -ESRCH when the
  * process cannot be found; -EBADMSG for replies that make no sense. The sentence lacks the guest's name.
@@ -46,7 +46,8 @@ int qmp_guest_open(const char *socket_path, uint64_t timeout_usec, struct qmp_gu
 /**
  * qmp_guest_disconnect() - leave its QMP socket to others
  *
- * What is known of the guest stays; it cannot be asked any more. Not while it is leased.
+ * What is known about the guest stays, but QEMU can no longer be asked. Not allowed while the guest is
+ * leased.
  */
 void qmp_guest_disconnect(struct qmp_guest *guest);
 
@@ -62,12 +63,12 @@ struct qmp_guest_state {
 /**
  * qmp_guest_refresh_state() - ask for the run state, and whether it changed in between
  *
- * For guests that are scanned without a pause of ours. Not while the guest is leased.
+ * For guests that are scanned without a pause of ours. Not allowed while the guest is leased.
  */
 int qmp_guest_refresh_state(struct qmp_guest *guest, struct qmp_guest_state *ret_state,
                             struct failure *failure);
 
-/* Learns the blocks again: memory may have been plugged or unplugged. Not while the guest is leased. */
+/* Learns the blocks again: memory may be plugged or unplugged. Not allowed while the guest is leased. */
 int qmp_guest_refresh_blocks(struct qmp_guest *guest, struct failure *failure);
 
 /* Whether the guest's process still lives. */

@@ -10,7 +10,7 @@
 #define PATH_BYTES 512
 #define LEAST_USEC (UINT64_C(5) * USEC_PER_SEC)
 #define MOST_USEC  (UINT64_C(600) * USEC_PER_SEC)
-/* A tenth of what was measured (docs/host-interfaces.md): a busy host is slower. */
+/* A tenth of the measured speed (docs/host-interfaces.md): a busy host is slower. */
 #define BYTES_PER_USEC 64
 
 int qmp_guest_set_merge(struct qmp_guest *guest, const char *id, bool merge, uint64_t merged_bytes,
@@ -23,7 +23,7 @@ int qmp_guest_set_merge(struct qmp_guest *guest, const char *id, bool merge, uin
         char path[PATH_BYTES] = "";
         int r = 0;
 
-        /* A block's id is its memory backend's, or that one's path (x-use-canonical-path-for-ramblock-id). */
+        /* A block's id is its memory backend's id or path (x-use-canonical-path-for-ramblock-id). */
         (void)snprintf(path, sizeof(path), "%s%s", id[0] == '/' ? "" : "/objects/", id);
         json_add_text(arguments, "path", path);
         json_add_text(arguments, "property", "merge");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Marking a guest's RAM for KSM, while the guest runs. */
+/* Marks a guest's RAM for KSM while the guest runs. */
 #pragma once
 
 #include "base/failure.h"
@@ -8,14 +8,13 @@
 #include <stdbool.h>
 
 /**
- * qmp_guest_set_merge() - have QEMU mark a RAM block for KSM, or take the mark away
+ * qmp_guest_set_merge() - make QEMU mark a RAM block for KSM, or remove the mark
  * @id: the block's
+ * @merged_bytes: how much of the guest is in KSM's pages; removing the mark copies them before QEMU answers,
+ * and the time-out allows for it
  *
- * @merged_bytes: how much of the guest is in KSM's pages; taking the mark away copies them before QEMU answers, and is
- *                given time for it
- *
- * Taking it away takes memory, and QEMU does nothing else meanwhile. QEMU says yes for RAM for which this does nothing
- * (share=on): what counts is the mapping's flag afterwards.
+ * Removing the mark takes memory, and QEMU does nothing else meanwhile. QEMU also says yes for RAM where the
+ * mark has no effect (share=on): only the mapping's flag afterwards shows the result.
  *
  * Return: 0; -EREMOTEIO when QEMU or libvirt refuses; another negative errno.
  */

@@ -2,12 +2,12 @@
 /*
  * QMP's stop stops the virtual CPUs and waits for the block devices. It does not wait for
  *
- *   virtio-9p    its requests are carried out by threads of QEMU, which read files straight into guest memory
- *   usb-host     transfers of a device of the host end when that device wants, and are copied then
+ *   virtio-9p    threads of QEMU serve its requests and read files straight into guest memory
+ *   usb-host     transfers of a host device end when that device is ready, and are then copied
  *   usb-redir    the same over a network
  *
- * Which devices a guest has is read from QEMU's object tree: those that were given on the command line or plugged in are
- * in these two places, with and without an id.
+ * QEMU's object tree shows which devices a guest has. The places[] below hold those given on the command line
+ * or plugged in, with and without an id.
  */
 #include "qmp/writers.h"
 
@@ -19,7 +19,7 @@
 
 static const char *const places[] = {"/machine/peripheral", "/machine/peripheral-anon"};
 
-/* What types begin with: virtio-9p-pci, virtio-9p-device, virtio-9p-pci-transitional and so on. */
+/* Prefixes of types: virtio-9p-pci, virtio-9p-device, virtio-9p-pci-transitional and so on. */
 static const char *const kinds[] = {"virtio-9p", "usb-host", "usb-redir"};
 
 #define CHILD "child<"

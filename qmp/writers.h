@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Devices that go on writing to a guest's memory while its virtual CPUs stand still. */
+/* Devices that go on writing to a guest's memory while its virtual CPUs are stopped. */
 #pragma once
 
 #include "base/failure.h"
@@ -8,12 +8,12 @@
 #include <json-c/json.h>
 
 /**
- * writers_find() - the first such device in a reply to qom-list
- * @ret_type: its type as text that lives for good, or NULL when there is none
+ * writers_find() - find the first such device in a reply to qom-list
+ * @ret_type: its type, a static string, or NULL when there is none
  *
- * Return: 0; -EBADMSG when the reply is not what QEMU gives.
+ * Return: 0; -EBADMSG when the reply lacks the form of QEMU's.
  */
 int writers_find(struct json_object *list, const char **ret_type, struct failure *failure);
 
-/* Asks the guest's QEMU. Not while the guest is leased. */
+/* Asks the guest's QEMU. Not allowed while the guest is leased. */
 int writers_ask(struct qmp_guest *guest, const char **ret_type, struct failure *failure);
