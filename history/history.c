@@ -8,29 +8,29 @@
  *   guest   one row for each guest of each scan: its figures, or why it has none
  *   report  the whole report as JSON text, apart so that the other two stay small and quick to sum up
  *
- * Sizes are bytes, times seconds, "started" is the second since 1970 that the report names. What was not
- * measured is NULL: it takes no part in least, average and most. The file holds what a report holds, which is
- * neither page content nor fingerprints.
+ * Sizes are bytes, times seconds; "started" is the second since 1970 that the report names. A figure that was
+ * not measured is NULL, and minimum, average and maximum leave it out. The file holds what a report holds,
+ * which is neither page content nor fingerprints.
  *
- * What it guarantees
+ * Guarantees:
  *  - A report is in the file whole or not at all.
- *  - Nobody waits long. A lock is waited for for two seconds, a call ends after five (HISTORY_MAX_USEC), and
- *    the check at opening is left out above a size. A disk that does not answer is beyond that: the call
- *    stands in the kernel as long as the disk does.
- *  - No trouble with the file is trouble for the service. Each call opens the file anew when the one before
- *    had a failure, or when another file lies at the path (moved or removed by somebody: SQLite would go on
- *    writing into the file that is gone). So what is mended is found mended.
- *  - A damaged file is kept: it is renamed to PATH.corrupt-TIME, with its -wal and -shm, and a new one is
- *    begun. That happens at most once a call, only in the process that writes, and only when SQLite says that
- *    the content is wrong or that our tables are not in it.
- *  - A file that a newer samepage wrote, or that is another program's, is refused and stays as it is, to the
- *    byte: it is looked at in a way that makes no -wal and no -shm before it is opened for good.
+ *  - Nobody waits long. A call waits two seconds for a lock and ends after five (HISTORY_MAX_USEC), and
+ *    opening skips the check above a size limit. A disk that does not answer is the exception: the call hangs
+ *    in the kernel as long as the disk does.
+ *  - No trouble with the file becomes trouble for the service. Each call opens the file anew when the call
+ *    before it failed, or when another file lies at the path (somebody moved or removed the old one, and
+ *    SQLite would go on writing into it). So a repaired file works again from the next call on.
+ *  - A damaged file is kept. It is renamed to PATH.corrupt-TIME, with its -wal and -shm, and a new file is
+ *    started. That happens at most once a call, only in the process that writes, and only when SQLite says
+ *    that the content is wrong or that our tables are not in it.
+ *  - A file of a newer samepage or of another program is refused and stays unchanged to the byte. A check
+ *    that makes no -wal and no -shm runs before the file is opened for good.
  *
  * Readers and the writer do not wait for each other (write-ahead log). After each report the log is folded
- * into the file, so that the file alone is nearly always the whole history. A reader for whom there is no log
- * knows that nobody has the file open, and then reads it as a constant: otherwise it would leave a -wal and a
- * -shm behind that belong to whoever typed the command. If a writer comes meanwhile, which the file's time and
- * the log then show, what was read is thrown away, even if it was an error, and read again.
+ * into the file, so that the file alone is nearly always the whole history. A reader that finds no log knows
+ * that nobody has the file open, and reads it as a constant. Otherwise it would leave a -wal and a -shm
+ * behind that belong to the user who typed the command. If a writer starts meanwhile, the file's time and the
+ * log show it. Then the reader drops its result, even an error, and reads again.
  *
  * Everything foreign (guests' names above all) reaches SQLite as a bound parameter. All SQL text is constant.
  */
@@ -53,7 +53,7 @@
 /* Two damaged files in one second are no accident of the disk; nine are enough. */
 #define MAX_SAME_SECOND 9
 
-/* A name for the damaged file that is not taken. */
+/* An unused name for the damaged file. */
 static char *name_aside(const char *path)
 {
         const time_t now = time(NULL);
@@ -77,7 +77,7 @@ static char *name_aside(const char *path)
         return NULL;
 }
 
-/* The log and its index belong to the damaged file: left behind they would be applied to the new one. */
+/* The log and its index belong to the damaged file: left behind, they would be applied to the new one. */
 static int move_companion(const char *path, const char *aside, const char *suffix)
 {
         CLEANUP_FREE char *from = NULL;
@@ -124,7 +124,7 @@ static int work_once(struct history *history, int (*work)(struct history *, void
         return r;
 }
 
-/* A writer that begins or ends while somebody reads does so once; more than that is not waited for. */
+/* A writer starts or ends once during a read, rarely more often; the reader tries no more often than this. */
 #define MAX_READS 4
 
 static int read_settled(struct history *history, int (*work)(struct history *, void *, struct failure *),

@@ -15,8 +15,8 @@ struct addition {
 };
 
 /*
- * A host on which no guest could be scanned has no figures, nor one of which a part is missing; one without guests
- * has, and they are 0.
+ * A host has no figures when no guest could be scanned or when a part of it is missing. A host without guests
+ * has figures, all 0.
  */
 static bool has_figures(const struct report *report)
 {
@@ -36,7 +36,7 @@ static int64_t gap_of_guest(const struct report *report, size_t guest)
         return bytes;
 }
 
-/* The sum and the largest of the guests' pauses; REPORT_UNKNOWN when none was paused. */
+/* The sum and the longest of the guests' pauses; REPORT_UNKNOWN when none was paused. */
 static void sum_pauses(const struct report *report, double *ret_total, double *ret_longest)
 {
         double total = REPORT_UNKNOWN;
@@ -54,7 +54,7 @@ static void sum_pauses(const struct report *report, double *ret_total, double *r
         *ret_longest = longest;
 }
 
-/* In the order of the columns, which tables and statements have in common. */
+/* In the order of the columns, which tables and statements share. */
 static void add_figures(struct history_values *values, const struct report_figures *figures,
                         int64_t gap_bytes)
 {

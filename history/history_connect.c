@@ -8,7 +8,7 @@
 
 #include <errno.h>
 
-/* How many steps of SQLite's machine between two looks at the clock: below a millisecond. */
+/* How many steps of SQLite's machine lie between two checks of the clock: below a millisecond. */
 #define PROGRESS_STEPS 10000
 
 static int is_late(void *argument)
@@ -18,7 +18,7 @@ static int is_late(void *argument)
         return clock_now_usec() > history->deadline_usec;
 }
 
-/* Settings of the connection; none of them touches the file. */
+/* Sets up the connection; none of this touches the file. */
 static int configure(struct history *history, struct failure *failure)
 {
         (void)sqlite3_extended_result_codes(history->db, 1);
@@ -27,10 +27,10 @@ static int configure(struct history *history, struct failure *failure)
         (void)sqlite3_limit(history->db, SQLITE_LIMIT_LENGTH, (int)HISTORY_MAX_REPORT_BYTES);
         (void)sqlite3_db_config(history->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
         (void)sqlite3_db_config(history->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-        /* Until the file has proved to be ours. */
+        /* Holds until the file has proved to be ours. */
         (void)sqlite3_db_config(history->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
         return history_db_execute(history,
-                                  "PRAGMA mmap_size = 0; " /* a file cut short would be a SIGBUS */
+                                  "PRAGMA mmap_size = 0; " /* a file that is cut short would raise SIGBUS */
                                   "PRAGMA cache_size = -1024; "
                                   "PRAGMA synchronous = NORMAL; " /* syncs when the log is folded in */
                                   "PRAGMA temp_store = MEMORY;",

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Opening the history's file: made, checked, prepared. */
+/* Opens the history's file: makes, checks and prepares it. */
 #pragma once
 
 #include "history/history_internal.h"
 
 /**
- * history_connect() - open the file, making or preparing it where @history may
+ * history_connect() - open the file, and make or prepare it where @history may
  *
  * On failure there is no connection.
  */

@@ -37,7 +37,7 @@ static int to_errno(const struct history *history, int rc)
         }
 }
 
-/* These say something about the call, not about the connection. */
+/* These results concern the call, not the connection. */
 static bool leaves_connection_good(int rc)
 {
         const int primary = rc & 0xff;
@@ -78,7 +78,7 @@ int history_db_prepare(struct history *history, const char *sql, sqlite3_stmt **
 {
         int rc = sqlite3_prepare_v2(history->db, sql, -1, ret, NULL);
 
-        /* The text is constant and right: it is the tables that are wrong. */
+        /* The text is constant and right, so the tables are wrong. */
         if ((rc & 0xff) == SQLITE_ERROR)
                 rc = SQLITE_CORRUPT;
         return rc == SQLITE_OK ? 0 : history_db_fail(history, rc, "read", failure);
@@ -125,7 +125,7 @@ void history_db_settle(struct history *history)
 
 void history_db_checkpoint(struct history *history)
 {
-        /* A reader that stays in the way is not waited for: the next report folds its log in as well. */
+        /* This does not wait for a reader in the way: the next report folds this log in too. */
         (void)sqlite3_busy_timeout(history->db, 0);
         (void)sqlite3_wal_checkpoint_v2(history->db, "main", SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
         (void)sqlite3_busy_timeout(history->db, HISTORY_DB_BUSY_MSEC);

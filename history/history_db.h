@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The connection to the history's file: what SQLite answers as errors and sentences, and closing. */
+/* The connection to the history's file: SQLite's results as errors and sentences, and closing. */
 #pragma once
 
 #include "base/cleanup.h"
 #include "history/history_internal.h"
 
-/* Writers hold their lock for milliseconds; who holds it longer is stuck. */
+/* Writers hold their lock for milliseconds; a writer that holds it longer is stuck. */
 #define HISTORY_DB_BUSY_MSEC 2000
 
 /* Closes the connection, if there is one. */
 void history_db_close(struct history *history);
 
-/* Whether the open file is not the one at the path any more. */
+/* Whether the open file is no longer the one at the path. */
 bool history_db_is_replaced(const struct history *history);
 
-/* After a call: rolls back what is not committed, gives memory back, and closes what is not to be kept. */
+/* Ends a call: rolls back what is not committed, frees memory, closes a connection that is not to be kept. */
 void history_db_settle(struct history *history);
 
 /* Folds the log into the file, as far as no reader is in the way; a failure shows in the next call. */
 void history_db_checkpoint(struct history *history);
 
 /**
- * history_db_fail() - what a result of SQLite means
+ * history_db_fail() - translate a result of SQLite
  * @rc: SQLite's result code
  * @verb: what could not be done to the history: "opened", "read", "written"
  *
@@ -29,10 +29,10 @@ void history_db_checkpoint(struct history *history);
  */
 int history_db_fail(struct history *history, int rc, const char *verb, struct failure *failure);
 
-/* Runs SQL whose rows, if it gives any, are of no interest. */
+/* Runs SQL and drops its rows, if it gives any. */
 int history_db_execute(struct history *history, const char *sql, const char *verb, struct failure *failure);
 
-/* SQL that cannot be compiled means that the tables are not ours: the file counts as damaged. */
+/* Compiles SQL. If that fails, the tables are not ours and the file counts as damaged. */
 int history_db_prepare(struct history *history, const char *sql, sqlite3_stmt **ret, struct failure *failure);
 
 /* Return: 1 with a row, 0 after the last, a negative errno. */

@@ -13,7 +13,7 @@
 #define FILE_MODE   0640
 #define FOLDER_MODE 0750
 
-/* The modes are set outright: the umask of a service would take the group's right to read. */
+/* Sets the modes outright: the umask of a service would take away the group's right to read. */
 static int make_file(const char *path)
 {
         CLEANUP_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOCTTY, FILE_MODE);
@@ -102,7 +102,7 @@ char *history_file_uri(const char *path, bool immutable)
 
         if (!uri)
                 return NULL;
-        /* Two slashes more, or a path that begins with two would be taken for a host. */
+        /* Without two more slashes, SQLite would take the start of a path that begins with two for a host. */
         length = (size_t)snprintf(uri, size, "file:%s", *path == '/' ? "//" : "");
         for (; *path; path++) {
                 if (stands_for_itself(*path))

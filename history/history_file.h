@@ -12,14 +12,14 @@
  * history_file_prepare() - make sure that @path is a file
  * @make: make it (0640) and its folder (0750) if they are missing
  *
- * Never opens a file that exists: closing it would drop the locks that this process holds on it elsewhere.
+ * It never opens a file that exists: closing it would drop the locks that this process holds on it elsewhere.
  *
- * Return: 0; -EINVAL when it is something else than a file; another negative errno.
+ * Return: 0; -EINVAL when it is not a file; another negative errno.
  */
 int history_file_prepare(const char *path, bool make, struct failure *failure);
 
 /**
- * struct history_stamp - what shows that a file was written or exchanged
+ * struct history_stamp - shows whether a file was written or exchanged
  * @has_log: a write-ahead log lies beside it
  */
 struct history_stamp {
@@ -29,7 +29,7 @@ struct history_stamp {
         bool has_log;
 };
 
-/* Takes the stamp of @path; all 0 where there is no file. */
+/* Takes the stamp of @path; all 0 without a file. */
 void history_file_stamp(const char *path, struct history_stamp *ret);
 
 bool history_file_stamps_equal(const struct history_stamp *one, const struct history_stamp *other);
@@ -37,8 +37,8 @@ bool history_file_stamps_equal(const struct history_stamp *one, const struct his
 /* Whether a write-ahead log lies beside @path: somebody has the history open, or ended without closing it. */
 bool history_file_has_log(const char *path);
 
-/* @path as a URI for SQLite, @immutable: as a file that nobody writes. The caller frees it; NULL: no memory. */
+/* @path as a URI for SQLite, @immutable: as a file nobody writes. The caller frees it; NULL: no memory. */
 char *history_file_uri(const char *path, bool immutable);
 
-/* Bytes of the file; negative when it has none. */
+/* The size of the file; negative without one. */
 long long history_file_size(const char *path);

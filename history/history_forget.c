@@ -5,16 +5,16 @@
 
 #include <errno.h>
 
-/* Scans in one transaction: with 50 guests each the log grows by some 5 MiB. */
+/* Scans in one transaction: with 50 guests each, the log grows by some 5 MiB. */
 #define SCANS_AT_ONCE 64
 
 /* Pages of 4 KiB given back in one step: 4 MiB. */
 #define VACUUM_SQL "PRAGMA incremental_vacuum(1024)"
 
-/* A part of what a call may take, so that the last step ends in time as well. */
+/* A fraction of a call's time limit, so that the last step ends in time too. */
 #define MAX_FORGET_USEC (HISTORY_MAX_USEC / 5)
 
-/* The same scans in each of the three; the rows of scan go last, since the others are found by them. */
+/* Each deletes rows of the same scans. The rows of scan go last, since the others are found by them. */
 static const char *const forget_sql[] = {
         "DELETE FROM report WHERE scan IN"
         " (SELECT number FROM scan WHERE started < ?1 ORDER BY started, number LIMIT ?2)",
@@ -38,7 +38,7 @@ static int delete_rows(struct history *history, const char *sql, int64_t older_t
         return history_values_run(history, &values, failure);
 }
 
-/* Return: how many scans are gone, or a negative errno. */
+/* Return: the number of scans deleted, or a negative errno. */
 static int forget_some(struct history *history, int64_t older_than, struct failure *failure)
 {
         int r = history_db_execute(history, "BEGIN IMMEDIATE", "written", failure);
@@ -54,7 +54,7 @@ static int forget_some(struct history *history, int64_t older_than, struct failu
         return r < 0 ? r : n;
 }
 
-/* Return: how many free pages the file has, or a negative errno. */
+/* Return: the number of free pages in the file, or a negative errno. */
 static int64_t count_free(struct history *history, struct failure *failure)
 {
         CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
@@ -65,7 +65,7 @@ static int64_t count_free(struct history *history, struct failure *failure)
         return r > 0 ? sqlite3_column_int64(statement, 0) : r;
 }
 
-/* Ends as well when nothing more comes free: a file put there by somebody may not be made for it. */
+/* Also ends when no more pages come free: a file that somebody else put there may not be set up for this. */
 static int shrink(struct history *history, uint64_t enough_usec, struct failure *failure)
 {
         int64_t before = INT64_MAX;

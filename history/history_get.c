@@ -10,7 +10,7 @@ struct request {
         bool found;
 };
 
-/* Strict: what is not the very text that was written is not a report. */
+/* Strict: a text that differs from what was written is not a report. */
 static struct json_object *parse(const char *text, int length)
 {
         struct json_tokener *tokener = json_tokener_new();

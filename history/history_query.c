@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The answer, schema "samepage.history.v1". Sizes in bytes, times in seconds, what is not known is null:
+ * The answer, schema "samepage.history.v1". Sizes are in bytes, times in seconds; an unknown value is null:
  *
  *   {"schema", "guest": the filter's, or null,
  *    "scans": [newest first, at most the filter's limit:
@@ -14,9 +14,9 @@
  *       "guests": [{"name", "uuid", "scans", "failed", FIGURE: {"min", "avg", "max"}}], "more_guests"}}
  *
  * FIGURE is present_bytes, zero_bytes, self_sharing_bytes, inter_sharing_bytes, saved_bytes, gap_bytes,
- * pause_seconds; of the host also duration_seconds. "guests" of a scan counts all, "failed" those of them
- * that have no figures. With a guest in the filter, scans are those in which it was, with its own figures,
- * and "error" says why it has none; the summary's host is that of the same scans.
+ * pause_seconds; for the host also duration_seconds. "guests" of a scan counts all, "failed" those of them
+ * without figures. With a guest in the filter, the answer lists the scans that included this guest, with its
+ * own figures. "error" then says why it has none, and the summary's host covers the same scans.
  */
 #include "base/cleanup.h"
 #include "history/history_db.h"
@@ -37,7 +37,7 @@ static const char host_sql[] =
         " longest_pause_seconds, NULL FROM scan WHERE started >= ?1 AND started < ?2"
         " ORDER BY started DESC, number DESC LIMIT ?4";
 
-/* A scan may have met two guests of one name, of which it scanned one at most: that one is taken. */
+/* A scan may have met two guests with one name and scanned at most one of them: this takes that one. */
 static const char guest_sql[] =
         "SELECT scan.id, scan.started, scan.mode, scan.complete, scan.duration_seconds, 1, NOT guest.scanned,"
         " guest.present_bytes, guest.zero_bytes, guest.self_sharing_bytes, guest.inter_sharing_bytes,"
@@ -108,7 +108,7 @@ static int fill(struct history *history, const struct query *query, struct json_
         return r;
 }
 
-/* One transaction: a scan that is added meanwhile is in the list and in the summary, or in neither. */
+/* One transaction: a scan that is added meanwhile is in both the list and the summary, or in neither. */
 static int ask(struct history *history, void *argument, struct failure *failure)
 {
         struct query *query = argument;

@@ -8,10 +8,10 @@
 /* 9999-12-31T23:59:59Z: four digits for the year. */
 #define LAST_SECOND 253402300799
 
-/* Numbers up to here are whole numbers of 64 bits after rounding, too. */
+/* Numbers up to this fit in 64 bits even after rounding. */
 #define LARGEST 9.2e18
 
-/* Thirty thousand years are no duration. */
+/* Thirty thousand years are not a duration. */
 #define LARGEST_SECONDS 1e12
 
 void history_row_put(struct json_object *object, const char *key, struct json_object *value)

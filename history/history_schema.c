@@ -13,15 +13,15 @@
 /* "smpg" */
 #define APPLICATION_ID 0x736d7067
 
-/* The check reads the whole file: a disk that is slow gives some 100 MiB per second. What it does with the
- * rows after that can be ended at any time. */
+/* The check reads the whole file, and a slow disk gives some 100 MiB per second. Its work on the rows after
+ * that can stop at any time. */
 #define MAX_CHECKED_BYTES (128LL << 20)
 #define MAX_CHECK_USEC    (2 * USEC_PER_SEC)
 
 #define TO_TEXT_(value) #value
 #define TO_TEXT(value)  TO_TEXT_(value)
 
-/* The figures that a scan and a guest have in common. */
+/* The figures that a scan and a guest share. */
 #define FIGURE_COLUMNS                  \
         "present_bytes INTEGER, "       \
         "zero_bytes INTEGER, "          \
@@ -91,7 +91,7 @@ static int read_identity(sqlite3 *db, struct identity *ret)
 
         if (rc == SQLITE_OK)
                 rc = read_int(db, "PRAGMA application_id", &ret->application);
-        /* A newer version may hold tables that this SQLite cannot read; its number is enough. */
+        /* A newer version may hold tables that this SQLite cannot read; its version number is enough. */
         if (rc == SQLITE_OK && ret->version <= SCHEMA_VERSION)
                 rc = read_int(db, "SELECT count(*) FROM sqlite_schema", &ret->n_tables);
         return rc;
@@ -134,8 +134,8 @@ int history_schema_peek(struct history *history, struct failure *failure)
 }
 
 /*
- * SQLite's own check of trees, records and indexes, up to the first complaint. The quick one leaves out whether
- * index and table agree, and an index that is wrong makes sums that are wrong without any error.
+ * SQLite's own check of trees, records and indexes, up to the first complaint. The quick check does not
+ * compare an index with its table, and a wrong index makes wrong sums without any error.
  */
 static int check_content(struct history *history, struct failure *failure)
 {
@@ -153,7 +153,7 @@ static int check_content(struct history *history, struct failure *failure)
         return 0;
 }
 
-/* A file for which the time is not enough is taken as good: what is wrong with it shows when it is met. */
+/* A file that the check does not finish in time counts as good: damage shows when a call meets it. */
 static int check(struct history *history, struct failure *failure)
 {
         int r = 0;
@@ -166,7 +166,7 @@ static int check(struct history *history, struct failure *failure)
         return r == -ETIMEDOUT ? 0 : r;
 }
 
-/* How the file is written is decided before there is anything in it. */
+/* The way the file is written must be set while it is still empty. */
 static int create(struct history *history, struct failure *failure)
 {
         int r = history_db_execute(history, "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Whether a database is a history, in a version that we know, and in one piece. */
+/* Whether a database is a history, in a known version, and undamaged. */
 #pragma once
 
 #include "history/history_internal.h"
@@ -7,7 +7,8 @@
 /**
  * history_schema_peek() - refuse a file that is not for us, before it is opened
  *
- * Leaves the file and its folder as they are. What it cannot read it leaves to history_schema_prepare().
+ * It leaves the file and its folder unchanged. A file that it cannot read is left to
+ * history_schema_prepare().
  *
  * Return: 0; -EOPNOTSUPP for a newer version; -EINVAL for another program's database.
  */

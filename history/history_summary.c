@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Figures that were not measured take no part: the average of ten scans, three of which could not tell what
- * is merged, is that of seven. A guest is known by its name, as it is in the filter: a guest that was made
- * anew under the same name goes on with the old one's figures, and the latest uuid is named.
+ * Figures that were not measured are left out: if three of ten scans could not tell what is merged, the
+ * average is that of seven. A guest is identified by its name, as in the filter: a new guest under an old
+ * name continues the old one's figures, and the summary names the latest uuid.
  */
 #include "history/history_summary.h"
 
@@ -46,14 +46,14 @@ static const char host_sql[] =
         " count(DISTINCT scan), count(*) - coalesce(sum(scanned), 0), " OVER_FIGURES                    \
         " FROM guest WHERE " condition " GROUP BY " group " ORDER BY " group " LIMIT ?4"
 
-/* By the index in the order of names, all rows of the table: slow for a day of a year, but without memory. */
+/* Reads all rows of the table by the index on names: slow for one day out of a year, but needs no memory. */
 static const char all_guests_sql[] = GUESTS_SQL(IN_PERIOD, "name");
-/* By the scans of the period, which are then sorted by name in memory: for few rows. */
+/* Reads the rows by the scans of the period, and then sorts them by name in memory: for few rows. */
 static const char few_guests_sql[] =
         GUESTS_SQL("scan IN (SELECT number FROM scan WHERE " IN_PERIOD ")", "+name");
 static const char one_guest_sql[] = GUESTS_SQL("name = ?3 AND " IN_PERIOD, "name");
 
-/* Rows of some 100 bytes that may be sorted in memory: a day of 50 guests at a scan every ten minutes. */
+/* Rows of some 100 bytes that may be sorted in memory: a day of 50 guests with a scan every ten minutes. */
 #define MAX_SORTED_ROWS 8000
 
 static const char *guests_sql(const struct history_period *period, double n_rows)
@@ -93,7 +93,7 @@ static void add_figures(struct history_row *row, struct json_object *object, siz
         }
 }
 
-/* An open end of the period is the first or the last scan in it. *@ret_n_guests: of all its scans together. */
+/* An open end of the period becomes its first or last scan. *@ret_n_guests: the guests of all its scans. */
 static int add_host(struct history *history, const struct history_period *period, struct json_object *summary,
                     double *ret_n_guests, struct failure *failure)
 {

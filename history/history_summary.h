@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Least, average and most of every figure over a period. */
+/* Minimum, average and maximum of every figure over a period. */
 #pragma once
 
 #include "history/history_internal.h"
@@ -16,7 +16,7 @@ struct history_period {
         int64_t until;
 };
 
-/* Binds what all the statements about a period have in common: ?1 since, ?2 until, ?3 the guest or NULL. */
+/* Binds the parameters that all statements about a period share: ?1 since, ?2 until, ?3 the guest or NULL. */
 int history_summary_bind(struct history *history, sqlite3_stmt *statement,
                          const struct history_period *period, struct failure *failure);
 

@@ -13,7 +13,7 @@
 #define TIME_TEXT_BYTES  32
 #define PAUSE_TEXT_BYTES 48
 
-/* One size, one time, one duration of an argument list. */
+/* One size, time or duration, as an argument of a print call. */
 #define SIZE(object, key)  table_format_bytes(json_get_int(object, key, -1), (char[TABLE_SIZE_BYTES]){""})
 #define WHEN(object, key)  format_time(object, key, (char[TIME_TEXT_BYTES]){""})
 #define PAUSE(object, key) format_pause(object, key, (char[PAUSE_TEXT_BYTES]){""})
@@ -61,7 +61,7 @@ static const char *format_pause(struct json_object *object, const char *key, cha
 {
         const double pause = seconds(object, key);
 
-        /* Written so that what is no number is not known either; longer ones than a year are none. */
+        /* NaN fails this test and so counts as unknown, like anything above a year. */
         if (!(pause >= 0 && pause < 366.0 * 86400))
                 return "-";
         if (pause < 1)
@@ -71,7 +71,7 @@ static const char *format_pause(struct json_object *object, const char *key, cha
         return ret;
 }
 
-/* What a person should know about this scan besides its figures. */
+/* Notes what a person should know about this scan besides its figures. */
 static void add_note(struct table *table, struct json_object *scan, bool of_guest)
 {
         const int64_t failed = json_get_int(scan, "failed", -1);
@@ -174,7 +174,7 @@ static void print_figures(struct json_object *figures, bool of_guest, FILE *out)
         table_deinit(&table);
 }
 
-/* The summary of the guest of this name; NULL when there is none. */
+/* The summary of the guest with this name; NULL when there is none. */
 static struct json_object *find_guest(struct json_object *summary, const char *name)
 {
         struct json_object *guests = json_get(summary, "guests", json_type_array);

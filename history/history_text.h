@@ -6,8 +6,8 @@
 #include <stdio.h>
 
 /**
- * history_print() - a line for each scan, then least, average and most of each figure
- * @history: an answer of schema "samepage.history.v1", from whomever: what is not as it should be is shown as
- * "-" or left out. Times are printed in local time.
+ * history_print() - print a line for each scan, then minimum, average and maximum of each figure
+ * @history: an answer of schema "samepage.history.v1", from any source: anything malformed appears as "-" or
+ * not at all. Times are local time.
  */
 void history_print(struct json_object *history, FILE *out);

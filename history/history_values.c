@@ -24,7 +24,7 @@ void history_values_add_bytes(struct history_values *values, int64_t bytes)
 
 void history_values_add_seconds(struct history_values *values, double seconds)
 {
-        /* Written so that a value that is no number is not known either. */
+        /* NaN fails this test and so counts as unknown. */
         if (seconds >= 0)
                 keep(values, sqlite3_bind_double(values->statement, ++values->n, seconds));
         else
