@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A report is copied into an array of guests of its own, which replaces the old one when nothing can fail any more:
- * a scrape sees one scan or the other.
+ * A report is copied into a new array of guests, which replaces the old one when nothing can fail any more.
+ * So a scrape sees one scan or the other.
  *
- * Names are unique: two series with the same labels would spoil the whole scrape. Reports keep to that with
- * figures (a second guest of a name is not scanned), so of two guests of one name, the one with figures counts.
+ * Names are unique: two series with the same labels would spoil the whole scrape. Reports keep figures unique
+ * by name (a second guest with the same name is not scanned). So of two guests with one name, the one with
+ * figures counts.
  */
 #include "metrics/metrics.h"
 
@@ -19,7 +20,7 @@
 #include <string.h>
 #include <time.h>
 
-/* A pause is at most max_pause, 500 ms by default, plus what QEMU takes to stop and to answer. */
+/* A pause lasts at most max_pause, 500 ms by default, plus the time that QEMU takes to stop and to answer. */
 static const uint64_t pause_bounds_usec[] = {
         1000, 5000, 10000, 25000, 50000, 100000, 250000, 500000, 1000000, 2500000, 10000000,
 };
@@ -95,7 +96,7 @@ struct metrics *metrics_free(struct metrics *metrics)
         return NULL;
 }
 
-/* Foreign text as a label: bounded, UTF-8, and harmless for the terminal of whoever reads a scrape. */
+/* Makes foreign text a label: bounded, UTF-8, and harmless for the terminal that shows a scrape. */
 static char *copy_label(const char *text)
 {
         char *copy = strndup(text, METRICS_LABEL_MAX_BYTES);
@@ -118,10 +119,10 @@ static int compare_guests(const void *a, const void *b)
         return strcmp(((const struct metrics_guest *)a)->name, ((const struct metrics_guest *)b)->name);
 }
 
-/* -1 when not known. */
+/* Return: -1 when not known. */
 static int64_t to_usec(double seconds)
 {
-        /* A year, so that the sums of a thousand guests fit; NaN is not known either. */
+        /* A year, so that the sums of a thousand guests fit; NaN fails this test and so counts as unknown. */
         if (!(seconds >= 0 && seconds < 366.0 * 86400))
                 return REPORT_UNKNOWN;
         return (int64_t)(seconds * (double)USEC_PER_SEC + 0.5);
@@ -140,8 +141,8 @@ static uint64_t end_of_scan_usec(const struct report *report)
 }
 
 /*
- * A guest that could not be reached has no identifier and no group in the report: it keeps those it had, since they
- * are labels and would make it another one.
+ * A guest that could not be reached has no identifier and no group in the report. It keeps those it had: they
+ * are labels, so a change would make it another guest.
  */
 static int fill_guest(const struct report_guest *from, const struct metrics_guest *old, uint64_t end_usec,
                       struct metrics_guest *guest)
@@ -162,7 +163,7 @@ static int fill_guest(const struct report_guest *from, const struct metrics_gues
         return 0;
 }
 
-/* The report's guests as new entries of @guests, where there is room for all. */
+/* Adds the report's guests as new entries of @guests, which has room for all. */
 static int copy_guests(struct metrics *metrics, const struct report *report, struct metrics_guest *guests,
                        size_t *n)
 {
@@ -191,7 +192,8 @@ static int copy_guests(struct metrics *metrics, const struct report *report, str
 }
 
 /*
- * After a scan of some guests: what it could not know of them stays what it was, and the other guests move over.
+ * After a scan of some guests: what the scan could not know about them stays as it was, and the other guests
+ * move over.
  */
 static void carry_over(struct metrics *metrics, const struct report *report, struct metrics_guest *guests,
                        size_t *n)
@@ -243,7 +245,7 @@ static void note_host(struct metrics *metrics, const struct report *report)
         struct metrics_host *host = &metrics->host;
         const bool gap_known = report->gap_bytes != REPORT_UNKNOWN;
 
-        /* Sums over no guest are known where there is no guest, and nothing but zeros where all failed. */
+        /* Sums over no guests are known if there are no guests; if all guests failed, they are mere zeros. */
         host->known = report_n_scanned(report) > 0 || report->n_guests == 0;
         host->total = report->total;
         for (enum gap_reason reason = 0; reason < GAP_REASON_MAX_; reason++)
@@ -261,7 +263,7 @@ static enum metrics_scan_result result_of(const struct report *report)
         return report_n_scanned(report) > 0 ? METRICS_SCAN_RESULT_PARTIAL : METRICS_SCAN_RESULT_FAILED;
 }
 
-/* What only ever grows; a guest that was paused and then failed was paused all the same. */
+/* Adds to the counters. A guest that was paused and then failed still counts as paused. */
 static void count_scan(struct metrics *metrics, const struct report *report)
 {
         const int64_t took = to_usec(report->duration_seconds);
@@ -311,7 +313,7 @@ static void free_words(char **words, size_t n)
         free(words);
 }
 
-/* @names as they are in labels, sorted. */
+/* Copies @names in the form of labels, sorted. */
 static int copy_names(const char *const *names, size_t n, char ***ret)
 {
         char **words = calloc(n + 1, sizeof(*words));

@@ -15,7 +15,7 @@ void metrics_histogram_add(struct metrics_histogram *histogram, uint64_t n, uint
 
         if (n == 0)
                 return;
-        /* Rounded up: a mean just above a bound is not below it. */
+        /* Rounded up, since a mean just above a bound does not belong below it. */
         while (bucket < histogram->n_bounds &&
                total_usec / n + (total_usec % n > 0) > histogram->bounds_usec[bucket])
                 bucket++;

@@ -10,7 +10,7 @@
 /**
  * struct metrics_histogram - durations, sorted into buckets
  * @bounds_usec: the longest duration of each bucket, ascending; borrowed. One more bucket has no bound.
- * @counts: durations in each bucket alone, not summed up as they are written
+ * @counts: durations in each bucket alone; the output sums them up
  */
 struct metrics_histogram {
         const uint64_t *bounds_usec;
@@ -24,8 +24,8 @@ void metrics_histogram_init(struct metrics_histogram *histogram, const uint64_t 
                             size_t n_bounds);
 
 /**
- * metrics_histogram_add() - note @n durations, of which only the sum is known
+ * metrics_histogram_add() - add @n durations, of which only the sum is known
  *
- * They go into the bucket of their mean: with one it is exact, with more, count and sum are.
+ * They go into the bucket of their mean. A single duration is exact; for more, only count and sum are.
  */
 void metrics_histogram_add(struct metrics_histogram *histogram, uint64_t n, uint64_t total_usec);

@@ -18,7 +18,7 @@ int metrics_listen(const struct address *address, int *ret_fd, struct failure *f
         address_format(address, text);
         if (fd < 0)
                 return failure_errno(failure, -errno, "cannot make a socket to serve metrics at %s", text);
-        /* After a restart, connections of the one before linger and must not keep the port. */
+        /* After a restart, connections of the previous process linger and must not keep the port. */
         (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
         if (address->sockaddr.ss_family == AF_INET6)
                 (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));

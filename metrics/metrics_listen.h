@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The socket that metrics are served at. */
+/* The socket that serves metrics. */
 #pragma once
 
 #include "base/failure.h"
@@ -7,7 +7,7 @@
 
 /**
  * metrics_listen() - listen at an address
- * @ret_fd: the socket, which does not block
+ * @ret_fd: the socket, non-blocking
  *
  * Return: 0; -EADDRINUSE or another negative errno, with a sentence.
  */

@@ -67,12 +67,12 @@ static void render_forecast(struct metrics_text *text, const struct metrics_merg
                 render_one(text, &reached, merge->reached_bytes);
 }
 
-/* A share as a decimal fraction. */
+/* Writes a share as a decimal fraction. */
 static void render_share(struct metrics_text *text, const struct metrics_family *family, double share)
 {
         metrics_text_family(text, family);
         metrics_text_sample(text, "");
-        /* Millionths, as microseconds are of seconds. */
+        /* Millionths of a share, as microseconds are millionths of a second. */
         metrics_text_value_usec(text, (uint64_t)(share * USEC_PER_SEC + 0.5));
 }
 

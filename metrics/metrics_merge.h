@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What metrics say of merging: the last forecast, and what is done about it. */
+/* What metrics say about merging: the last forecast, and what follows from it. */
 #pragma once
 
 #include "metrics/metrics_text.h"
@@ -9,12 +9,12 @@
 #include <stdint.h>
 
 /**
- * struct metrics_merge - what is exported; initialise with METRICS_MERGE_NONE
+ * struct metrics_merge - the exported figures; initialise with METRICS_MERGE_NONE
  * @forecast_known: the bytes are those of the last forecast
  * @reached_bytes: negative when not known
  * @gap, @gap_error: share of the pages that could be merged and are not, by a sample; negative when not known
- * @is_fast: KSM goes fast
- * @acts: the service says how fast
+ * @is_fast: KSM runs fast
+ * @acts: the service sets KSM's speed
  * @n_refused: how often it gave up acting
  * @ksmd_usec: CPU time of ksmd since boot; 0: not known
  */

@@ -47,7 +47,7 @@ static const struct guest_figure guest_figures[] = {
          FIGURE(actual_saved_bytes)},
 };
 
-/* A figure of the host that is split by kind. */
+/* A figure of the host, split by kind. */
 struct host_figure {
         const char *kind;
         size_t offset;
@@ -72,7 +72,7 @@ static int64_t get_figure(const struct report_figures *figures, size_t offset)
         return bytes;
 }
 
-/* A metric of one sample without labels. */
+/* Writes a metric of one sample without labels. */
 static void render_one(struct metrics_text *text, const struct metrics_family *family, int64_t value)
 {
         metrics_text_family(text, family);
@@ -111,7 +111,7 @@ static void render_guest_figures(struct metrics_text *text, const struct metrics
         }
 }
 
-/* How and when the figures came about. */
+/* Writes how and when the figures came about. */
 static void render_guest_scans(struct metrics_text *text, const struct metrics *metrics)
 {
         static const struct metrics_family info = {
@@ -190,7 +190,7 @@ static void render_host(struct metrics_text *text, const struct metrics *metrics
         }
 }
 
-/* When counting began, which only OpenMetrics has a place for. */
+/* Writes when counting began; only OpenMetrics has a place for it. */
 static void render_created(struct metrics_text *text, const struct metrics *metrics, const char *label,
                            const char *value)
 {
@@ -295,7 +295,7 @@ static void render_service(struct metrics_text *text, const struct metrics *metr
         metrics_text_value(text, metrics->source_is_up);
 }
 
-/* Whether a file of the kernel can be part of a metric's name, and is none that we use. */
+/* Whether a file of the kernel can be part of a metric's name and is not one of ours. */
 static bool can_be_metric(const char *name)
 {
         return name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_")] == '\0' &&
@@ -313,7 +313,7 @@ static void render_ksm_number(struct metrics_text *text, const struct ksm_file *
         render_one(text, &family, file->value);
 }
 
-/* "[none] scan-time" is a choice, of which the one in brackets is taken. */
+/* "[none] scan-time" is a choice; this takes the one in brackets. */
 static void chosen_word(const char *from, char ret[KSM_TEXT_BYTES])
 {
         const char *begin = strchr(from, '[');
@@ -339,7 +339,7 @@ static void render_ksm_words(struct metrics_text *text, const struct ksm *ksm)
                 const struct ksm_file *file = &ksm->files[i];
                 char word[KSM_TEXT_BYTES] = "";
 
-                /* Unlike a metric's, a label's name begins with no digit. */
+                /* Unlike a metric's name, a label's name must not begin with a digit. */
                 if (file->is_number || !can_be_metric(file->name) || strspn(file->name, "0123456789") > 0)
                         continue;
                 if (n++ == 0)
@@ -357,7 +357,7 @@ static int render_ksm(struct metrics_text *text, const char *ksm_dir)
 
         if (!ksm)
                 return -ENOMEM;
-        /* A folder that cannot be read costs these metrics and not the others. */
+        /* A folder that cannot be read costs these metrics only. */
         if (ksm_read(ksm_dir, ksm) < 0)
                 return 0;
         for (size_t i = 0; i < ksm->n_files; i++)

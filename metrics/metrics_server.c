@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libmicrohttpd without threads of its own: its epoll descriptor is one more source of the daemon's event loop, and
- * MHD_run() does what is ready and never waits. An answer is made in one go from what the daemon knows.
+ * libmicrohttpd without threads of its own. Its epoll descriptor is one more source of the daemon's event
+ * loop, and MHD_run() does what is ready and never waits. An answer is made in one go from what the daemon
+ * knows.
  *
- * A connection serves one request and may last TIMEOUT_SECONDS from its first byte to its last, so that one who
- * sends or reads a byte now and then cannot hold it for ever; the library's own timeout begins anew with every byte.
- * Without this rule, MAX_CLIENTS slow clients would shut the scraper out. Closing after each answer costs a scraper
- * one connection per scrape and spares it the race against a connection that times out as it sends.
+ * A connection serves one request and may last TIMEOUT_SECONDS from its first byte to its last. The library's
+ * own timeout begins anew with every byte: with it alone, a client that sends or reads a byte now and then
+ * could hold its connection for ever, and MAX_CLIENTS such clients would shut the scraper out. Closing after
+ * each answer costs a scraper one connection per scrape. It spares the scraper the race against a connection
+ * that times out as it sends.
  *
  * Requests with a body are refused before the body is read.
  */
@@ -28,22 +30,22 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-/* More wait in the listening socket's queue. */
+/* Further clients wait in the listening socket's queue. */
 #define MAX_CLIENTS 64
-/* Per connection, the request's line and headers included; Prometheus sends some 400 bytes. */
+/* Per connection, including the request's line and headers; Prometheus sends some 400 bytes. */
 #define CLIENT_MEMORY_BYTES ((size_t)16384)
-/* The tests, which wait for it, have a shorter one. */
+/* The tests wait for it, so they set a shorter one. */
 #ifndef METRICS_SERVER_TIMEOUT_SECONDS
 #define METRICS_SERVER_TIMEOUT_SECONDS 10U
 #endif
-/* Nobody notices a timeout that is late by this. */
+/* Nobody notices a timeout that is this late. */
 #define TIMER_ACCURACY_USEC (10 * USEC_PER_MSEC)
 
 /* Far above what scrapers need, and next to no load. */
 #define RATE_INTERVAL_USEC (100 * USEC_PER_MSEC)
 #define RATE_BURST         100U
 
-/* One connection; @fd is -1 in a free place, @answered that its request came whole and has its answer. */
+/* One connection; @fd is -1 in a free place. @answered: the whole request arrived and has its answer. */
 struct client {
         int fd;
         bool answered;
@@ -61,7 +63,7 @@ struct metrics_server {
         uint16_t port;
 };
 
-/* What is sent: @body is static, or malloc()ed if @mode says so. */
+/* What is sent; @body is static, or malloc()ed if @mode says so. */
 struct answer {
         unsigned int status;
         const char *type;
@@ -131,7 +133,7 @@ static bool has_body(struct MHD_Connection *connection)
         return length && strcmp(length, "0") != 0;
 }
 
-/* Called when the headers of a request are complete; the signature is the library's. */
+/* The library calls this, with this signature, when the headers of a request are complete. */
 static enum MHD_Result answer_request(void *context, struct MHD_Connection *connection, const char *url,
                                       const char *method, const char *version, const char *upload,
                                       size_t *upload_bytes, void **request) // NOLINT(readability-*)
@@ -191,7 +193,7 @@ static void note_connection(void *context, struct MHD_Connection *connection, vo
         }
 }
 
-/* The library sees the end of the connection, whatever it waits for, and closes it. */
+/* The library notices the end of the connection, whatever it waits for, and closes it. */
 static void end_client(struct client *client)
 {
         (void)shutdown(client->fd, SHUT_RDWR);
@@ -207,7 +209,7 @@ static void end_overdue(struct metrics_server *server)
                         end_client(&server->clients[i]);
 }
 
-/* Nothing more will come from the client, and the library has read all that did. */
+/* The client will send no more, and the library has read all that it sent. */
 static bool is_read_to_its_end(const struct pollfd *polled)
 {
         int unread = 0;
@@ -216,9 +218,9 @@ static bool is_read_to_its_end(const struct pollfd *polled)
 }
 
 /*
- * Ends connections whose client went away in the middle of its request. The library asks epoll for changes, and if the
- * end is there already when it reads the half, no change is left to tell it (0.9.75): the place would be taken until
- * the deadline.
+ * Ends connections whose client left in the middle of its request. The library asks epoll for changes only.
+ * If the end has already arrived when it reads the first half, epoll has no change left to report (0.9.75),
+ * and the connection would keep its place until the deadline.
  */
 static void end_half_requests(struct metrics_server *server)
 {
@@ -237,7 +239,7 @@ static void end_half_requests(struct metrics_server *server)
                         end_client(&server->clients[i]);
 }
 
-/* When somebody has to look again even if nothing happens; USEC_INFINITY means never to sd-event too. */
+/* When the next check is due even if nothing happens; USEC_INFINITY means never to sd-event too. */
 static uint64_t next_deadline_usec(const struct metrics_server *server)
 {
         unsigned MHD_LONG_LONG msec = 0;
@@ -267,7 +269,7 @@ static int serve(struct metrics_server *server)
         unsigned int n_before = 0;
 
         end_overdue(server);
-        /* A full house stops listening, and begins again only in the run after the one in which somebody left. */
+        /* When full, the library stops listening. It restarts only in the run after a client left. */
         do {
                 n_before = server->n_clients;
                 (void)MHD_run(server->http);
@@ -313,7 +315,7 @@ static int start_http(struct metrics_server *server, int fd)
 {
         const int flags = fcntl(fd, F_GETFL);
 
-        /* Whoever handed it over may have left it blocking, which would stop the whole daemon in accept(2). */
+        /* The socket may arrive in blocking mode, which would stop the whole daemon in accept(2). */
         if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
                 int r = -errno;
 
@@ -346,7 +348,7 @@ static int attach(struct metrics_server *server, sd_event *event)
                               server);
         if (r < 0)
                 return r;
-        /* With no descriptor left, a client that cannot be accepted makes epoll say so again and again. */
+        /* With no descriptor left, a client that cannot be accepted makes epoll report it again and again. */
         r = sd_event_source_set_ratelimit(server->io, RATE_INTERVAL_USEC, RATE_BURST);
         if (r < 0)
                 return r;

@@ -15,7 +15,7 @@ struct metrics_server;
  * metrics_server_new() - listen and answer from now on
  * @address: where; at port 0 the kernel chooses one
  * @event: referenced
- * @metrics: what is served, as it is at the moment of a request; borrowed until metrics_server_free()
+ * @metrics: served as they are at the moment of a request; borrowed until metrics_server_free()
  * @ksm_dir: KSM_DIR or a fixture; copied
  *
  * Return: 0, or a negative errno with a sentence.
@@ -24,7 +24,7 @@ int metrics_server_new(const struct address *address, sd_event *event, const str
                        const char *ksm_dir, struct metrics_server **ret, struct failure *failure);
 
 /**
- * metrics_server_new_from_fd() - the same on a socket that listens already
+ * metrics_server_new_from_fd() - the same on a socket that already listens
  * @fd: of socket activation; taken, also on failure
  *
  * Return: 0, or a negative errno with a sentence.
@@ -35,5 +35,5 @@ int metrics_server_new_from_fd(int fd, sd_event *event, const struct metrics *me
 /* Closes the socket and all connections, whatever they wait for. */
 struct metrics_server *metrics_server_free(struct metrics_server *server);
 
-/* The port that it listens at; 0 when that cannot be told. */
+/* The port it listens at; 0 when that is not known. */
 uint16_t metrics_server_port(const struct metrics_server *server);

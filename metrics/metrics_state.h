@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What metrics.c keeps and metrics_render.c reads; nobody else's business. */
+/* What metrics.c keeps and metrics_render.c reads; private to the two. */
 #pragma once
 
 #include "metrics/metrics.h"
@@ -10,7 +10,7 @@
  * struct metrics_guest - one guest; its name is unique
  * @uuid, @group: NULL when not known
  * @figures: valid if @scanned
- * @failed: the last scan of it gave no figures
+ * @failed: its last scan gave no figures
  * @last_scan_usec: when the last scan that gave figures ended, since 1970; 0: never
  */
 struct metrics_guest {
@@ -47,7 +47,7 @@ struct metrics {
         uint64_t n_scans[METRICS_SCAN_RESULT_MAX_];
         unsigned int n_paused;
         struct metrics_merge merge;
-        char *source; /* of guests; NULL: none that can be silent */
+        char *source; /* of guests; NULL: none that can fall silent */
         bool source_is_up;
-        int64_t n_known_guests; /* REPORT_UNKNOWN before anybody said */
+        int64_t n_known_guests; /* REPORT_UNKNOWN before the first metrics_keep_guests() */
 };

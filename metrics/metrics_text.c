@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The formats differ in this: OpenMetrics calls a counter without its _total and an info without its _info, has
- * lines for units, and ends with "# EOF"; the text format knows no infos, which are gauges there.
+ * The formats differ in this: OpenMetrics names a counter without its _total and an info without its _info,
+ * has lines for units, and ends with "# EOF". The text format has no infos; they are gauges there.
  *
  * Numbers are printed from integers, so the locale cannot put a comma into them.
  */
@@ -56,7 +56,7 @@ int metrics_text_finish(struct metrics_text *text, char **ret, size_t *ret_lengt
         if (text->format == METRICS_FORMAT_OPENMETRICS)
                 (void)fputs("# EOF\n", text->file);
         failed = ferror(text->file);
-        /* Only closing makes the buffer complete; its sole way to fail is memory. */
+        /* Only closing completes the buffer; it can fail only for lack of memory. */
         if (fclose(text->file) != 0 || failed) {
                 text->file = NULL;
                 return -ENOMEM;
@@ -88,7 +88,7 @@ static const char *type_to_string(enum metrics_format format, enum metrics_type 
         return names[type];
 }
 
-/* What the text format adds to the name of a family, where it must be the one of its samples. */
+/* The text format adds this to a family's name, which must equal the name of its samples there. */
 static const char *family_suffix(enum metrics_format format, enum metrics_type type)
 {
         if (format == METRICS_FORMAT_OPENMETRICS)

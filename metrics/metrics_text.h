@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Writes metrics as text, in the two formats that scrapers ask for: Prometheus text 0.0.4 and OpenMetrics 1.0.0.
- * The caller names families and samples once; where the formats differ is decided here.
+ * Writes metrics as text, in the two formats that scrapers ask for: Prometheus text 0.0.4 and OpenMetrics
+ * 1.0.0. The caller names families and samples once; this file handles the differences between the formats.
  */
 #pragma once
 
@@ -24,7 +24,7 @@ enum metrics_type {
 };
 
 /**
- * struct metrics_family - what all samples of one metric have in common
+ * struct metrics_family - what all samples of one metric share
  * @name: without the _total of a counter and the _info of an info
  * @unit: the end of @name, such as "bytes"; NULL when it has none
  * @help: one sentence
@@ -36,7 +36,7 @@ struct metrics_family {
         const char *help;
 };
 
-/* What is being written; a failure to write is kept until metrics_text_finish(). */
+/* The text being written; a failure to write is kept until metrics_text_finish(). */
 struct metrics_text {
         enum metrics_format format;
         FILE *file;
@@ -54,7 +54,7 @@ const char *metrics_text_content_type(enum metrics_format format);
  * metrics_text_choose() - the format for a scraper
  * @accept: its Accept header; NULL without one
  *
- * A scraper that can read OpenMetrics 1.0.0 names it, and wants it most; so it is not asked how much.
+ * A scraper that can read OpenMetrics 1.0.0 names it and prefers it, so its weights are ignored.
  */
 enum metrics_format metrics_text_choose(const char *accept);
 
@@ -68,7 +68,7 @@ int metrics_text_init(struct metrics_text *text, enum metrics_format format);
 void metrics_text_deinit(struct metrics_text *text);
 
 /**
- * metrics_text_finish() - end, and hand over what was written
+ * metrics_text_finish() - end, and hand over the text
  * @ret: NUL-terminated; the caller frees it
  * @ret_length: without the NUL
  *
@@ -77,7 +77,7 @@ void metrics_text_deinit(struct metrics_text *text);
 int metrics_text_finish(struct metrics_text *text, char **ret, size_t *ret_length);
 
 /**
- * metrics_text_family() - the samples that follow are of this family
+ * metrics_text_family() - start a family; the samples that follow belong to it
  * @family: borrowed until the next call
  *
  * Its head is written with its first sample: a family without samples leaves no trace.
@@ -86,14 +86,14 @@ void metrics_text_family(struct metrics_text *text, const struct metrics_family 
 
 /**
  * metrics_text_sample() - begin a sample, to be followed by its labels and its value
- * @suffix: what its name has behind the family's: "_total", "_info", "_bucket"…, or ""
+ * @suffix: what follows the family's name in its own: "_total", "_info", "_bucket"…, or ""
  */
 void metrics_text_sample(struct metrics_text *text, const char *suffix);
 
-/* A label of the sample; @value is UTF-8, NULL for an empty one. */
+/* Writes a label of the sample; @value is UTF-8, NULL for an empty one. */
 void metrics_text_label(struct metrics_text *text, const char *name, const char *value);
 
-/* The value, which ends the sample. */
+/* Writes the value, which ends the sample. */
 void metrics_text_value(struct metrics_text *text, int64_t value);
 
 /* The same for microseconds, written as seconds. */
