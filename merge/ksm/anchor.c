@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * KSM merges two pages of zeros of a huge page by splitting it. The split gives back all of its pages that hold zeros, also those
- * two (Linux 6.12: they are mapped to the kernel's zero page), and KSM has none left that the next huge page's could be merged with:
- * so each takes a pass. With use_zero_pages = 1 it would not, but that is the operator's to choose. A page of zeros that is not
- * in a huge page, and stays, does the same.
+ * KSM merges two pages of zeros of a huge page by splitting it. The split gives back all of its pages of
+ * zeros, including those two (Linux 6.12 maps them to the kernel's zero page). Then KSM has no page left to
+ * merge the next huge page's with, so each huge page takes a pass. With use_zero_pages = 1 it would not, but
+ * that choice belongs to the operator. A page of zeros that is not in a huge page, and stays, has the same
+ * effect.
  *
- * Nothing is shared by it that would not be: zeros are what they are merged with in any case.
+ * It causes no sharing that would not happen anyway: KSM merges guests' zeros with zeros in any case.
  */
 #include "merge/ksm/anchor.h"
 
@@ -15,7 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* Two are merged; others are for when one is not, as KSM merges no page that it finds locked. */
+/* Two are merged. The others are spare: KSM does not merge a page that it finds locked. */
 #define ANCHOR_PAGES 4
 
 int anchor_cast(struct anchor *anchor)
@@ -30,7 +31,7 @@ int anchor_cast(struct anchor *anchor)
                 return -errno;
         *anchor = (struct anchor){pages, size_bytes};
         (void)madvise(pages, size_bytes, MADV_NOHUGEPAGE);
-        /* Written, so that each has a frame of its own. */
+        /* The write gives each page a frame of its own. */
         explicit_bzero(pages, size_bytes);
         if (madvise(pages, size_bytes, MADV_MERGEABLE) < 0) {
                 const int r = -errno;

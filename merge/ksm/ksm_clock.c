@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * full_scans counts KSM's passes since boot. What matters is how many of them a guest has seen: those since its QEMU
- * started. So samples are kept of moments and of what the counter said, in a small text file of the runtime directory:
+ * full_scans counts KSM's passes since boot. What matters is how many of them a guest has seen: those since
+ * its QEMU started. So a small text file in the runtime directory keeps samples of the time and the counter:
  *
  *      samepage ksm passes 1 BOOT-ID
  *      TIME PASSES
  *      …
  *
- * with TIME in microseconds since boot. The scan takes a sample when it begins and when it ends, the service one a
- * minute.
+ * TIME is in microseconds since boot. The scan takes a sample when it begins and when it ends, the service
+ * one a minute.
  *
- * From the newest sample at or before the start of a process, to now, KSM has ended at least as many passes as since that
- * start: an upper bound, which can prove that they were few. Only the first sample with a value of the counter matters,
- * and only values close to today's: so the file keeps KSM_CLOCK_SAMPLES of them and drops the oldest.
+ * Between the newest sample at or before the start of a process and now, KSM has ended at least as many
+ * passes as since that start. This is an upper bound, which can prove that they were few. Only the first
+ * sample with a given value of the counter matters, and only values close to today's. So the file keeps
+ * KSM_CLOCK_SAMPLES of them and drops the oldest.
  *
- * The counter starts again at 0 when somebody has KSM un-merge everything (run = 2). Samples from before that are dropped
- * when it is seen to have fallen. If it has overtaken its old value before anybody looked, it is not seen, and a guest
- * that started in between counts as younger than it is: between two samples of the service that takes a minute of KSM at a
- * great pace.
+ * The counter starts again at 0 when somebody makes KSM un-merge everything (run = 2). A fall of the counter
+ * drops all earlier samples. If the counter has passed its old value again before the next sample, nobody
+ * sees the fall, and a guest that started in between counts as younger than it is. Between two samples of the
+ * service, a minute apart, KSM would have to run very fast for that.
  *
- * The file is replaced as a whole. Two that do so at once lose a sample, which makes the bound larger and never wrong.
+ * The file is replaced as a whole. Two writers at once lose a sample, which makes the bound larger and never
+ * wrong.
  */
 #include "merge/ksm/ksm_clock.h"
 
@@ -52,7 +54,7 @@ bool ksm_clock_add(struct ksm_clock *clock, uint64_t usec, int64_t full_scans)
 {
         const struct ksm_clock_sample *last = clock->n ? &clock->samples[clock->n - 1] : NULL;
 
-        /* A counter that fell began anew, and a time that fell is no time. */
+        /* A counter that fell has started again, and a time that fell is invalid. */
         if (last && (full_scans < last->full_scans || usec < last->usec)) {
                 clock->n = 0;
                 last = NULL;
@@ -78,7 +80,7 @@ int64_t ksm_clock_passes_since(const struct ksm_clock *clock, uint64_t usec, int
         return -1;
 }
 
-/* Reads "NUMBER" and the byte @end behind it. */
+/* Reads "NUMBER" and the byte @end that follows it. */
 static bool parse_number(const char **text, char end, uint64_t *ret)
 {
         char *behind = NULL;
@@ -138,7 +140,7 @@ static void read_file(int dir_fd, const char *boot, struct ksm_clock *ret)
                 return;
         text[length] = '\0';
         ksm_clock_parse(text, boot, ret);
-        /* A time that is still to come is not of this clock. */
+        /* A time in the future does not come from this clock. */
         if (ret->n > 0 && ret->samples[ret->n - 1].usec > boot_time_usec())
                 ret->n = 0;
 }
