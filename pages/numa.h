@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* On which NUMA node a frame lies. */
+/* Which NUMA node a frame lies on. */
 #pragma once
 
 #include <stddef.h>
@@ -9,7 +9,7 @@
 #define NUMA_MANY_NODES UINT16_MAX
 
 /**
- * struct numa - the nodes of the host's memory, which is cut into blocks of one size
+ * struct numa - the nodes of the host's memory, which is divided into blocks of one size
  * @n_nodes: the largest number of a node, plus one
  * @block_frames: frames of a block
  * @nodes: by block, its node plus one, or NUMA_MANY_NODES; 0 when not known; owned

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kernel cuts physical memory into blocks that can be taken out: memory/block_size_bytes (hexadecimal) says how
- * large they are, and node/nodeN/memoryM, that block M lies on node N. A block in which two nodes meet is listed by
- * both: it is not known then.
+ * The kernel divides physical memory into blocks that can be taken out. memory/block_size_bytes (hexadecimal)
+ * gives their size, and an entry node/nodeN/memoryM means that block M lies on node N. Both nodes list a
+ * block in which they meet: its node is not known.
  */
 #include "scanner/numa_read.h"
 

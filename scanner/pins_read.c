@@ -1,22 +1,24 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * KSM leaves a page alone that has more references than mappings (write_protect_page() in the kernel's mm/ksm.c):
- * somebody may write to it behind the page tables. References cannot be seen from outside the kernel; two of those who
- * pin memory for long tell it themselves:
+ * KSM does not merge a page that has more references than mappings (write_protect_page() in the kernel's
+ * mm/ksm.c): another user may write to it behind the page tables. References cannot be seen from outside the
+ * kernel. Two kinds of users that pin memory for long report it themselves:
  *
  *   io_uring    a ring's fdinfo lists the buffers that are registered with it, each of which is pinned
  *
- *   devices     a descriptor of a VFIO group, device or of iommufd, or of vDPA, and at least as many bytes accounted as
- *               locked or pinned (VmLck and VmPin in status) as the guest has RAM: without a virtual IOMMU all of it is mapped
- *               for the device. With one, the guest decides what is, and the sum stays below. VFIO accounts in VmLck, iommufd
- *               and vDPA in VmPin. mlock(2) counts in VmLck too, and pins nothing: where the guest's RAM is locked, VmLck
- *               says nothing
+ *   devices     A process has a descriptor of a VFIO group, device or of iommufd, or of vDPA, and at least as
+ *               many bytes accounted as locked or pinned (VmLck and VmPin in status) as the guest has RAM.
+ *               Without a virtual IOMMU all of the RAM is mapped for the device. With one, the guest decides
+ *               what is mapped, and the sum stays below. VFIO accounts in VmLck, iommufd and vDPA in VmPin.
+ *               mlock(2) counts in VmLck too but pins nothing, so where the guest's RAM is locked, VmLck says
+ *               nothing.
  *
- * A QEMU that somebody has broken into can have rings without number, each with a table without end: what is beyond
- * PINS_MAX_TEXT_BYTES of them is not looked at.
+ * A QEMU under an attacker's control can have rings without number, each with a table without end. Their text
+ * beyond PINS_MAX_TEXT_BYTES is not read.
  *
- * A buffer that was registered before QEMU gave the memory below it back and got other memory there is still listed: its
- * new pages are not pinned, and yet called so. Direct I/O pins for a moment only and is not looked for.
+ * A buffer that was registered before QEMU gave the memory below it back and got other memory there is still
+ * listed: its new pages are not pinned, and yet reported so. Direct I/O pins only for a moment and is
+ * ignored.
  */
 #include "scanner/pins_read.h"
 
@@ -35,7 +37,7 @@ struct look {
         int proc_fd;
         bool passed_through;
         size_t n;
-        size_t text_bytes; /* of the rings that were read */
+        size_t text_bytes; /* of all rings read so far */
 };
 
 static int take_buffers(struct look *look, const char *descriptor)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The kernel raises SIGBUS in the thread that reads the broken page, so the way back is a thread's own. The
+ * The kernel raises SIGBUS in the thread that reads the broken page, so each thread has its own way back. The
  * handler does not block further SIGBUS (SA_NODEFER): siglongjmp() without a saved mask would leave it
  * blocked.
  */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Reading a mapping that can break: a RAM file truncated under us, a poisoned page. */
+/* Reads from a mapping that can break: a RAM file truncated under us, a poisoned page. */
 #pragma once
 
 #include <stdbool.h>
@@ -15,9 +15,9 @@ int sigbus_install(void);
 
 /**
  * sigbus_survives() - call a function that may meet SIGBUS
- * @function: called in this thread; must not own anything when it touches the mapping, for it may never
+ * @function: called in this thread; must not own anything when it touches the mapping, because it may never
  * return
  *
- * Return: whether it came to its end.
+ * Return: whether it returned.
  */
 bool sigbus_survives(void (*function)(void *argument), void *argument);
