@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Who is at the other end of a unix socket, by the kernel's word. */
+/* Who is at the other end of a unix socket, as the kernel says. */
 #pragma once
 
 #include <stdbool.h>
@@ -15,6 +15,6 @@ int peer_get(int fd, struct peer *ret);
 
 /**
  * peer_is_allowed() - whether the other end may give commands
- * @group: besides root and our own user, the members of this one; (gid_t)-1: nobody else
+ * @group: its members may, besides root and our own user; (gid_t)-1: nobody else
  */
 bool peer_is_allowed(int fd, const struct peer *peer, gid_t group);

@@ -15,10 +15,10 @@ struct entry {
         struct roster *roster;
         char *name;
         pid_t pid;
-        int pidfd; /* -1 when it cannot be watched: then the next scan tells */
+        int pidfd; /* -1 when it cannot be watched: then the next scan shows its end */
         sd_event_source *end;
         uint64_t paused_usec; /* 0: never by us */
-        bool is_named;        /* by the report at hand */
+        bool is_named;        /* in the current report */
 };
 
 struct roster {
@@ -107,7 +107,7 @@ static struct entry *add(struct roster *roster, const char *name)
         return entry;
 }
 
-/* When the guests of a report were paused, at the latest: before a second look was waited for. */
+/* The latest time at which a report's guests were paused: before the wait for the second look. */
 static uint64_t paused_usec(const struct report *report)
 {
         const uint64_t now = clock_now_usec();
@@ -131,7 +131,7 @@ static int note_guest(struct roster *roster, const struct report *report, const 
         return 0;
 }
 
-/* One that could not be reached this time, by a name or at all, may be there again at the next one. */
+/* A guest that could not be reached this time, by a name or at all, may be there again at the next scan. */
 static bool lives(const struct entry *entry)
 {
         return pidfd_is_alive(entry->pidfd);
@@ -143,7 +143,7 @@ int roster_note(struct roster *roster, const struct report *report, bool all)
 
         for (size_t i = 0; i < roster->n; i++)
                 roster->entries[i]->is_named = false;
-        /* One that could not even be reached is no guest that is known. */
+        /* A guest that could not even be reached is not a known guest. */
         for (size_t i = 0; i < report->n_guests && r == 0; i++)
                 if (report->guests[i].pid > 0)
                         r = note_guest(roster, report, &report->guests[i]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The guests that the last scans met: when each was paused last, and whether its QEMU still lives. */
+/* The guests of the last scans: when each was last paused, and whether its QEMU still lives. */
 #pragma once
 
 #include "conf/patterns.h"
@@ -12,7 +12,7 @@
 struct roster;
 
 /**
- * roster_new() - nobody known yet
+ * roster_new() - make an empty roster
  * @gone: called when the process of a guest ended and the guest was struck off
  */
 int roster_new(sd_event *event, void (*gone)(void *context, const char *name), void *context,
@@ -20,7 +20,7 @@ int roster_new(sd_event *event, void (*gone)(void *context, const char *name), v
 
 struct roster *roster_free(struct roster *roster);
 
-/* Takes over the guests of a report; with @all, those that it does not name are struck off, unless their process lives. */
+/* Takes over a report's guests. With @all, strikes off those it does not name, unless their process lives. */
 int roster_note(struct roster *roster, const struct report *report, bool all);
 
 /* Notes that these guests (all, if none is named) may have been paused by a scan that left no report. */

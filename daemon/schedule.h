@@ -6,21 +6,22 @@
 
 #include <stdint.h>
 
-/* While quiet hours last, how often their end is looked for. */
+/* How often the service checks for the end of quiet hours while they last. */
 #define SCHEDULE_QUIET_USEC UINT64_C(60000000)
 
 /**
  * schedule_first_usec() - when the first scan after a start is due, in microseconds from now
  * @random: any number, for the jitter
  *
- * Soon, as nothing is known yet; spread over the jitter, as hosts of a rack start together. Return: USEC_INFINITY
- * where it never scans by itself.
+ * It is due soon, as nothing is known yet. The jitter spreads it, as the hosts of a rack start together.
+ *
+ * Return: USEC_INFINITY where the service never scans by itself.
  */
 uint64_t schedule_first_usec(const struct options *config, uint64_t random);
 
 /**
- * schedule_next_usec() - when the next scan is due after one was, in microseconds from then
+ * schedule_next_usec() - when the next scan is due after a scan, in microseconds from then
  *
- * The interval, and up to the jitter more or less.
+ * The interval, plus or minus up to the jitter.
  */
 uint64_t schedule_next_usec(const struct options *config, uint64_t random);
