@@ -21,7 +21,7 @@
 #define FIRST_BYTES 4096
 
 /* Makes room for one more byte and the NUL. */
-static int grow(char **text, size_t length, size_t *capacity)
+static int grow_text(char **text, size_t length, size_t *capacity)
 {
         const size_t wanted = *text ? *capacity * 2 : FIRST_BYTES;
         char *larger = NULL;
@@ -49,7 +49,7 @@ int fileio_read_text(int dir_fd, const char *name, char **ret_text)
         if (fd < 0)
                 return -errno;
         while (got != 0) {
-                int r = grow(&text, length, &capacity);
+                int r = grow_text(&text, length, &capacity);
 
                 if (r < 0)
                         return r;
