@@ -304,7 +304,7 @@ struct batch {
 };
 
 /* The run of candidates at @first, up to the size of a batch. */
-static void choose(const struct reclaim_file *file, uint64_t first, struct batch *batch)
+static void choose_batch(const struct reclaim_file *file, uint64_t first, struct batch *batch)
 {
         batch->first = first;
         batch->n_pages = 1;
@@ -313,7 +313,7 @@ static void choose(const struct reclaim_file *file, uint64_t first, struct batch
                 batch->n_pages++;
 }
 
-static int look_again(const struct reclaim_file *file, struct batch *batch, struct failure *failure)
+static int read_batch_again(const struct reclaim_file *file, struct batch *batch, struct failure *failure)
 {
         int r = 0;
 
@@ -371,8 +371,8 @@ static int punch_batch(struct reclaim_file *file, struct batch *batch, const str
 {
         int r = 0;
 
-        choose(file, file->next, batch);
-        r = look_again(file, batch, failure);
+        choose_batch(file, file->next, batch);
+        r = read_batch_again(file, batch, failure);
         for (size_t i = 0; i < batch->n_pages && r == 0;) {
                 size_t n_pages = 1;
 

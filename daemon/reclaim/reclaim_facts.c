@@ -109,7 +109,7 @@ int reclaim_facts_read_process(int proc_fd, struct reclaim_process_facts *ret_fa
 /* Other users of files */
 
 /* A lower value is worse. */
-static void note(struct reclaim_wanted *wanted, enum reclaim_holder holder, pid_t pid)
+static void note_holder(struct reclaim_wanted *wanted, enum reclaim_holder holder, pid_t pid)
 {
         if (wanted->holder != RECLAIM_HOLDER_NONE && wanted->holder <= holder)
                 return;
@@ -166,14 +166,14 @@ static void judge_mapping(const struct search *search, const char *line)
                     (search->pid == wanted->qemu && !(is_shared && wanted->is_private)))
                         continue;
                 if (!is_shared)
-                        note(wanted, RECLAIM_HOLDER_MAPS_PRIVATE, search->pid);
+                        note_holder(wanted, RECLAIM_HOLDER_MAPS_PRIVATE, search->pid);
                 else if (perms[1] == 'w' || may_be_written(search, start, end))
-                        note(wanted, RECLAIM_HOLDER_MAPS_SHARED, search->pid);
+                        note_holder(wanted, RECLAIM_HOLDER_MAPS_SHARED, search->pid);
         }
 }
 
 /* *@ret_has_any: it has mappings. Kernel threads and processes whose first thread ended have none. */
-static int look_at_maps(const struct search *search, bool *ret_has_any)
+static int search_maps(const struct search *search, bool *ret_has_any)
 {
         CLEANUP_FREE char *maps = NULL;
         int r = fileio_read_text(search->proc_fd, "maps", &maps);
@@ -210,7 +210,7 @@ static bool is_for_reading(const struct search *search, const char *number)
         return line && (strtoul(line + strlen("flags:"), NULL, 8) & O_ACCMODE) == O_RDONLY;
 }
 
-static int look_at_descriptor(void *context, int folder_fd, const char *name, long number)
+static int search_descriptor(void *context, int folder_fd, const char *name, long number)
 {
         const struct search *search = context;
         struct statx status = {0};
@@ -225,12 +225,12 @@ static int look_at_descriptor(void *context, int folder_fd, const char *name, lo
                 if (wanted->inode == status.stx_ino && wanted->qemu != search->pid &&
                     wanted->device == makedev(status.stx_dev_major, status.stx_dev_minor) &&
                     !is_for_reading(search, name))
-                        note(wanted, RECLAIM_HOLDER_HAS_OPEN, search->pid);
+                        note_holder(wanted, RECLAIM_HOLDER_HAS_OPEN, search->pid);
         }
         return 0;
 }
 
-static int look_at_thread(void *context, int folder_fd, const char *name, long tid)
+static int search_thread(void *context, int folder_fd, const char *name, long tid)
 {
         struct search search = *(const struct search *)context;
         CLEANUP_CLOSE int proc_fd = openat(folder_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -240,24 +240,24 @@ static int look_at_thread(void *context, int folder_fd, const char *name, long t
         (void)tid;
         search.proc_fd = proc_fd;
         if (r == 0)
-                r = look_at_maps(&search, &has_any);
+                r = search_maps(&search, &has_any);
         if (r == 0)
-                r = numbered_for_each(proc_fd, "fd", look_at_descriptor, &search);
+                r = numbered_for_each(proc_fd, "fd", search_descriptor, &search);
         return is_gone(r) ? 0 : r;
 }
 
 /* Examines a process, and then all its threads if the process itself shows nothing. */
-static int look_at_whole(struct search *search)
+static int search_with_threads(struct search *search)
 {
         bool has_any = false;
-        int r = look_at_maps(search, &has_any);
+        int r = search_maps(search, &has_any);
 
         if (r == 0)
-                r = numbered_for_each(search->proc_fd, "fd", look_at_descriptor, search);
-        return r < 0 || has_any ? r : numbered_for_each(search->proc_fd, "task", look_at_thread, search);
+                r = numbered_for_each(search->proc_fd, "fd", search_descriptor, search);
+        return r < 0 || has_any ? r : numbered_for_each(search->proc_fd, "task", search_thread, search);
 }
 
-static int look_at_process(void *context, int proc_dir_fd, const char *name, long pid)
+static int search_process(void *context, int proc_dir_fd, const char *name, long pid)
 {
         struct search *search = context;
         CLEANUP_CLOSE int proc_fd = -1;
@@ -268,7 +268,7 @@ static int look_at_process(void *context, int proc_dir_fd, const char *name, lon
         proc_fd = openat(proc_dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         search->pid = (pid_t)pid;
         search->proc_fd = proc_fd;
-        r = proc_fd < 0 ? -errno : look_at_whole(search);
+        r = proc_fd < 0 ? -errno : search_with_threads(search);
         if (pid == INIT_PID && (r == -EACCES || r == -EPERM))
                 return 0;
         return is_gone(r) ? 0 : r;
@@ -278,5 +278,5 @@ int reclaim_facts_find_holders(int proc_dir_fd, pid_t self, struct reclaim_wante
 {
         struct search search = {.self = self, .proc_fd = -1, .wanted = wanted, .n_wanted = n_wanted};
 
-        return numbered_for_each(proc_dir_fd, ".", look_at_process, &search);
+        return numbered_for_each(proc_dir_fd, ".", search_process, &search);
 }

@@ -99,7 +99,7 @@ static bool is_same_file(const struct reclaim_part *a, const struct reclaim_part
         return a->mapping.file_inode == b->mapping.file_inode;
 }
 
-static struct reclaim_cost measure(const struct reclaim_guest *guest)
+static struct reclaim_cost measure_cost(const struct reclaim_guest *guest)
 {
         struct reclaim_cost cost = {.rss_shmem_bytes = read_rss_shmem(qmp_of(guest)->proc_fd)};
 
@@ -117,7 +117,7 @@ static struct reclaim_cost measure(const struct reclaim_guest *guest)
 
 void reclaim_guest_measure_after(struct reclaim_guest *guest)
 {
-        guest->after = measure(guest);
+        guest->after = measure_cost(guest);
 }
 
 /* Whether it may be given back */
@@ -174,8 +174,8 @@ static void judge_part(const struct reclaim_guest *guest, struct reclaim_part *p
                 (void)reclaim_judge(&judging->process, &facts, &part->refusal);
 }
 
-static int want(const struct reclaim_guest *guest, const struct reclaim_part *part,
-                struct reclaim_wanted *ret_wanted)
+static int fill_wanted(const struct reclaim_guest *guest, const struct reclaim_part *part,
+                       struct reclaim_wanted *ret_wanted)
 {
         struct stat status = {0};
 
@@ -196,7 +196,7 @@ static int find_holders(const struct reclaim_guest *guest, const struct judging 
 
         for (size_t i = 0; i < guest->n_parts && r == 0; i++)
                 if (guest->parts[i].is_open)
-                        r = want(guest, &guest->parts[i], &judging->wanted[i]);
+                        r = fill_wanted(guest, &guest->parts[i], &judging->wanted[i]);
         return r < 0 ? r
                      : reclaim_facts_find_holders(judging->proc_dir_fd, getpid(), judging->wanted,
                                                   guest->n_parts);
@@ -229,7 +229,7 @@ static bool judge_parts(struct reclaim_guest *guest, struct judging *judging)
 }
 
 /* Checks all that speaks against giving back, and refuses parts accordingly. Returns whether any is left. */
-static bool judge(struct reclaim_guest *guest)
+static bool judge_guest(struct reclaim_guest *guest)
 {
         CLEANUP_CLOSE int proc_dir_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         CLEANUP_FREE struct reclaim_wanted *wanted = calloc(guest->n_parts + 1, sizeof(*wanted));
@@ -327,8 +327,8 @@ void reclaim_guest_open(struct reclaim_guest *guest, const struct inventory_gues
                 part->is_open = reclaim_open(qmp_of(guest)->proc_fd, &part->mapping, &part->file,
                                              &part->refusal) == 0;
         }
-        (void)judge(guest);
-        guest->before = measure(guest);
+        (void)judge_guest(guest);
+        guest->before = measure_cost(guest);
 }
 
 void reclaim_guest_find(struct reclaim_guest *guest, void (*tick)(void *context, uint64_t n_pages),
@@ -369,7 +369,7 @@ static void refuse_all(struct reclaim_guest *guest, enum reclaim_kind kind, cons
  * Checks QEMU itself once more, and refuses parts of @kind accordingly. Returns false when any fact about it
  * speaks against going on.
  */
-static bool look_again(struct reclaim_guest *guest, enum reclaim_kind kind)
+static bool judge_process_again(struct reclaim_guest *guest, enum reclaim_kind kind)
 {
         struct reclaim_process_facts process = {0};
         struct failure reason = {0};
@@ -399,7 +399,7 @@ static bool is_window_open(void *context)
         if (!qmp_guest_is_alive(qmp_of(window->guest)))
                 return false;
         if (clock_now_usec() >= window->look_usec) {
-                if (!look_again(window->guest, window->kind))
+                if (!judge_process_again(window->guest, window->kind))
                         return false;
                 window->look_usec = clock_now_usec() + LOOK_USEC;
         }
@@ -407,7 +407,7 @@ static bool is_window_open(void *context)
 }
 
 /* Punches all parts of a kind, until the window closes. */
-static void punch(struct reclaim_guest *guest, struct window *window)
+static void punch_parts(struct reclaim_guest *guest, struct window *window)
 {
         const struct reclaim_permit permit = {is_window_open, window, FRESH_USEC};
 
@@ -421,7 +421,7 @@ static void punch(struct reclaim_guest *guest, struct window *window)
         }
 }
 
-static uint64_t position(const struct reclaim_guest *guest)
+static uint64_t count_handled_pages(const struct reclaim_guest *guest)
 {
         uint64_t n_pages = 0;
 
@@ -431,7 +431,7 @@ static uint64_t position(const struct reclaim_guest *guest)
 }
 
 /* Does what punching needs but must not be done while the guest waits. Returns whether there is work. */
-static bool prepare(struct reclaim_guest *guest, enum reclaim_kind kind)
+static bool prepare_parts(struct reclaim_guest *guest, enum reclaim_kind kind)
 {
         for (size_t i = 0; i < guest->n_parts; i++) {
                 struct reclaim_part *part = &guest->parts[i];
@@ -439,14 +439,14 @@ static bool prepare(struct reclaim_guest *guest, enum reclaim_kind kind)
                 if (has_work(part, kind) && reclaim_open_to_change(&part->file, &part->refusal) == 0)
                         (void)reclaim_look_for_resident(&part->file, &part->refusal);
         }
-        return has_any_work(guest, kind) && judge(guest) && has_any_work(guest, kind);
+        return has_any_work(guest, kind) && judge_guest(guest) && has_any_work(guest, kind);
 }
 
 /* Notes whether a round achieved anything. Returns false after so many fruitless rounds in a row that more
  * are no use. */
 static bool is_fruitful(struct reclaim_guest *guest, uint64_t begin, unsigned int *n_fruitless)
 {
-        *n_fruitless = position(guest) > begin ? 0 : *n_fruitless + 1;
+        *n_fruitless = count_handled_pages(guest) > begin ? 0 : *n_fruitless + 1;
         return *n_fruitless < PAUSING_FRUITLESS_MAX;
 }
 
@@ -454,14 +454,14 @@ static void apply_shadow(struct reclaim_guest *guest)
 {
         unsigned int n_fruitless = 0;
 
-        while (prepare(guest, RECLAIM_KIND_SHADOW)) {
-                const uint64_t begin = position(guest);
+        while (prepare_parts(guest, RECLAIM_KIND_SHADOW)) {
+                const uint64_t begin = count_handled_pages(guest);
                 struct window window = {.guest = guest,
                                         .kind = RECLAIM_KIND_SHADOW,
                                         .end_usec = clock_now_usec() + SHADOW_USEC,
-                                        .look_usec = USEC_INFINITY}; /* prepare() checks each round */
+                                        .look_usec = USEC_INFINITY}; /* prepare_parts() checks each round */
 
-                punch(guest, &window);
+                punch_parts(guest, &window);
                 if (is_fruitful(guest, begin, &n_fruitless))
                         continue;
                 (void)failure_set(&guest->error, -ETIME, "the host is too busy to give anything back");
@@ -500,7 +500,7 @@ static int pause_and_punch(struct reclaim_guest *guest, uint64_t max_pause_usec,
                                     MARGIN_USEC(max_pause_usec),
                 };
 
-                punch(guest, &window);
+                punch_parts(guest, &window);
                 (void)lease_resume(guard, leases, 1);
         }
         if (lease->stop_sent_usec) {
@@ -517,8 +517,8 @@ static void apply_zero(struct reclaim_guest *guest, uint64_t max_pause_usec, str
 {
         unsigned int n_fruitless = 0;
 
-        while (prepare(guest, RECLAIM_KIND_ZERO)) {
-                const uint64_t begin = position(guest);
+        while (prepare_parts(guest, RECLAIM_KIND_ZERO)) {
+                const uint64_t begin = count_handled_pages(guest);
                 struct lease lease = {0};
 
                 if (pause_and_punch(guest, max_pause_usec, guard, &lease) < 0)

@@ -26,7 +26,7 @@ static uint64_t searched_bytes(const struct reclaim_guest *guest)
         return bytes;
 }
 
-static void on_tick(void *context, uint64_t n_pages)
+static void on_search_tick(void *context, uint64_t n_pages)
 {
         const struct search *search = context;
 
@@ -42,7 +42,7 @@ static void find_all(struct reclaim_result *result, const struct job_observer *o
         for (size_t i = 0; i < result->n_guests; i++)
                 search.total_bytes += searched_bytes(&result->guests[i]);
         for (size_t i = 0; i < result->n_guests; i++) {
-                reclaim_guest_find(&result->guests[i], on_tick, &search);
+                reclaim_guest_find(&result->guests[i], on_search_tick, &search);
                 search.done_bytes += searched_bytes(&result->guests[i]);
         }
 }

@@ -133,7 +133,7 @@ static bool judge_holder(const struct reclaim_block_facts *block, struct failure
         return false;
 }
 
-static bool say(const char *reason, struct failure *ret_reason)
+static bool say_reason(const char *reason, struct failure *ret_reason)
 {
         if (reason)
                 (void)failure_set(ret_reason, -EBUSY, "%s", reason);
@@ -151,7 +151,7 @@ bool reclaim_judge_process(const struct reclaim_process_facts *process, enum rec
                 reason = find_sharer(process);
         if (!reason && process->locked_bytes > 0)
                 reason = LOCKED;
-        return say(reason, ret_reason);
+        return say_reason(reason, ret_reason);
 }
 
 bool reclaim_judge(const struct reclaim_process_facts *process, const struct reclaim_block_facts *block,
@@ -161,7 +161,7 @@ bool reclaim_judge(const struct reclaim_process_facts *process, const struct rec
 
         if (!reason)
                 reason = find_place(block);
-        return reclaim_judge_process(process, block->kind, ret_reason) && say(reason, ret_reason) &&
+        return reclaim_judge_process(process, block->kind, ret_reason) && say_reason(reason, ret_reason) &&
                judge_writer(block, ret_reason) && judge_device(block->device, ret_reason) &&
                judge_holder(block, ret_reason);
 }

@@ -45,7 +45,7 @@ struct sum {
         size_t n_files;
 };
 
-static int add(struct sum *sum, uint64_t size_bytes, uint64_t allocated_bytes)
+static int add_file(struct sum *sum, uint64_t size_bytes, uint64_t allocated_bytes)
 {
         /* Pages beyond its end count too. */
         const uint64_t bytes = size_bytes > allocated_bytes ? size_bytes : allocated_bytes;
@@ -57,7 +57,7 @@ static int add(struct sum *sum, uint64_t size_bytes, uint64_t allocated_bytes)
 }
 
 /* Adds a file that the walk can meet more than once: by another name or another descriptor. */
-static int add_once(struct sum *sum, uint64_t inode, uint64_t size_bytes, uint64_t allocated_bytes)
+static int add_file_once(struct sum *sum, uint64_t inode, uint64_t size_bytes, uint64_t allocated_bytes)
 {
         for (size_t i = 0; i < sum->n_seen; i++)
                 if (sum->seen[i] == inode)
@@ -65,7 +65,7 @@ static int add_once(struct sum *sum, uint64_t inode, uint64_t size_bytes, uint64
         if (sum->n_seen == RECLAIM_ROOM_SEEN_MAX)
                 return -E2BIG;
         sum->seen[sum->n_seen++] = inode;
-        return add(sum, size_bytes, allocated_bytes);
+        return add_file(sum, size_bytes, allocated_bytes);
 }
 
 /* Files with a name */
@@ -85,9 +85,9 @@ static int add_entry(struct sum *sum, int folder_fd, const char *name, int depth
         if (!S_ISREG(status.st_mode))
                 return 0;
         if (status.st_nlink > 1)
-                return add_once(sum, status.st_ino, (uint64_t)status.st_size,
-                                (uint64_t)status.st_blocks * BLOCK_BYTES);
-        return add(sum, (uint64_t)status.st_size, (uint64_t)status.st_blocks * BLOCK_BYTES);
+                return add_file_once(sum, status.st_ino, (uint64_t)status.st_size,
+                                     (uint64_t)status.st_blocks * BLOCK_BYTES);
+        return add_file(sum, (uint64_t)status.st_size, (uint64_t)status.st_blocks * BLOCK_BYTES);
 }
 
 static int add_folder(struct sum *sum, int folder_fd, const char *name, int depth)
@@ -115,7 +115,7 @@ static int add_folder(struct sum *sum, int folder_fd, const char *name, int dept
 
 /* Files without a name */
 
-static int look_at_descriptor(void *context, int folder_fd, const char *name, long number)
+static int add_descriptor(void *context, int folder_fd, const char *name, long number)
 {
         struct sum *sum = context;
         struct statx status = {0};
@@ -127,17 +127,17 @@ static int look_at_descriptor(void *context, int folder_fd, const char *name, lo
         if (makedev(status.stx_dev_major, status.stx_dev_minor) != sum->device || status.stx_nlink > 0 ||
             !S_ISREG(status.stx_mode))
                 return 0;
-        return add_once(sum, status.stx_ino, status.stx_size, status.stx_blocks * BLOCK_BYTES);
+        return add_file_once(sum, status.stx_ino, status.stx_size, status.stx_blocks * BLOCK_BYTES);
 }
 
-static int look_at_process(void *context, int proc_dir_fd, const char *name, long pid)
+static int add_descriptors_of(void *context, int proc_dir_fd, const char *name, long pid)
 {
         char path[64] = "";
         int r = 0;
 
         (void)pid;
         (void)snprintf(path, sizeof(path), "%.32s/fd", name);
-        r = numbered_for_each(proc_dir_fd, path, look_at_descriptor, context);
+        r = numbered_for_each(proc_dir_fd, path, add_descriptor, context);
         /* A process that may not be examined shows as pages that are missing in the sum. */
         return r == -E2BIG || r == -EOVERFLOW ? r : 0;
 }
@@ -145,7 +145,7 @@ static int look_at_process(void *context, int proc_dir_fd, const char *name, lon
 /* Where the file system is */
 
 /* A path in mountinfo has some characters as \ooo. */
-static void unescape(char *path)
+static void unescape_path(char *path)
 {
         char *to = path;
 
@@ -175,7 +175,7 @@ static char *parse_mount(const char *line, dev_t device)
         }
         free(root);
         if (path)
-                unescape(path);
+                unescape_path(path);
         return path;
 }
 
@@ -215,7 +215,7 @@ static int open_top(int proc_fd, dev_t device)
         return -ENOENT;
 }
 
-static int add_up(int proc_dir_fd, int proc_fd, struct sum *sum)
+static int add_all_files(int proc_dir_fd, int proc_fd, struct sum *sum)
 {
         CLEANUP_CLOSE int top_fd = open_top(proc_fd, sum->device);
         int r = 0;
@@ -224,7 +224,7 @@ static int add_up(int proc_dir_fd, int proc_fd, struct sum *sum)
                 r = add_folder(sum, top_fd, ".", 0);
         else if (top_fd != -ENOENT)
                 return top_fd;
-        return r < 0 ? r : numbered_for_each(proc_dir_fd, ".", look_at_process, sum);
+        return r < 0 ? r : numbered_for_each(proc_dir_fd, ".", add_descriptors_of, sum);
 }
 
 int reclaim_room_measure(int proc_dir_fd, int proc_fd, int file_fd, struct reclaim_room *ret_room)
@@ -246,7 +246,7 @@ int reclaim_room_measure(int proc_dir_fd, int proc_fd, int file_fd, struct recla
                 return 0;
         sum = (struct sum){.device = status.st_dev, .seen = seen};
         used_bytes = (uint64_t)(filesystem.f_blocks - filesystem.f_bfree) * filesystem.f_frsize;
-        r = add_up(proc_dir_fd, proc_fd, &sum);
+        r = add_all_files(proc_dir_fd, proc_fd, &sum);
         if (r < 0 && r != -E2BIG && r != -EOVERFLOW)
                 return r;
         if (r < 0 || used_bytes > sum.found_bytes + SLACK_BYTES)
