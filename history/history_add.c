@@ -147,7 +147,7 @@ static int add_report(struct history *history, const struct addition *addition, 
         return history_values_run(history, &values, failure);
 }
 
-static int add(struct history *history, void *argument, struct failure *failure)
+static int add_in_transaction(struct history *history, void *argument, struct failure *failure)
 {
         struct addition *addition = argument;
         int r = history_db_execute(history, "BEGIN IMMEDIATE", "written", failure);
@@ -189,5 +189,5 @@ int history_add(struct history *history, const struct report *report, const char
                 return r;
         if (report->id[0] == '\0')
                 return failure_set(failure, -EINVAL, "a scan without an id cannot be kept");
-        return history_run(history, add, &addition, failure);
+        return history_run(history, add_in_transaction, &addition, failure);
 }

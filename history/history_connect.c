@@ -19,7 +19,7 @@ static int is_late(void *argument)
 }
 
 /* Sets up the connection; none of this touches the file. */
-static int configure(struct history *history, struct failure *failure)
+static int configure_connection(struct history *history, struct failure *failure)
 {
         (void)sqlite3_extended_result_codes(history->db, 1);
         (void)sqlite3_busy_timeout(history->db, HISTORY_DB_BUSY_MSEC);
@@ -52,7 +52,7 @@ static int connect_file(struct history *history, struct failure *failure)
         rc = sqlite3_open_v2(uri, &history->db, flags, NULL);
         if (rc != SQLITE_OK)
                 return history_db_fail(history, rc, "opened", failure);
-        return configure(history, failure);
+        return configure_connection(history, failure);
 }
 
 static int open_and_prepare(struct history *history, struct failure *failure)

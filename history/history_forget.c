@@ -66,7 +66,7 @@ static int64_t count_free(struct history *history, struct failure *failure)
 }
 
 /* Also ends when no more pages come free: a file that somebody else put there may not be set up for this. */
-static int shrink(struct history *history, uint64_t enough_usec, struct failure *failure)
+static int shrink_file(struct history *history, uint64_t enough_usec, struct failure *failure)
 {
         int64_t before = INT64_MAX;
         int64_t left = count_free(history, failure);
@@ -83,7 +83,7 @@ static int shrink(struct history *history, uint64_t enough_usec, struct failure 
         return left < 0 ? (int)left : 0;
 }
 
-static int forget(struct history *history, void *argument, struct failure *failure)
+static int forget_old_scans(struct history *history, void *argument, struct failure *failure)
 {
         const int64_t *older_than = argument;
         const uint64_t enough_usec = clock_now_usec() + MAX_FORGET_USEC;
@@ -91,7 +91,7 @@ static int forget(struct history *history, void *argument, struct failure *failu
 
         while (r > 0 && clock_now_usec() < enough_usec)
                 r = forget_some(history, *older_than, failure);
-        return r < 0 ? r : shrink(history, enough_usec, failure);
+        return r < 0 ? r : shrink_file(history, enough_usec, failure);
 }
 
 int history_forget(struct history *history, uint64_t older_than_unix_seconds, struct failure *failure)
@@ -99,5 +99,5 @@ int history_forget(struct history *history, uint64_t older_than_unix_seconds, st
         int64_t older_than =
                 older_than_unix_seconds > INT64_MAX ? INT64_MAX : (int64_t)older_than_unix_seconds;
 
-        return history_run(history, forget, &older_than, failure);
+        return history_run(history, forget_old_scans, &older_than, failure);
 }

@@ -11,7 +11,7 @@ struct request {
 };
 
 /* Strict: a text that differs from what was written is not a report. */
-static struct json_object *parse(const char *text, int length)
+static struct json_object *parse_report(const char *text, int length)
 {
         struct json_tokener *tokener = json_tokener_new();
         struct json_object *json = NULL;
@@ -28,7 +28,7 @@ static struct json_object *parse(const char *text, int length)
         return json;
 }
 
-static int get(struct history *history, void *argument, struct failure *failure)
+static int get_report(struct history *history, void *argument, struct failure *failure)
 {
         static const char sql[] =
                 "SELECT json FROM report WHERE scan = (SELECT number FROM scan WHERE id = ?)";
@@ -49,14 +49,14 @@ static int get(struct history *history, void *argument, struct failure *failure)
         request->found = true;
         text = (const char *)sqlite3_column_text(statement, 0);
         if (text)
-                request->report = parse(text, sqlite3_column_bytes(statement, 0));
+                request->report = parse_report(text, sqlite3_column_bytes(statement, 0));
         return 0;
 }
 
 int history_get(struct history *history, const char *id, struct json_object **ret, struct failure *failure)
 {
         struct request request = {.id = id};
-        int r = history_run(history, get, &request, failure);
+        int r = history_run(history, get_report, &request, failure);
 
         if (r < 0) {
                 (void)json_object_put(request.report);

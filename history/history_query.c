@@ -91,8 +91,8 @@ static int add_scans(struct history *history, const struct query *query, struct 
         return r;
 }
 
-static int fill(struct history *history, const struct query *query, struct json_object *answer,
-                struct failure *failure)
+static int fill_answer(struct history *history, const struct query *query, struct json_object *answer,
+                       struct failure *failure)
 {
         struct json_object *summary = NULL;
         int r = 0;
@@ -109,7 +109,7 @@ static int fill(struct history *history, const struct query *query, struct json_
 }
 
 /* One transaction: a scan that is added meanwhile is in both the list and the summary, or in neither. */
-static int ask(struct history *history, void *argument, struct failure *failure)
+static int answer_query(struct history *history, void *argument, struct failure *failure)
 {
         struct query *query = argument;
         struct json_object *answer = json_object_new_object();
@@ -118,7 +118,7 @@ static int ask(struct history *history, void *argument, struct failure *failure)
         if (r == 0)
                 r = history_db_execute(history, "BEGIN", "read", failure);
         if (r == 0)
-                r = fill(history, query, answer, failure);
+                r = fill_answer(history, query, answer, failure);
         if (r == 0)
                 r = history_db_execute(history, "COMMIT", "read", failure);
         if (r < 0) {
@@ -145,7 +145,7 @@ int history_query(struct history *history, const struct history_filter *filter, 
                 .period.until = filter->until ? clamp_seconds(filter->until) : INT64_MAX,
                 .limit = (int)(limit > HISTORY_MAX_SCANS ? HISTORY_MAX_SCANS : limit),
         };
-        int r = history_run(history, ask, &query, failure);
+        int r = history_run(history, answer_query, &query, failure);
 
         if (r < 0)
                 (void)json_object_put(query.answer);

@@ -102,7 +102,8 @@ static bool is_empty(const struct identity *identity)
         return identity->version == 0 && identity->application == 0 && identity->n_tables == 0;
 }
 
-static int judge(const struct history *history, const struct identity *identity, struct failure *failure)
+static int judge_identity(const struct history *history, const struct identity *identity,
+                          struct failure *failure)
 {
         if (identity->application == APPLICATION_ID && identity->version > SCHEMA_VERSION)
                 return failure_set(failure, -EOPNOTSUPP,
@@ -130,7 +131,7 @@ int history_schema_peek(struct history *history, struct failure *failure)
         if (rc == SQLITE_OK)
                 rc = read_identity(db, &identity);
         (void)sqlite3_close_v2(db);
-        return rc == SQLITE_OK ? judge(history, &identity, failure) : 0;
+        return rc == SQLITE_OK ? judge_identity(history, &identity, failure) : 0;
 }
 
 /*
@@ -154,7 +155,7 @@ static int check_content(struct history *history, struct failure *failure)
 }
 
 /* A file that the check does not finish in time counts as good: damage shows when a call meets it. */
-static int check(struct history *history, struct failure *failure)
+static int check_file(struct history *history, struct failure *failure)
 {
         int r = 0;
 
@@ -167,7 +168,7 @@ static int check(struct history *history, struct failure *failure)
 }
 
 /* The way the file is written must be set while it is still empty. */
-static int create(struct history *history, struct failure *failure)
+static int create_tables(struct history *history, struct failure *failure)
 {
         int r = history_db_execute(history, "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL",
                                    "made", failure);
@@ -187,15 +188,15 @@ int history_schema_prepare(struct history *history, struct failure *failure)
 
         if (rc != SQLITE_OK)
                 return history_db_fail(history, rc, "opened", failure);
-        r = judge(history, &identity, failure);
+        r = judge_identity(history, &identity, failure);
         if (r < 0)
                 return r;
         if (is_empty(&identity) && history->access == HISTORY_READ_ONLY)
                 return failure_set(failure, -ENOENT, "there is no history in %s yet", history->path);
         if (is_empty(&identity))
-                return create(history, failure);
+                return create_tables(history, failure);
         if (history->access == HISTORY_READ_ONLY)
                 return 0;
-        r = check(history, failure);
+        r = check_file(history, failure);
         return r < 0 ? r : history_db_execute(history, "PRAGMA journal_mode = WAL", "opened", failure);
 }

@@ -21,14 +21,14 @@
 /* More lines than any answer has; a table of them takes some 4 MiB. */
 #define MAX_LINES 1000
 
-static const char *text(struct json_object *object, const char *key, const char *otherwise)
+static const char *text_of(struct json_object *object, const char *key, const char *otherwise)
 {
         struct json_object *value = json_get(object, key, json_type_string);
 
         return value ? json_object_get_string(value) : otherwise;
 }
 
-static double seconds(struct json_object *object, const char *key)
+static double seconds_of(struct json_object *object, const char *key)
 {
         struct json_object *value = json_get(object, key, json_type_double);
 
@@ -45,7 +45,7 @@ static bool is_false(struct json_object *object, const char *key)
 
 static const char *format_time(struct json_object *object, const char *key, char *ret)
 {
-        const char *started = text(object, key, "");
+        const char *started = text_of(object, key, "");
         struct tm utc = {0};
         struct tm local = {0};
         const char *end = strptime(started, "%Y-%m-%dT%H:%M:%SZ", &utc);
@@ -59,7 +59,7 @@ static const char *format_time(struct json_object *object, const char *key, char
 
 static const char *format_pause(struct json_object *object, const char *key, char *ret)
 {
-        const double pause = seconds(object, key);
+        const double pause = seconds_of(object, key);
 
         /* NaN fails this test and so counts as unknown, like anything above a year. */
         if (!(pause >= 0 && pause < 366.0 * 86400))
@@ -75,7 +75,7 @@ static const char *format_pause(struct json_object *object, const char *key, cha
 static void add_note(struct table *table, struct json_object *scan, bool of_guest)
 {
         const int64_t failed = json_get_int(scan, "failed", -1);
-        const char *error = text(scan, "error", "");
+        const char *error = text_of(scan, "error", "");
         const bool incomplete = is_false(scan, "complete");
 
         if (of_guest && failed > 0)
@@ -107,7 +107,7 @@ static void add_scan(struct table *table, struct json_object *scan, bool of_gues
         table_add(table, "%s", PAUSE(scan, "longest_pause_seconds"));
         if (!of_guest)
                 table_add(table, "%s", PAUSE(scan, "pause_seconds"));
-        table_add(table, "%s", text(scan, "mode", "-"));
+        table_add(table, "%s", text_of(scan, "mode", "-"));
         add_note(table, scan, of_guest);
 }
 
@@ -182,7 +182,7 @@ static struct json_object *find_guest(struct json_object *summary, const char *n
         for (size_t i = 0; guests && i < json_object_array_length(guests); i++) {
                 struct json_object *guest = json_object_array_get_idx(guests, i);
 
-                if (strcmp(text(guest, "name", ""), name) == 0)
+                if (strcmp(text_of(guest, "name", ""), name) == 0)
                         return guest;
         }
         return NULL;
@@ -216,7 +216,7 @@ static void print_period(struct json_object *summary, const char *guest, FILE *o
 void history_print(struct json_object *history, FILE *out)
 {
         struct json_object *summary = json_get(history, "summary", json_type_object);
-        const char *guest = text(history, "guest", NULL);
+        const char *guest = text_of(history, "guest", NULL);
 
         if (json_get_int(summary, "scans", -1) <= 0) {
                 (void)fputs("The history has no scans", out);

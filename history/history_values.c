@@ -3,7 +3,7 @@
 
 #include "history/history_db.h"
 
-static void keep(struct history_values *values, int rc)
+static void keep_result(struct history_values *values, int rc)
 {
         if (values->rc == SQLITE_OK)
                 values->rc = rc;
@@ -11,13 +11,13 @@ static void keep(struct history_values *values, int rc)
 
 void history_values_add_int(struct history_values *values, int64_t value)
 {
-        keep(values, sqlite3_bind_int64(values->statement, ++values->n, value));
+        keep_result(values, sqlite3_bind_int64(values->statement, ++values->n, value));
 }
 
 void history_values_add_bytes(struct history_values *values, int64_t bytes)
 {
         if (bytes < 0)
-                keep(values, sqlite3_bind_null(values->statement, ++values->n));
+                keep_result(values, sqlite3_bind_null(values->statement, ++values->n));
         else
                 history_values_add_int(values, bytes);
 }
@@ -26,16 +26,16 @@ void history_values_add_seconds(struct history_values *values, double seconds)
 {
         /* NaN fails this test and so counts as unknown. */
         if (seconds >= 0)
-                keep(values, sqlite3_bind_double(values->statement, ++values->n, seconds));
+                keep_result(values, sqlite3_bind_double(values->statement, ++values->n, seconds));
         else
-                keep(values, sqlite3_bind_null(values->statement, ++values->n));
+                keep_result(values, sqlite3_bind_null(values->statement, ++values->n));
 }
 
 void history_values_add_text(struct history_values *values, const char *text)
 {
         const char *known = text && *text ? text : NULL;
 
-        keep(values, sqlite3_bind_text(values->statement, ++values->n, known, -1, SQLITE_STATIC));
+        keep_result(values, sqlite3_bind_text(values->statement, ++values->n, known, -1, SQLITE_STATIC));
 }
 
 int history_values_run(struct history *history, struct history_values *values, struct failure *failure)
