@@ -264,7 +264,7 @@ static int arm_timer(struct metrics_server *server)
 }
 
 /* Does all that can be done now. */
-static int serve(struct metrics_server *server)
+static int serve_clients(struct metrics_server *server)
 {
         unsigned int n_before = 0;
 
@@ -284,14 +284,14 @@ static int on_io(sd_event_source *source, int fd, uint32_t events, void *context
         (void)source;
         (void)fd;
         (void)events;
-        return serve(context);
+        return serve_clients(context);
 }
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *context)
 {
         (void)source;
         (void)usec;
-        return serve(context);
+        return serve_clients(context);
 }
 
 static uint16_t port_of(int fd)
@@ -334,7 +334,7 @@ static int start_http(struct metrics_server *server, int fd)
         return 0;
 }
 
-static int attach(struct metrics_server *server, sd_event *event)
+static int attach_to_event(struct metrics_server *server, sd_event *event)
 {
         const union MHD_DaemonInfo *info = MHD_get_daemon_info(server->http, MHD_DAEMON_INFO_EPOLL_FD);
         int r = 0;
@@ -354,7 +354,7 @@ static int attach(struct metrics_server *server, sd_event *event)
                 return r;
         (void)sd_event_source_set_description(server->io, "metrics");
         (void)sd_event_source_set_description(server->timer, "metrics-timer");
-        return serve(server);
+        return serve_clients(server);
 }
 
 int metrics_server_new_from_fd(int fd, sd_event *event, const struct metrics *metrics, const char *ksm_dir,
@@ -373,7 +373,7 @@ int metrics_server_new_from_fd(int fd, sd_event *event, const struct metrics *me
                 r = server->ksm_dir ? start_http(server, TAKE_FD(listening)) : -ENOMEM;
         }
         if (r == 0)
-                r = attach(server, event);
+                r = attach_to_event(server, event);
         if (r < 0) {
                 metrics_server_free(server);
                 return failure_errno(failure, r, "cannot start the server of the metrics");
