@@ -49,7 +49,7 @@ void blocks_ranges_deinit(struct ram_ranges *ranges)
         *ranges = (struct ram_ranges){0};
 }
 
-static struct ram_block *find(const struct ram_blocks *blocks, const char *id, size_t length)
+static struct ram_block *find_block(const struct ram_blocks *blocks, const char *id, size_t length)
 {
         for (size_t i = 0; i < blocks->count; i++)
                 if (strncmp(blocks->blocks[i].id, id, length) == 0 && !blocks->blocks[i].id[length])
@@ -59,7 +59,7 @@ static struct ram_block *find(const struct ram_blocks *blocks, const char *id, s
 
 struct ram_block *blocks_find(const struct ram_blocks *blocks, const char *id)
 {
-        return find(blocks, id, strlen(id));
+        return find_block(blocks, id, strlen(id));
 }
 
 uint64_t blocks_total_bytes(const struct ram_blocks *blocks)
@@ -198,7 +198,7 @@ int blocks_parse_types(struct json_object *reply, struct ram_blocks *blocks)
 /* info mtree -f */
 
 /* Moves *@position past @literal, if it is next. */
-static bool skip(const char **position, const char *literal)
+static bool skip_literal(const char **position, const char *literal)
 {
         size_t length = strlen(literal);
 
@@ -262,9 +262,9 @@ static const char *find_view(const char *text)
 /* Skips "ram): ", "rom): " and their non-volatile kinds. */
 static bool skip_type(const char **position, bool *ret_rom)
 {
-        (void)skip(position, "nv-");
+        (void)skip_literal(position, "nv-");
         *ret_rom = strncmp(*position, "rom", 3) == 0;
-        return skip(position, "ram): ") || skip(position, "rom): ");
+        return skip_literal(position, "ram): ") || skip_literal(position, "rom): ");
 }
 
 /*
@@ -279,19 +279,19 @@ static bool parse_range(const char *line, const struct ram_blocks *blocks, struc
         size_t length = 0;
 
         line += strspn(line, " ");
-        if (!skip_hex(&line, &range.gpa) || !skip(&line, "-") || !skip_hex(&line, ret_gpa_last) ||
-            !skip(&line, " (prio "))
+        if (!skip_hex(&line, &range.gpa) || !skip_literal(&line, "-") || !skip_hex(&line, ret_gpa_last) ||
+            !skip_literal(&line, " (prio "))
                 return false;
         line += strspn(line, "-0123456789");
-        if (!skip(&line, ", ") || !skip_type(&line, &range.rom))
+        if (!skip_literal(&line, ", ") || !skip_type(&line, &range.rom))
                 return false;
-        (void)skip(&line, "/objects/");
+        (void)skip_literal(&line, "/objects/");
         length = strcspn(line, " \r\n");
-        block = find(blocks, line, length);
+        block = find_block(blocks, line, length);
         if (!block)
                 return false;
         line += length;
-        if (skip(&line, " @") && !skip_hex(&line, &range.offset))
+        if (skip_literal(&line, " @") && !skip_hex(&line, &range.offset))
                 return false;
         range.block = (size_t)(block - blocks->blocks);
         *ret_range = range;
@@ -380,15 +380,15 @@ int blocks_parse_gpa2hva(const char *text, const char *id, uint64_t *ret_hva, st
         size_t length = strlen(id);
         uint64_t gpa = 0;
         uint64_t hva = 0;
-        bool is_sound = skip(&position, "Host virtual address for 0x") && skip_hex(&position, &gpa) &&
-                        skip(&position, " (");
+        bool is_sound = skip_literal(&position, "Host virtual address for 0x") && skip_hex(&position, &gpa) &&
+                        skip_literal(&position, " (");
 
         if (is_sound) {
-                (void)skip(&position, "/objects/");
+                (void)skip_literal(&position, "/objects/");
                 is_sound = strncmp(position, id, length) == 0;
                 position += is_sound ? length : 0;
         }
-        if (is_sound && skip(&position, ") is 0x") && skip_hex(&position, &hva) && hva != 0) {
+        if (is_sound && skip_literal(&position, ") is 0x") && skip_hex(&position, &hva) && hva != 0) {
                 *ret_hva = hva;
                 return 0;
         }

@@ -37,7 +37,7 @@ struct qmp_client {
         struct qmp_events events;
 };
 
-static double seconds(uint64_t usec)
+static double to_seconds(uint64_t usec)
 {
         return (double)usec / (double)USEC_PER_SEC;
 }
@@ -122,7 +122,7 @@ int qmp_client_connect(const char *path, uint64_t timeout_usec, struct qmp_clien
                 return failure_set(failure, r,
                                    "the socket took no connection within %.1f s: other clients wait for it, "
                                    "or its QEMU hangs",
-                                   seconds(timeout_usec));
+                                   to_seconds(timeout_usec));
         if (r < 0)
                 return connect_failure(r, failure);
         return qmp_client_new(TAKE_FD(fd), timeout_usec, ret_client, failure);
@@ -146,7 +146,7 @@ static int next_line(struct qmp_client *client, uint64_t deadline_usec, const ch
                 return failure_set(failure, -ECONNRESET, "its QEMU closed the connection before %s", step);
         if (r == -ETIMEDOUT)
                 return failure_set(failure, r, "its QEMU did not answer within %.1f s (%s)",
-                                   seconds(client->timeout_usec), step);
+                                   to_seconds(client->timeout_usec), step);
         return r;
 }
 
@@ -162,7 +162,7 @@ static int take_greeting(struct qmp_client *client, struct failure *failure)
                         failure, r,
                         "no greeting within %.1f s: another client probably holds the socket (QEMU "
                         "serves one at a time), or its QEMU hangs",
-                        seconds(client->timeout_usec));
+                        to_seconds(client->timeout_usec));
         if (r < 0)
                 return r;
         is_qmp = json_object_object_get_ex(greeting, "QMP", NULL);

@@ -102,7 +102,7 @@ static int learn_identity(struct qmp_guest *guest, struct failure *failure)
 
 /* RAM blocks */
 
-static int translate(void *context, uint64_t gpa, char **ret_text, struct failure *failure)
+static int translate_gpa(void *context, uint64_t gpa, char **ret_text, struct failure *failure)
 {
         char command[64];
 
@@ -139,7 +139,7 @@ static int learn_blocks_once(struct qmp_client *client, struct ram_blocks *ret_b
         if (r == 0)
                 r = blocks_parse_mtree(tree, &blocks, &ranges, failure);
         if (r == 0)
-                r = blocks_locate(&blocks, &ranges, translate, client, failure);
+                r = blocks_locate(&blocks, &ranges, translate_gpa, client, failure);
         if (r < 0)
                 return r;
         *ret_blocks = blocks;
