@@ -129,7 +129,7 @@ static void read_boot(char *boot)
         (void)snprintf(boot, KSM_CLOCK_BOOT_BYTES, "%.*s", (int)strcspn(text, "\n"), text);
 }
 
-static void read_file(int dir_fd, const char *boot, struct ksm_clock *ret)
+static void read_samples(int dir_fd, const char *boot, struct ksm_clock *ret)
 {
         CLEANUP_CLOSE int fd = openat(dir_fd, KSM_CLOCK_FILE, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         char text[FILE_MAX_BYTES + 1];
@@ -145,7 +145,7 @@ static void read_file(int dir_fd, const char *boot, struct ksm_clock *ret)
                 ret->n = 0;
 }
 
-static int write_file(int dir_fd, const char *boot, const struct ksm_clock *clock)
+static int write_samples(int dir_fd, const char *boot, const struct ksm_clock *clock)
 {
         char text[FILE_MAX_BYTES] = "";
         FILE *out = fmemopen(text, sizeof(text), "w");
@@ -172,10 +172,10 @@ int ksm_clock_tick(const char *runtime_dir, const char *ksm_dir, struct ksm_cloc
         dir_fd = open(runtime_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         read_boot(boot);
         if (dir_fd >= 0 && *boot)
-                read_file(dir_fd, boot, &clock);
+                read_samples(dir_fd, boot, &clock);
         r = ksm_fd < 0 ? -errno : fileio_read_int64(ksm_fd, "full_scans", &full_scans);
         if (r == 0 && ksm_clock_add(&clock, boot_time_usec(), full_scans))
-                r = dir_fd < 0 || !*boot ? -ENOENT : write_file(dir_fd, boot, &clock);
+                r = dir_fd < 0 || !*boot ? -ENOENT : write_samples(dir_fd, boot, &clock);
         if (ret)
                 *ret = clock;
         return r;
