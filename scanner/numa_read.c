@@ -42,10 +42,10 @@ static int read_block_size(int system_fd, uint64_t *ret_frames)
 }
 
 /* Calls @take for each entry below a folder whose name is @prefix and a number. */
-static int for_each(int parent_fd, const char *folder, const char *prefix, unsigned long most,
-                    int (*take)(struct numa *numa, int folder_fd, const char *name, unsigned long number,
-                                unsigned long context),
-                    struct numa *numa, unsigned long context)
+static int for_each_numbered(int parent_fd, const char *folder, const char *prefix, unsigned long most,
+                             int (*take)(struct numa *numa, int folder_fd, const char *name,
+                                         unsigned long number, unsigned long context),
+                             struct numa *numa, unsigned long context)
 {
         CLEANUP_CLOSEDIR DIR *dir = fileio_open_folder(parent_fd, folder);
         const struct dirent *entry = NULL;
@@ -81,7 +81,7 @@ static int take_block(struct numa *numa, int folder_fd, const char *name, unsign
 static int take_node(struct numa *numa, int folder_fd, const char *name, unsigned long node,
                      unsigned long context)
 {
-        int r = for_each(folder_fd, name, "memory", NUMA_MAX_BLOCKS, take_block, numa, node);
+        int r = for_each_numbered(folder_fd, name, "memory", NUMA_MAX_BLOCKS, take_block, numa, node);
 
         (void)context;
         if (r == 0 && node >= numa->n_nodes)
@@ -109,7 +109,7 @@ int numa_read(int system_fd, struct numa *ret)
         int r = read_block_size(system_fd, &numa.block_frames);
 
         if (r == 0)
-                r = for_each(system_fd, "node", "node", NUMA_MAX_NODES, take_node, &numa, 0);
+                r = for_each_numbered(system_fd, "node", "node", NUMA_MAX_NODES, take_node, &numa, 0);
         if (r == 0 && !has_two_nodes(&numa))
                 r = -ENODATA;
         if (r < 0) {
