@@ -69,7 +69,7 @@ static int on_end(sd_event_source *source, int fd, uint32_t revents, void *conte
         return 0;
 }
 
-static void watch(struct entry *entry, pid_t pid)
+static void watch_process(struct entry *entry, pid_t pid)
 {
         if (entry->pid == pid && entry->pidfd >= 0)
                 return;
@@ -81,7 +81,7 @@ static void watch(struct entry *entry, pid_t pid)
                 close_fd(&entry->pidfd);
 }
 
-static struct entry *find(const struct roster *roster, const char *name)
+static struct entry *find_entry(const struct roster *roster, const char *name)
 {
         for (size_t i = 0; i < roster->n; i++)
                 if (strcmp(roster->entries[i]->name, name) == 0)
@@ -89,7 +89,7 @@ static struct entry *find(const struct roster *roster, const char *name)
         return NULL;
 }
 
-static struct entry *add(struct roster *roster, const char *name)
+static struct entry *add_entry(struct roster *roster, const char *name)
 {
         struct entry **larger = reallocarray(roster->entries, roster->n + 1, sizeof(struct entry *));
         struct entry *entry = NULL;
@@ -118,16 +118,16 @@ static uint64_t paused_usec(const struct report *report)
 
 static int note_guest(struct roster *roster, const struct report *report, const struct report_guest *guest)
 {
-        struct entry *entry = find(roster, guest->name);
+        struct entry *entry = find_entry(roster, guest->name);
 
         if (!entry)
-                entry = add(roster, guest->name);
+                entry = add_entry(roster, guest->name);
         if (!entry)
                 return -ENOMEM;
         entry->is_named = true;
         if (guest->pauses > 0)
                 entry->paused_usec = paused_usec(report);
-        watch(entry, guest->pid);
+        watch_process(entry, guest->pid);
         return 0;
 }
 
