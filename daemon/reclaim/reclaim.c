@@ -324,11 +324,6 @@ static int read_batch_again(const struct reclaim_file *file, struct batch *batch
         return r;
 }
 
-static bool is_fresh(const struct batch *batch, const struct reclaim_permit *permit)
-{
-        return clock_now_usec() - batch->read_usec <= permit->fresh_usec;
-}
-
 /* Makes a hole and counts by how much it shrank the file. Pages that the guest gets anew meanwhile do not
  * make the count negative. */
 static int make_hole(struct reclaim_file *file, uint64_t page, size_t n_pages, struct failure *failure)
@@ -360,7 +355,7 @@ static int punch_run(struct reclaim_file *file, const struct batch *batch, size_
         *ret_n_pages = n_pages;
         if (!permit->holds(permit->context))
                 return RECLAIM_E_MORE;
-        if (!is_fresh(batch, permit))
+        if (clock_now_usec() - batch->read_usec > permit->fresh_usec)
                 return -EAGAIN;
         return make_hole(file, batch->first + i, n_pages, failure);
 }

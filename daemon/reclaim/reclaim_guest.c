@@ -94,22 +94,16 @@ static uint64_t read_rss_shmem(int proc_fd)
         return line ? strtoull(line + strlen("\nRssShmem:"), NULL, 10) * 1024 : 0;
 }
 
-static bool is_same_file(const struct reclaim_part *a, const struct reclaim_part *b)
-{
-        return a->mapping.file_inode == b->mapping.file_inode;
-}
-
 static struct reclaim_cost measure_cost(const struct reclaim_guest *guest)
 {
         struct reclaim_cost cost = {.rss_shmem_bytes = read_rss_shmem(qmp_of(guest)->proc_fd)};
 
         for (size_t i = 0; i < guest->n_parts; i++) {
+                const struct reclaim_part *part = &guest->parts[i];
+                const bool is_counted = i > 0 && part->mapping.file_inode == part[-1].mapping.file_inode;
                 uint64_t bytes = 0;
 
-                if (!guest->parts[i].is_open ||
-                    (i > 0 && is_same_file(&guest->parts[i], &guest->parts[i - 1])))
-                        continue;
-                if (reclaim_file_bytes(&guest->parts[i].file, &bytes) == 0)
+                if (part->is_open && !is_counted && reclaim_file_bytes(&part->file, &bytes) == 0)
                         cost.file_bytes += bytes;
         }
         return cost;
