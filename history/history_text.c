@@ -36,13 +36,6 @@ static double seconds_of(struct json_object *object, const char *key)
         return value ? json_object_get_double(value) : -1;
 }
 
-static bool is_false(struct json_object *object, const char *key)
-{
-        struct json_object *value = json_get(object, key, json_type_boolean);
-
-        return value && !json_object_get_boolean(value);
-}
-
 static const char *format_time(struct json_object *object, const char *key, char *ret)
 {
         const char *started = text_of(object, key, "");
@@ -76,14 +69,14 @@ static void add_note(struct table *table, struct json_object *scan, bool of_gues
 {
         const int64_t failed = json_get_int(scan, "failed", -1);
         const char *error = text_of(scan, "error", "");
-        const bool incomplete = is_false(scan, "complete");
+        struct json_object *complete = json_get(scan, "complete", json_type_boolean);
 
         if (of_guest && failed > 0)
                 table_add(table, "not scanned%s%s", *error ? ": " : "", error);
         else if (failed > 0)
                 table_add(table, "incomplete: %lld not scanned", (long long)failed);
         else
-                table_add(table, "%s", incomplete ? "incomplete" : "");
+                table_add(table, "%s", complete && !json_object_get_boolean(complete) ? "incomplete" : "");
 }
 
 static void add_number(struct table *table, int64_t number)
