@@ -256,17 +256,11 @@ static uint64_t next_deadline_usec(const struct metrics_server *server)
         return next;
 }
 
-static int arm_timer(struct metrics_server *server)
-{
-        int r = sd_event_source_set_time(server->timer, next_deadline_usec(server));
-
-        return r < 0 ? r : sd_event_source_set_enabled(server->timer, SD_EVENT_ONESHOT);
-}
-
 /* Does all that can be done now. */
 static int serve_clients(struct metrics_server *server)
 {
         unsigned int n_before = 0;
+        int r = 0;
 
         end_overdue(server);
         /* When full, the library stops listening. It restarts only in the run after a client left. */
@@ -276,7 +270,8 @@ static int serve_clients(struct metrics_server *server)
         } while (server->n_clients < n_before);
         if (server->n_clients > 0)
                 end_half_requests(server);
-        return arm_timer(server);
+        r = sd_event_source_set_time(server->timer, next_deadline_usec(server));
+        return r < 0 ? r : sd_event_source_set_enabled(server->timer, SD_EVENT_ONESHOT);
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *context)
