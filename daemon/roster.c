@@ -131,12 +131,6 @@ static int note_guest(struct roster *roster, const struct report *report, const 
         return 0;
 }
 
-/* A guest that could not be reached this time, by a name or at all, may be there again at the next scan. */
-static bool lives(const struct entry *entry)
-{
-        return pidfd_is_alive(entry->pidfd);
-}
-
 int roster_note(struct roster *roster, const struct report *report, bool all)
 {
         int r = 0;
@@ -147,8 +141,9 @@ int roster_note(struct roster *roster, const struct report *report, bool all)
         for (size_t i = 0; i < report->n_guests && r == 0; i++)
                 if (report->guests[i].pid > 0)
                         r = note_guest(roster, report, &report->guests[i]);
+        /* A guest that could not be reached this time, by a name or at all, may be back at the next scan. */
         for (size_t i = roster->n; all && r == 0 && i-- > 0;)
-                if (!roster->entries[i]->is_named && !lives(roster->entries[i]))
+                if (!roster->entries[i]->is_named && !pidfd_is_alive(roster->entries[i]->pidfd))
                         strike_off(roster, i);
         return r;
 }
