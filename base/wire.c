@@ -12,7 +12,7 @@
 #include "base/wire.h"
 
 #include "base/cleanup.h"
-#include "base/clock.h"
+#include "base/deadline.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -222,19 +222,6 @@ int wire_next(struct wire *wire, struct json_object **ret_object, struct failure
         }
 }
 
-static int poll_until(int fd, short events, uint64_t deadline_usec)
-{
-        struct pollfd pollfd = {.fd = fd, .events = events};
-        int n = 0;
-
-        do
-                n = poll(&pollfd, 1, clock_poll_timeout_msec(deadline_usec));
-        while (n < 0 && errno == EINTR);
-        if (n < 0)
-                return -errno;
-        return n == 0 ? -ETIMEDOUT : 0;
-}
-
 int wire_next_before(struct wire *wire, uint64_t deadline_usec, struct json_object **ret_object,
                      struct failure *failure)
 {
@@ -243,7 +230,7 @@ int wire_next_before(struct wire *wire, uint64_t deadline_usec, struct json_obje
 
                 if (r != WIRE_E_NOTHING)
                         return r;
-                r = poll_until(wire->fd, POLLIN, deadline_usec);
+                r = deadline_poll(wire->fd, POLLIN, deadline_usec);
                 if (r < 0)
                         return r;
         }
@@ -326,7 +313,7 @@ int wire_send_before(struct wire *wire, struct json_object *object, uint64_t dea
                 r = wire_flush(wire, failure);
                 if (r != WIRE_E_NOTHING)
                         return r;
-                r = poll_until(wire->fd, POLLOUT, deadline_usec);
+                r = deadline_poll(wire->fd, POLLOUT, deadline_usec);
                 if (r == -ETIMEDOUT)
                         return failure_set(failure, r, "it does not read from its socket");
                 if (r < 0)

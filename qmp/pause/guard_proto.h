@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/child.h"
 #include "base/clock.h"
 #include "base/failure.h"
 #include "base/process.h"
@@ -47,9 +48,7 @@ struct guard_answer {
 
 /* The scan's side of its guard. */
 struct guard {
-        pid_t pid;
-        int pidfd;
-        int control_fd;
+        struct child child;
         int folder_fd;
         struct process self; /* the guard's */
         struct process scanner;

@@ -48,13 +48,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define PING_USEC (GUARD_ANSWER_USEC / 4)
@@ -96,18 +93,6 @@ static struct lease *find_held(const struct guard *guard, uint32_t id)
 }
 
 /* Taking over from a guard that died or hangs */
-
-static void kill_guard(struct guard *guard)
-{
-        struct pollfd pollfd = {.fd = guard->pidfd, .events = POLLIN};
-        uint64_t deadline_usec = clock_now_usec() + KILL_USEC;
-
-        (void)pidfd_send_signal(guard->pidfd, SIGKILL, NULL, 0);
-        while (poll(&pollfd, 1, clock_poll_timeout_msec(deadline_usec)) < 0 && errno == EINTR)
-                ;
-        (void)waitpid(guard->pid, NULL, WNOHANG);
-        close_fd(&guard->control_fd);
-}
 
 static struct leasefile make_note(const struct guard *guard, const struct lease *lease)
 {
@@ -255,7 +240,7 @@ static void take_over(struct guard *guard, const char *why)
         struct pause *machines = NULL;
         struct bridge *bridge = NULL;
 
-        kill_guard(guard);
+        child_kill(&guard->child, KILL_USEC);
         guard->lost = true;
         (void)failure_set(&guard->lost_failure, 0,
                           "not paused: the guard process %s, and no guest is paused without one", why);
@@ -309,7 +294,7 @@ static int receive_answers(struct guard *guard)
 
         for (;;) {
                 struct guard_answer answer;
-                ssize_t got = recv(guard->control_fd, &answer, sizeof(answer), MSG_DONTWAIT);
+                ssize_t got = recv(guard->child.control_fd, &answer, sizeof(answer), MSG_DONTWAIT);
 
                 if (got < 0 && errno == EINTR)
                         continue;
@@ -325,7 +310,7 @@ static int receive_answers(struct guard *guard)
 /* Sends a message with an optional descriptor; -EAGAIN when the guard's queue is full. */
 static int send_request(const struct guard *guard, const struct guard_request *request, int fd)
 {
-        int r = passing_send(guard->control_fd, request, sizeof(*request), fd, MSG_DONTWAIT);
+        int r = passing_send(guard->child.control_fd, request, sizeof(*request), fd, MSG_DONTWAIT);
 
         return r == -ENOBUFS || r == -ETOOMANYREFS ? -EAGAIN : r;
 }
@@ -333,8 +318,8 @@ static int send_request(const struct guard *guard, const struct guard_request *r
 /* Waits for something from the guard; 0 also when nothing came for a while. */
 static int wait_for_guard(const struct guard *guard, short events)
 {
-        struct pollfd pollfds[] = {{.fd = guard->control_fd, .events = events},
-                                   {.fd = guard->pidfd, .events = POLLIN}};
+        struct pollfd pollfds[] = {{.fd = guard->child.control_fd, .events = events},
+                                   {.fd = guard->child.pidfd, .events = POLLIN}};
 
         if (poll(pollfds, ARRAY_SIZE(pollfds), (int)(PING_USEC / USEC_PER_MSEC)) < 0 && errno != EINTR)
                 return -errno;

@@ -13,6 +13,7 @@
  */
 #include "qmp/virt/bridge.h"
 
+#include "base/child.h"
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/json.h"
@@ -22,15 +23,12 @@
 #include "qmp/virt/virt_load.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 
 #define BRIDGE_NAME    "samepage-virt"
 #define ADDRESS_PREFIX "libvirt:"
@@ -40,16 +38,16 @@
 #define EXIT_USEC (2 * USEC_PER_SEC)
 
 struct bridge {
-        pid_t pid;
-        int pidfd;
-        int control_fd;
+        struct child child;
         char *uri;
+        bool use_monitor;
 };
 
 /* Starting */
 
-static _Noreturn void run_bridge(int control_fd, const char *uri, bool use_monitor)
+static void run_bridge(int control_fd, void *context)
 {
+        const struct bridge *bridge = context;
         struct bridge_greeting greeting = {0};
         bridge_run_fn *run = NULL;
 
@@ -62,49 +60,23 @@ static _Noreturn void run_bridge(int control_fd, const char *uri, bool use_monit
         run = (bridge_run_fn *)virt_load(VIRT_BRIDGE_RUN, &greeting.failure);
         if (send(control_fd, &greeting, sizeof(greeting), MSG_NOSIGNAL) != (ssize_t)sizeof(greeting) || !run)
                 _exit(EXIT_FAILURE);
-        run(control_fd, uri, use_monitor);
+        run(control_fd, bridge->uri, bridge->use_monitor);
         _exit(EXIT_SUCCESS);
 }
 
-static int take_greeting(const struct bridge *bridge, struct failure *failure)
+static int start(struct bridge *bridge, struct failure *failure)
 {
         struct bridge_greeting greeting;
-        struct pollfd pollfd = {.fd = bridge->control_fd, .events = POLLIN};
-        uint64_t deadline_usec = clock_now_usec() + START_USEC;
-        int n = 0;
+        int r = child_start(&bridge->child, "the process for libvirt", run_bridge, bridge, failure);
 
-        do
-                n = poll(&pollfd, 1, clock_poll_timeout_msec(deadline_usec));
-        while (n < 0 && errno == EINTR);
-        if (n <= 0)
-                return failure_set(failure, -ETIMEDOUT, "the process for libvirt does not start");
-        if (recv(bridge->control_fd, &greeting, sizeof(greeting), 0) != (ssize_t)sizeof(greeting))
-                return failure_set(failure, -EOWNERDEAD, "the process for libvirt ended at its start");
+        if (r == 0)
+                r = child_greeted(&bridge->child, &greeting, sizeof(greeting), START_USEC, failure);
+        if (r < 0)
+                return r;
         greeting.failure.text[sizeof(greeting.failure.text) - 1] = '\0';
         if (*greeting.failure.text)
                 return failure_set(failure, -ENOTSUP, "%s", greeting.failure.text);
         return 0;
-}
-
-static int start(struct bridge *bridge, bool use_monitor, struct failure *failure)
-{
-        CLEANUP_CLOSE int theirs = -1;
-        int pair[2];
-
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
-                return failure_errno(failure, -errno, "cannot make the socket to libvirt's process");
-        bridge->control_fd = pair[0];
-        theirs = pair[1];
-        bridge->pid = survive_fork();
-        if (bridge->pid == 0)
-                run_bridge(theirs, bridge->uri, use_monitor);
-        if (bridge->pid < 0)
-                return failure_errno(failure, (int)bridge->pid, "cannot fork the process for libvirt");
-        close_fd(&theirs);
-        bridge->pidfd = pidfd_open(bridge->pid, 0);
-        if (bridge->pidfd < 0)
-                return failure_errno(failure, -errno, "cannot open the process for libvirt");
-        return take_greeting(bridge, failure);
 }
 
 int bridge_start(const char *uri, bool use_monitor, struct bridge **ret_bridge, struct failure *failure)
@@ -114,10 +86,8 @@ int bridge_start(const char *uri, bool use_monitor, struct bridge **ret_bridge, 
 
         if (!bridge)
                 return failure_errno(failure, -ENOMEM, "cannot start the process for libvirt");
-        bridge->pidfd = -1;
-        bridge->control_fd = -1;
-        bridge->uri = strdup(uri);
-        r = bridge->uri ? start(bridge, use_monitor, failure)
+        *bridge = (struct bridge){.child = CHILD_NONE, .uri = strdup(uri), .use_monitor = use_monitor};
+        r = bridge->uri ? start(bridge, failure)
                         : failure_errno(failure, -ENOMEM, "cannot start the process for libvirt");
         if (r < 0) {
                 bridge_free(bridge);
@@ -131,16 +101,7 @@ void bridge_free(struct bridge *bridge)
 {
         if (!bridge)
                 return;
-        close_fd(&bridge->control_fd);
-        if (bridge->pidfd >= 0) {
-                struct pollfd pollfd = {.fd = bridge->pidfd, .events = POLLIN};
-                uint64_t deadline_usec = clock_now_usec() + EXIT_USEC;
-
-                while (poll(&pollfd, 1, clock_poll_timeout_msec(deadline_usec)) < 0 && errno == EINTR)
-                        ;
-                (void)waitpid(bridge->pid, NULL, WNOHANG);
-        }
-        close_fd(&bridge->pidfd);
+        child_end(&bridge->child, EXIT_USEC);
         free(bridge->uri);
         free(bridge);
 }
@@ -163,7 +124,7 @@ int bridge_connect(const struct bridge *bridge, const char *uuid, uint64_t timeo
                 return failure_errno(failure, -errno, "cannot make a socket to libvirt's process");
         ours = pair[0];
         theirs = pair[1];
-        r = passing_send(bridge->control_fd, &request, sizeof(request), theirs, 0);
+        r = passing_send(bridge->child.control_fd, &request, sizeof(request), theirs, 0);
         if (r < 0)
                 return failure_errno(failure, r, "the process for libvirt has ended");
         close_fd(&theirs);

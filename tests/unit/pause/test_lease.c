@@ -43,11 +43,16 @@ static struct failure failure;
 
 /* How many forks of all processes fail from now on; shared with them. */
 static volatile int *forks_to_fail;
+/* As under a filter of system calls; of this process and its forks from now on. */
+static bool refuses_close_range;
 
-pid_t __real_fork(void); /* NOLINT(bugprone-reserved-identifier,cert-dcl*): names of ld --wrap */
-pid_t __wrap_fork(void); /* NOLINT(bugprone-reserved-identifier,cert-dcl*) */
+/* NOLINTBEGIN(bugprone-reserved-identifier,cert-dcl*): names of ld --wrap */
+pid_t __real_fork(void);
+pid_t __wrap_fork(void);
+int __real_close_range(unsigned int first, unsigned int last, int flags);
+int __wrap_close_range(unsigned int first, unsigned int last, int flags);
 
-pid_t __wrap_fork(void) /* NOLINT(bugprone-reserved-identifier,cert-dcl*) */
+pid_t __wrap_fork(void)
 {
         if (!forks_to_fail || *forks_to_fail == 0)
                 return __real_fork();
@@ -55,6 +60,15 @@ pid_t __wrap_fork(void) /* NOLINT(bugprone-reserved-identifier,cert-dcl*) */
         errno = EAGAIN;
         return -1;
 }
+
+int __wrap_close_range(unsigned int first, unsigned int last, int flags)
+{
+        if (!refuses_close_range)
+                return __real_close_range(first, last, flags);
+        errno = EPERM;
+        return -1;
+}
+/* NOLINTEND(bugprone-reserved-identifier,cert-dcl*) */
 
 static void begin(size_t count)
 {
@@ -180,7 +194,7 @@ static void test_many_guests(void)
                 CU_ASSERT_EQUAL(leases[i].state, PAUSE_OUTCOME_RESUMED);
         CU_ASSERT_EQUAL(count_leases(), 0);
         pause_all(LONG_PAUSE);
-        (void)kill(guard->pid, SIGKILL);
+        (void)kill(guard->child.pid, SIGKILL);
         CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 250), -EOWNERDEAD);
         expect_running();
         CU_ASSERT_EQUAL(count_leases(), 0);
@@ -403,7 +417,7 @@ static void test_guard_killed(void)
         begin(3);
         open_all();
         pause_all(LONG_PAUSE);
-        (void)kill(guard->pid, SIGKILL);
+        (void)kill(guard->child.pid, SIGKILL);
         CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 3), -EOWNERDEAD);
         for (size_t i = 0; i < 3; i++) {
                 CU_ASSERT_EQUAL(leases[i].state, PAUSE_OUTCOME_RESUMED);
@@ -427,7 +441,7 @@ static void test_guard_killed_and_connections_broken(void)
         begin(3);
         open_all();
         pause_all(LONG_PAUSE);
-        (void)kill(guard->pid, SIGKILL);
+        (void)kill(guard->child.pid, SIGKILL);
         fakes[0].state->closes = true;
         (void)shutdown(qmp_client_get_fd(guests[1]->client), SHUT_RDWR);
         start_usec = clock_now_usec();
@@ -454,7 +468,7 @@ static void test_reached_and_not_ours(void)
         begin(3);
         open_all();
         pause_all(LONG_PAUSE);
-        (void)kill(guard->pid, SIGKILL);
+        (void)kill(guard->child.pid, SIGKILL);
         (void)strcpy(fakes[0].state->run_state, "io-error"); /* NOLINT(*-insecureAPI.strcpy): it fits */
         (void)strcpy(fakes[1].state->migration, "active");   /* NOLINT(*-insecureAPI.strcpy): it fits */
         (void)strcpy(fakes[2].state->run_state, "running");  /* NOLINT(*-insecureAPI.strcpy): it fits */
@@ -491,7 +505,7 @@ static void test_guard_killed_and_unreachable(void)
         CU_ASSERT_EQUAL(lease_resume(guard, &lease_pointers[3], 1), 0);
         qmp_guest_disconnect(guests[3]);
         (void)strcpy(fakes[3].state->run_state, "paused"); /* NOLINT(*-insecureAPI.strcpy): it fits */
-        (void)kill(guard->pid, SIGKILL);
+        (void)kill(guard->child.pid, SIGKILL);
         for (size_t i = 0; i < 3; i++)
                 (void)shutdown(qmp_client_get_fd(guests[i]->client), SHUT_RDWR);
         (void)unlink(fakes[0].path);
@@ -517,7 +531,7 @@ static void test_guard_stopped(void)
         begin(2);
         open_all();
         pause_all(LONG_PAUSE);
-        (void)kill(guard->pid, SIGSTOP);
+        (void)kill(guard->child.pid, SIGSTOP);
         start_usec = clock_now_usec();
         CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 2), -EOWNERDEAD);
         CU_ASSERT(clock_now_usec() - start_usec < 3 * USEC_PER_SEC);
@@ -531,7 +545,7 @@ static void test_guard_dies_before_a_pause(void)
 {
         begin(2);
         open_all();
-        (void)kill(guard->pid, SIGKILL);
+        (void)kill(guard->child.pid, SIGKILL);
         CU_ASSERT_EQUAL(lease_pause(guard, lease_pointers, 2, LONG_PAUSE), -EOWNERDEAD);
         for (size_t i = 0; i < 2; i++) {
                 CU_ASSERT_EQUAL(leases[i].state, PAUSE_OUTCOME_FAILED);
@@ -557,7 +571,7 @@ static void test_guard_dies_within_a_pause(void)
         helper = fork();
         if (helper == 0) {
                 (void)fake_qemu_wait_for(&fakes[0], "paused", 3000);
-                (void)kill(guard->pid, SIGKILL);
+                (void)kill(guard->child.pid, SIGKILL);
                 (void)usleep(200000);
                 fakes[1].state->is_mute = false;
                 _exit(0);
@@ -584,7 +598,7 @@ static void test_take_over_leaves_others_alone(void)
         (void)strcpy(fakes[1].state->run_state, "paused"); /* NOLINT(*-insecureAPI.strcpy): it fits */
         CU_ASSERT_EQUAL(lease_pause(guard, lease_pointers, 2, LONG_PAUSE), 0);
         CU_ASSERT_EQUAL(leases[1].state, PAUSE_OUTCOME_NOT_RUNNING);
-        (void)kill(guard->pid, SIGKILL);
+        (void)kill(guard->child.pid, SIGKILL);
         CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 2), -EOWNERDEAD);
         CU_ASSERT_STRING_EQUAL(fakes[0].state->run_state, "running");
         CU_ASSERT_STRING_EQUAL(fakes[1].state->run_state, "paused");
@@ -601,8 +615,8 @@ static void test_guard_is_hard_to_end(void)
         open_all();
         pause_all(LONG_PAUSE);
         for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
-                (void)kill(guard->pid, signals[i]);
-        CU_ASSERT_NOT_EQUAL(getsid(guard->pid), getsid(0));
+                (void)kill(guard->child.pid, signals[i]);
+        CU_ASSERT_NOT_EQUAL(getsid(guard->child.pid), getsid(0));
         CU_ASSERT_EQUAL(lease_resume(guard, lease_pointers, 1), 0);
         CU_ASSERT_EQUAL(leases[0].state, PAUSE_OUTCOME_RESUMED);
         close_all();
@@ -648,7 +662,7 @@ static struct scan start_scan(uint64_t max_pause_usec)
                 (void)signal(SIGTERM, SIG_DFL);
                 open_all();
                 (void)lease_pause(guard, lease_pointers, n_fakes, max_pause_usec);
-                *scan.guard_pid = guard->pid;
+                *scan.guard_pid = guard->child.pid;
                 for (;;)
                         (void)pause();
         }
@@ -683,6 +697,22 @@ static void test_scan_killed(void)
                 end_scan(&scan);
                 end();
         }
+}
+
+/* The guard closes the scan's end of its socket itself, and so sees the scan die. */
+static void test_scan_killed_and_no_close_range(void)
+{
+        struct scan scan;
+
+        begin(2);
+        refuses_close_range = true;
+        scan = start_scan(LONG_PAUSE);
+        refuses_close_range = false;
+        (void)kill(scan.pid, SIGKILL);
+        expect_running();
+        CU_ASSERT_TRUE(wait_for_no_leases());
+        end_scan(&scan);
+        end();
 }
 
 static void test_scan_killed_at_any_moment(void)
@@ -904,7 +934,7 @@ static void test_exclusive_guard_killed(void)
         open_all();
         CU_ASSERT_EQUAL(lease_pause_exclusive(guard, lease_pointers, 1, LONG_PAUSE), 0);
         CU_ASSERT_TRUE(guard_is_alive(guard));
-        (void)kill(guard->pid, SIGKILL);
+        (void)kill(guard->child.pid, SIGKILL);
         for (int i = 0; i < 3000 && guard_is_alive(guard); i++)
                 (void)usleep(1000);
         CU_ASSERT_FALSE(guard_is_alive(guard));
@@ -922,9 +952,9 @@ static void *hold_guard(void *context)
 
         for (int i = 0; i < 30000 && fakes[0].state->stops == 0; i++)
                 (void)usleep(100);
-        (void)kill(guard->pid, SIGSTOP);
+        (void)kill(guard->child.pid, SIGSTOP);
         (void)usleep(*usec);
-        (void)kill(guard->pid, SIGCONT);
+        (void)kill(guard->child.pid, SIGCONT);
         return NULL;
 }
 
@@ -964,7 +994,7 @@ static void test_guard_killed_and_no_descriptors(void)
         begin(1);
         open_all();
         pause_all(LONG_PAUSE);
-        (void)kill(guard->pid, SIGKILL);
+        (void)kill(guard->child.pid, SIGKILL);
         CU_ASSERT_EQUAL(getrlimit(RLIMIT_NOFILE, &limit), 0);
         CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &(struct rlimit){.rlim_cur = 3, .rlim_max = limit.rlim_max}),
                         0);
@@ -1137,6 +1167,7 @@ static const struct unit_test tests[] = {
         {"signals do not end the guard", test_guard_is_hard_to_end},
         {"no runtime directory", test_no_runtime_dir},
         {"the scan is killed", test_scan_killed},
+        {"the scan is killed, no close_range", test_scan_killed_and_no_close_range},
         {"exclusive: the deadline", test_exclusive_deadline},
         {"exclusive: resumed by somebody else", test_exclusive_resumed_by_other},
         {"exclusive: the scan is killed", test_exclusive_scan_killed},
