@@ -10,6 +10,7 @@
 #include "qmp/virt/bridge_link.h"
 #include "qmp/virt/bridge_peer.h"
 #include "qmp/virt/bridge_proto.h"
+#include "qmp/virt/bridge_serve.h"
 #include "qmp/virt/virt_load.h"
 
 #include <errno.h>
@@ -103,7 +104,7 @@ static void *run_peer(void *context)
 {
         struct served *served = context;
 
-        bridge_peer_run(&served->peer);
+        bridge_serve(&served->peer);
         drop(served->loop, &served->peer);
         bridge_peer_deinit(&served->peer);
         free(served);

@@ -40,9 +40,6 @@ int bridge_peer_init(struct bridge_peer *peer, int fd, const struct bridge_reque
 
 void bridge_peer_deinit(struct bridge_peer *peer);
 
-/* Serves the connection until all who hold its other end have closed it, or it speaks garbage. */
-void bridge_peer_run(struct bridge_peer *peer);
-
 /* Takes a lifecycle event of the peer's domain; called by another thread than the peer's. */
 void bridge_peer_note_event(struct bridge_peer *peer, int event);
 

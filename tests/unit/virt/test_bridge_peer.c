@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "qmp/virt/bridge_peer.h"
+#include "qmp/virt/bridge_serve.h"
 #include "qmp/virt/bridge_state.h"
 #include "unit.h"
 
@@ -44,7 +45,7 @@ static void on_lost(void *context)
 static void *run_peer(void *context)
 {
         (void)context;
-        bridge_peer_run(&peer);
+        bridge_serve(&peer);
         return NULL;
 }
 
