@@ -98,6 +98,43 @@ static inline void json_add_seconds(struct json_object *object, const char *key,
         json_add(object, key, json_new_seconds(seconds));
 }
 
+/* Lines in the shape of QMP, which QEMU, the bridge and the control socket speak. */
+
+/* {"execute": @command, "arguments": @arguments (taken; NULL: none), "id": @id}; NULL when memory is short. */
+static inline struct json_object *json_new_command(const char *command, struct json_object *arguments,
+                                                   int64_t id)
+{
+        struct json_object *object = json_object_new_object();
+
+        if (!object) {
+                json_object_put(arguments);
+                return NULL;
+        }
+        json_add_text(object, "execute", command);
+        if (arguments)
+                json_add(object, "arguments", arguments);
+        json_add_int(object, "id", id);
+        return object;
+}
+
+/* What stands under "error" in an answer. */
+static inline struct json_object *json_new_error(const char *class, const char *sentence)
+{
+        struct json_object *error = json_object_new_object();
+
+        json_add_text(error, "class", class);
+        json_add_text(error, "desc", sentence);
+        return error;
+}
+
+/* Whether it answers the command of this id; events and other answers do not. */
+static inline bool json_is_answer(struct json_object *object, int64_t id)
+{
+        struct json_object *value = json_get(object, "id", json_type_int);
+
+        return value && json_object_get_int64(value) == id;
+}
+
 static inline void json_cleanup(struct json_object **object)
 {
         (void)json_object_put(*object);

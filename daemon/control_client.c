@@ -81,15 +81,6 @@ static bool is_done(const struct control_client *client)
         return client->has_ended && client->n_replies == 0 && !wire_has_output(&client->wire);
 }
 
-static struct json_object *make_error(const char *class, const char *sentence)
-{
-        struct json_object *error = json_object_new_object();
-
-        json_add_text(error, "class", class);
-        json_add_text(error, "desc", sentence);
-        return error;
-}
-
 /* @value and @error are taken; the one that is not NULL is sent. */
 static int answer(struct control_client *client, struct json_object *id, struct json_object *value,
                   struct json_object *error)
@@ -106,7 +97,7 @@ static int answer(struct control_client *client, struct json_object *id, struct 
         r = queue(client, line);
         json_object_put(line);
         if (r == -ENOBUFS && !error)
-                return answer(client, id, NULL, make_error(CLASS_GENERIC, "the answer is too long"));
+                return answer(client, id, NULL, json_new_error(CLASS_GENERIC, "the answer is too long"));
         return r;
 }
 
@@ -121,7 +112,8 @@ void control_reply_send(struct control_reply *reply, struct json_object *value, 
         }
         forget_reply(client, reply);
         /* Not at once: this may be the end of what a command of the very same client has brought about. */
-        if (answer(client, reply->id, value, value ? NULL : make_error(CLASS_GENERIC, failure->text)) < 0 ||
+        if (answer(client, reply->id, value, value ? NULL : json_new_error(CLASS_GENERIC, failure->text)) <
+                    0 ||
             is_done(client))
                 (void)sd_event_source_set_enabled(client->doom, SD_EVENT_ONESHOT);
         free_reply(reply);
@@ -149,7 +141,7 @@ static int execute(struct control_client *client, const char *command, struct js
 
         if (client->n_replies == CONTROL_REPLIES_MAX)
                 return answer(client, id, NULL,
-                              make_error(CLASS_GENERIC, "too many commands wait for their answers"));
+                              json_new_error(CLASS_GENERIC, "too many commands wait for their answers"));
         r = keep_reply(client, id, &reply);
         if (r < 0)
                 return r;
@@ -160,10 +152,10 @@ static int execute(struct control_client *client, const char *command, struct js
         forget_reply(client, reply);
         free_reply(reply);
         if (r == CONTROL_E_UNKNOWN)
-                return answer(
-                        client, id, NULL,
-                        make_error(CLASS_NOT_FOUND, "there is no such command; query-commands lists them"));
-        return answer(client, id, value, r < 0 ? make_error(CLASS_GENERIC, failure.text) : NULL);
+                return answer(client, id, NULL,
+                              json_new_error(CLASS_NOT_FOUND,
+                                             "there is no such command; query-commands lists them"));
+        return answer(client, id, value, r < 0 ? json_new_error(CLASS_GENERIC, failure.text) : NULL);
 }
 
 static int take_request(struct control_client *client, struct json_object *request)
@@ -175,10 +167,10 @@ static int take_request(struct control_client *client, struct json_object *reque
         (void)json_object_object_get_ex(request, "id", &id);
         if (!json_object_object_get_ex(request, "execute", &command) ||
             !json_object_is_type(command, json_type_string))
-                return answer(client, id, NULL, make_error(CLASS_GENERIC, "a request needs \"execute\""));
+                return answer(client, id, NULL, json_new_error(CLASS_GENERIC, "a request needs \"execute\""));
         if (json_object_object_get_ex(request, "arguments", &arguments) &&
             !json_object_is_type(arguments, json_type_object))
-                return answer(client, id, NULL, make_error(CLASS_GENERIC, "\"arguments\" is no object"));
+                return answer(client, id, NULL, json_new_error(CLASS_GENERIC, "\"arguments\" is no object"));
         return execute(client, json_object_get_string(command), arguments, id);
 }
 
@@ -203,7 +195,7 @@ static int take_next_request(struct control_client *client)
         int r = wire_next(&client->wire, &request, &failure);
 
         if (r < 0)
-                (void)answer(client, NULL, NULL, make_error(CLASS_GENERIC, failure.text));
+                (void)answer(client, NULL, NULL, json_new_error(CLASS_GENERIC, failure.text));
         if (r != 0)
                 return r;
         r = take_request(client, request);
@@ -319,7 +311,7 @@ void control_client_refuse(int fd, const char *sentence)
         struct json_object *line = json_object_new_object();
         const char *text = NULL;
 
-        json_add(line, "error", make_error(CLASS_GENERIC, sentence));
+        json_add(line, "error", json_new_error(CLASS_GENERIC, sentence));
         text = json_object_to_json_string_ext(line, JSON_C_TO_STRING_PLAIN);
         (void)send(fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
         (void)send(fd, "\n", 1, MSG_NOSIGNAL | MSG_DONTWAIT);

@@ -172,31 +172,7 @@ static int take_greeting(struct qmp_client *client, struct failure *failure)
         return 0;
 }
 
-/* Builds the command {"execute":…,"arguments":…,"id":…}. Takes @arguments. */
-static struct json_object *make_command(const char *command, struct json_object *arguments, unsigned int id)
-{
-        struct json_object *object = json_object_new_object();
-
-        if (!object) {
-                json_object_put(arguments);
-                return NULL;
-        }
-        json_add_text(object, "execute", command);
-        if (arguments)
-                json_add(object, "arguments", arguments);
-        json_add_int(object, "id", id);
-        return object;
-}
-
-static bool has_id(struct json_object *object, unsigned int id)
-{
-        struct json_object *value = NULL;
-
-        return json_object_object_get_ex(object, "id", &value) && json_object_is_type(value, json_type_int) &&
-               json_object_get_int64(value) == (int64_t)id;
-}
-
-/* Reads the value or the error in @object, the reply to @command. */
+/* What the reply @object to @command says. */
 static int take_reply(struct json_object *object, const char *command, struct json_object **ret_reply,
                       struct failure *failure)
 {
@@ -236,7 +212,7 @@ static int wait_for_reply(struct qmp_client *client, const char *command, unsign
                 event = json_get_text(object, "event");
                 if (event)
                         note_event(client, event);
-                if (!event && has_id(object, id)) {
+                if (!event && json_is_answer(object, id)) {
                         r = take_reply(object, command, ret_reply, failure);
                         json_object_put(object);
                         return r;
@@ -250,7 +226,7 @@ int qmp_client_execute(struct qmp_client *client, const char *command, struct js
                        struct json_object **ret_reply, struct failure *failure)
 {
         unsigned int id = ++client->sequence;
-        struct json_object *object = make_command(command, arguments, id);
+        struct json_object *object = json_new_command(command, arguments, id);
         int r = 0;
 
         if (!object)

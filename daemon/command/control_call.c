@@ -118,24 +118,13 @@ struct control_call *control_call_free(struct control_call *call)
 static int send_command(struct control_call *call, const char *command, struct json_object *arguments,
                         uint64_t deadline_usec, struct failure *failure)
 {
-        CLEANUP_JSON struct json_object *line = json_object_new_object();
+        CLEANUP_JSON struct json_object *line = json_new_command(command, arguments, ++call->last_id);
         int r = 0;
 
-        json_add_text(line, "execute", command);
-        if (arguments)
-                json_add(line, "arguments", arguments);
-        json_add_int(line, "id", ++call->last_id);
+        if (!line)
+                return failure_errno(failure, -ENOMEM, "cannot ask samepaged");
         r = wire_send_before(&call->wire, line, deadline_usec, failure);
         return r == -EPIPE || r == -ECONNRESET ? failure_set(failure, -ECONNRESET, ENDED) : r;
-}
-
-/* Whether this answers the last command; events and other answers do not. */
-static bool is_answer(const struct control_call *call, struct json_object *object)
-{
-        struct json_object *id = NULL;
-
-        return json_object_object_get_ex(object, "id", &id) && json_object_is_type(id, json_type_int) &&
-               json_object_get_int64(id) == call->last_id;
 }
 
 static void tell_event(struct json_object *object,
@@ -167,7 +156,7 @@ int control_call_execute(struct control_call *call, const char *command, struct 
                 r = next(call, deadline_usec, &object, failure);
                 if (r < 0)
                         break;
-                if (!is_answer(call, object)) {
+                if (!json_is_answer(object, call->last_id)) {
                         tell_event(object, event, context);
                         continue;
                 }

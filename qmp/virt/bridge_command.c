@@ -373,15 +373,6 @@ static const struct command *find_command(const struct bridge_peer *peer, const 
         return NULL;
 }
 
-static struct json_object *make_error(const char *class, const char *description)
-{
-        struct json_object *error = json_object_new_object();
-
-        json_add_text(error, "class", class);
-        json_add_text(error, "desc", description);
-        return error;
-}
-
 int bridge_command_execute(struct bridge_peer *peer, struct json_object *request, struct json_object *answer)
 {
         struct task task = {.peer = peer, .request = request};
@@ -396,9 +387,9 @@ int bridge_command_execute(struct bridge_peer *peer, struct json_object *request
                 r = run(&task, command->operation);
         if (!command)
                 json_add(answer, "error",
-                         make_error("CommandNotFound", "no such command for a domain of libvirt"));
+                         json_new_error("CommandNotFound", "no such command for a domain of libvirt"));
         else if (r < 0)
-                json_add(answer, "error", make_error(QMP_CLIENT_SENTENCE_CLASS, task.failure.text));
+                json_add(answer, "error", json_new_error(QMP_CLIENT_SENTENCE_CLASS, task.failure.text));
         else
                 json_add(answer, "return", json_object_get(task.reply));
         json_object_put(task.reply);
