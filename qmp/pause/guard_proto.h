@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Between a scan and its guard: messages on a SOCK_SEQPACKET pair, one per guest, from one program to its own
- * fork. Private to guard.c, guard_loop.c and lease.c.
+ * fork. Private to guard.c, guard_loop.c, guard_slot.c and lease.c.
  */
 #pragma once
 
