@@ -213,13 +213,12 @@ class Domain:
             os.chmod(libvirt.root(f"{IMAGES}/{target}"), 0o644)
         self.number = len(libvirt.domains)
         self.serial = f"{LOGS}/serial-{self.number}"
-        words = ["console=ttyS0", "quiet", "nokaslr", "reboot=t", *(f"sp.{k}={v}" for k, v in (workload or {}).items())]
         metadata = f"<metadata><s:group xmlns:s='urn:samepage:group:1' name='{quote(group)}'/></metadata>" if group else ""
         more = "".join(f"<q:arg value='{quote(word)}'/>" for word in extra)
         xml = f"""<domain type='qemu' xmlns:q='http://libvirt.org/schemas/domain/qemu/1.0'><name>{quote(name)}</name>{metadata}<memory unit='MiB'>{mib}</memory>
             <memoryBacking>{backing}</memoryBacking><vcpu>1</vcpu>{cpu}
             <os><type arch='x86_64' machine='pc'>hvm</type><kernel>{IMAGES}/kernel</kernel><initrd>{IMAGES}/initramfs</initrd>
-            <cmdline>{' '.join(words)}</cmdline></os>
+            <cmdline>{guests.kernel_words(workload)}</cmdline></os>
             <devices><emulator>{shutil.which(guests.QEMU)}</emulator>
             <serial type='file'><source path='{self.serial}'/></serial><memballoon model='none'/>{devices}</devices>
             <q:commandline>{more}</q:commandline></domain>"""
