@@ -6,52 +6,43 @@
 #include <errno.h>
 #include <string.h>
 
-static int to_errno(const struct history *history, int rc)
-{
-        switch (rc & 0xff) {
-        case SQLITE_FULL:
-                return -ENOSPC;
-        case SQLITE_READONLY:
-                return -EROFS;
-        case SQLITE_BUSY:
-        case SQLITE_LOCKED:
-                return -EBUSY;
-        case SQLITE_INTERRUPT:
-                return -ETIMEDOUT;
-        case SQLITE_CORRUPT:
-        case SQLITE_NOTADB:
-                return -EBADMSG;
-        case SQLITE_NOMEM:
-                return -ENOMEM;
-        case SQLITE_CONSTRAINT:
-                return -EEXIST;
-        case SQLITE_TOOBIG:
-                return -EFBIG;
-        case SQLITE_CANTOPEN:
-        case SQLITE_IOERR:
-                return history->db && sqlite3_system_errno(history->db) > 0
-                               ? -sqlite3_system_errno(history->db)
-                               : -EIO;
-        default:
-                return -EIO;
-        }
-}
+/*
+ * What SQLite's results mean, by their low byte; any other is EIO, and the connection goes.
+ * @error: 0: the system's error, as far as SQLite knows it
+ * @spares: concerns the call, and leaves the connection good
+ */
+static const struct result {
+        int rc;
+        int error;
+        bool spares;
+} results[] = {
+        {SQLITE_FULL, ENOSPC, false},     {SQLITE_READONLY, EROFS, false},
+        {SQLITE_CORRUPT, EBADMSG, false}, {SQLITE_NOTADB, EBADMSG, false},
+        {SQLITE_NOMEM, ENOMEM, false},    {SQLITE_CANTOPEN, 0, false},
+        {SQLITE_IOERR, 0, false},         {SQLITE_BUSY, EBUSY, true},
+        {SQLITE_LOCKED, EBUSY, true},     {SQLITE_CONSTRAINT, EEXIST, true},
+        {SQLITE_TOOBIG, EFBIG, true},     {SQLITE_INTERRUPT, ETIMEDOUT, true},
+};
 
-/* These results concern the call, not the connection. */
-static bool leaves_connection_good(int rc)
+static struct result classify_result(int rc)
 {
-        const int primary = rc & 0xff;
-
-        return primary == SQLITE_BUSY || primary == SQLITE_LOCKED || primary == SQLITE_INTERRUPT ||
-               primary == SQLITE_CONSTRAINT || primary == SQLITE_TOOBIG;
+        for (size_t i = 0; i < ARRAY_SIZE(results); i++)
+                if (results[i].rc == (rc & 0xff))
+                        return results[i];
+        return (struct result){.rc = rc, .error = EIO};
 }
 
 int history_db_fail(struct history *history, int rc, const char *verb, struct failure *failure)
 {
-        const int error = to_errno(history, rc);
+        const struct result result = classify_result(rc);
         const char *message = sqlite3_errstr(rc);
+        int error = -result.error;
 
-        if (!leaves_connection_good(rc))
+        if (error == 0)
+                error = history->db ? -sqlite3_system_errno(history->db) : 0;
+        if (error == 0)
+                error = -EIO;
+        if (!result.spares)
                 history->unusable = true;
         if (error == -EBADMSG) {
                 history->damaged = true;
@@ -61,7 +52,7 @@ int history_db_fail(struct history *history, int rc, const char *verb, struct fa
                 return failure_set(failure, error,
                                    "the history %s cannot be %s in %d s: ask for a shorter period",
                                    history->path, verb, (int)(HISTORY_MAX_USEC / USEC_PER_SEC));
-        if ((rc & 0xff) == SQLITE_CANTOPEN || (rc & 0xff) == SQLITE_IOERR)
+        if (result.error == 0)
                 return failure_errno(failure, error, "the history %s cannot be %s (%s)", history->path, verb,
                                      message);
         return failure_set(failure, error, "the history %s cannot be %s: %s", history->path, verb, message);
