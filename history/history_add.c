@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/cleanup.h"
 #include "history/history_db.h"
-#include "history/history_values.h"
 
 #include <errno.h>
 #include <string.h>
@@ -54,47 +53,46 @@ static void sum_pauses(const struct report *report, double *ret_total, double *r
         *ret_longest = longest;
 }
 
-/* In the order of the columns, which tables and statements share. */
-static void add_figures(struct history_values *values, const struct report_figures *figures,
-                        int64_t gap_bytes)
-{
-        history_values_add_bytes(values, figures ? figures->present_bytes : REPORT_UNKNOWN);
-        history_values_add_bytes(values, figures ? figures->zero_bytes : REPORT_UNKNOWN);
-        history_values_add_bytes(values, figures ? figures->self_sharing_bytes : REPORT_UNKNOWN);
-        history_values_add_bytes(values, figures ? figures->inter_sharing_bytes : REPORT_UNKNOWN);
-        history_values_add_bytes(values, figures ? figures->actual_saved_bytes : REPORT_UNKNOWN);
-        history_values_add_bytes(values, figures ? gap_bytes : REPORT_UNKNOWN);
-}
+static const struct report_figures no_figures = {
+        .present_bytes = REPORT_UNKNOWN,
+        .zero_bytes = REPORT_UNKNOWN,
+        .self_sharing_bytes = REPORT_UNKNOWN,
+        .inter_sharing_bytes = REPORT_UNKNOWN,
+        .actual_saved_bytes = REPORT_UNKNOWN,
+};
+
+/* In the order of the tables' columns. */
+#define FIGURES(figures, gap_bytes)                                                                      \
+        HISTORY_INT((figures)->present_bytes), HISTORY_INT((figures)->zero_bytes),                       \
+                HISTORY_INT((figures)->self_sharing_bytes), HISTORY_INT((figures)->inter_sharing_bytes), \
+                HISTORY_INT((figures)->actual_saved_bytes), HISTORY_INT(gap_bytes)
 
 static int add_scan(struct history *history, struct addition *addition, struct failure *failure)
 {
         static const char sql[] =
-                "INSERT INTO scan (id, started, mode, complete, duration_seconds, guests, failed, "
-                "present_bytes,"
-                " zero_bytes, self_sharing_bytes, inter_sharing_bytes, saved_bytes, gap_bytes, pause_seconds,"
-                " longest_pause_seconds) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                "INSERT INTO scan VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
         const struct report *report = addition->report;
-        CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
-        struct history_values values = {0};
+        const bool is_known = has_figures(report);
+        const struct report_figures *figures = is_known ? &report->total : &no_figures;
         double total_pause = 0;
         double longest_pause = 0;
-        int r = history_db_prepare(history, sql, &statement, failure);
+        int r = 0;
 
-        if (r < 0)
-                return r;
-        values.statement = statement;
         sum_pauses(report, &total_pause, &longest_pause);
-        history_values_add_text(&values, report->id);
-        history_values_add_int(&values, addition->started);
-        history_values_add_text(&values, scan_mode_to_string(report->mode));
-        history_values_add_int(&values, report->complete);
-        history_values_add_seconds(&values, report->duration_seconds);
-        history_values_add_int(&values, (int64_t)report->n_guests);
-        history_values_add_int(&values, (int64_t)(report->n_guests - report_n_scanned(report)));
-        add_figures(&values, has_figures(report) ? &report->total : NULL, report->gap_bytes);
-        history_values_add_seconds(&values, total_pause);
-        history_values_add_seconds(&values, longest_pause);
-        r = history_values_run(history, &values, failure);
+        const struct history_value values[] = {
+                HISTORY_TEXT(report->id),
+                HISTORY_INT(addition->started),
+                HISTORY_TEXT(scan_mode_to_string(report->mode)),
+                HISTORY_INT(report->complete),
+                HISTORY_SECONDS(report->duration_seconds),
+                HISTORY_INT((int64_t)report->n_guests),
+                HISTORY_INT((int64_t)(report->n_guests - report_n_scanned(report))),
+                FIGURES(figures, is_known ? report->gap_bytes : REPORT_UNKNOWN),
+                HISTORY_SECONDS(total_pause),
+                HISTORY_SECONDS(longest_pause),
+                {0},
+        };
+        r = history_db_run(history, sql, values, failure);
         if (r == -EEXIST)
                 return failure_set(failure, r, "the history %s has a scan \"%s\" already", history->path,
                                    report->id);
@@ -102,49 +100,35 @@ static int add_scan(struct history *history, struct addition *addition, struct f
         return r;
 }
 
-static int add_guests(struct history *history, const struct addition *addition, struct failure *failure)
+static int add_guest(struct history *history, const struct addition *addition, size_t i,
+                     struct failure *failure)
 {
-        static const char sql[] =
-                "INSERT INTO guest (scan, position, started, name, uuid, scanned, error, present_bytes, "
-                "zero_bytes,"
-                " self_sharing_bytes, inter_sharing_bytes, saved_bytes, gap_bytes, pause_seconds)"
-                " VALUES (?, ?, ?, coalesce(?, ''), ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
-        CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
-        struct history_values values = {0};
-        int r = history_db_prepare(history, sql, &statement, failure);
+        static const char sql[] = "INSERT INTO guest VALUES (?, ?, ?, coalesce(?, ''), nullif(?, ''), ?,"
+                                  " nullif(?, ''), ?, ?, ?, ?, ?, ?, ?)";
+        const struct report_guest *guest = &addition->report->guests[i];
+        const struct report_figures *figures = guest->scanned ? &guest->figures : &no_figures;
+        const struct history_value values[] = {
+                HISTORY_INT(addition->number),
+                HISTORY_INT((int64_t)i),
+                HISTORY_INT(addition->started),
+                HISTORY_TEXT(guest->name),
+                HISTORY_TEXT(guest->uuid),
+                HISTORY_INT(guest->scanned),
+                HISTORY_TEXT(guest->error.text),
+                FIGURES(figures, guest->scanned ? gap_of_guest(addition->report, i) : REPORT_UNKNOWN),
+                HISTORY_SECONDS(guest->pause_seconds),
+                {0},
+        };
 
-        values.statement = statement;
-        for (size_t i = 0; i < addition->report->n_guests && r == 0; i++) {
-                const struct report_guest *guest = &addition->report->guests[i];
-
-                history_values_add_int(&values, addition->number);
-                history_values_add_int(&values, (int64_t)i);
-                history_values_add_int(&values, addition->started);
-                history_values_add_text(&values, guest->name);
-                history_values_add_text(&values, guest->uuid);
-                history_values_add_int(&values, guest->scanned);
-                history_values_add_text(&values, guest->error.text);
-                add_figures(&values, guest->scanned ? &guest->figures : NULL,
-                            gap_of_guest(addition->report, i));
-                history_values_add_seconds(&values, guest->pause_seconds);
-                r = history_values_run(history, &values, failure);
-        }
-        return r;
+        return history_db_run(history, sql, values, failure);
 }
 
 static int add_report(struct history *history, const struct addition *addition, struct failure *failure)
 {
-        CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
-        struct history_values values = {0};
-        int r = history_db_prepare(history, "INSERT INTO report (scan, json) VALUES (?, ?)", &statement,
-                                   failure);
+        const struct history_value values[] = {
+                HISTORY_INT(addition->number), HISTORY_TEXT(addition->json), {0}};
 
-        if (r < 0)
-                return r;
-        values.statement = statement;
-        history_values_add_int(&values, addition->number);
-        history_values_add_text(&values, addition->json);
-        return history_values_run(history, &values, failure);
+        return history_db_run(history, "INSERT INTO report VALUES (?, nullif(?, ''))", values, failure);
 }
 
 static int add_in_transaction(struct history *history, void *argument, struct failure *failure)
@@ -154,8 +138,8 @@ static int add_in_transaction(struct history *history, void *argument, struct fa
 
         if (r == 0)
                 r = add_scan(history, addition, failure);
-        if (r == 0)
-                r = add_guests(history, addition, failure);
+        for (size_t i = 0; r == 0 && i < addition->report->n_guests; i++)
+                r = add_guest(history, addition, i, failure);
         if (r == 0)
                 r = add_report(history, addition, failure);
         if (r == 0)

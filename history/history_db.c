@@ -65,13 +65,28 @@ int history_db_execute(struct history *history, const char *sql, const char *ver
         return rc == SQLITE_OK ? 0 : history_db_fail(history, rc, verb, failure);
 }
 
-int history_db_prepare(struct history *history, const char *sql, sqlite3_stmt **ret, struct failure *failure)
+static int bind_value(sqlite3_stmt *statement, int i, const struct history_value *value)
+{
+        if (value->type == SQLITE_TEXT)
+                return sqlite3_bind_text(statement, i, value->text, -1, SQLITE_STATIC);
+        if (value->type == SQLITE_INTEGER && value->integer >= 0)
+                return sqlite3_bind_int64(statement, i, value->integer);
+        /* NaN fails this test and so counts as unknown. */
+        if (value->type == SQLITE_FLOAT && value->seconds >= 0)
+                return sqlite3_bind_double(statement, i, value->seconds);
+        return sqlite3_bind_null(statement, i);
+}
+
+int history_db_prepare(struct history *history, const char *sql, const struct history_value *values,
+                       sqlite3_stmt **ret, struct failure *failure)
 {
         int rc = sqlite3_prepare_v2(history->db, sql, -1, ret, NULL);
 
         /* The text is constant and right, so the tables are wrong. */
         if ((rc & 0xff) == SQLITE_ERROR)
                 rc = SQLITE_CORRUPT;
+        for (int i = 0; rc == SQLITE_OK && values[i].type; i++)
+                rc = bind_value(*ret, i + 1, &values[i]);
         return rc == SQLITE_OK ? 0 : history_db_fail(history, rc, "read", failure);
 }
 
@@ -84,6 +99,15 @@ int history_db_step(struct history *history, sqlite3_stmt *statement, struct fai
         if (rc == SQLITE_DONE)
                 return 0;
         return history_db_fail(history, rc, sqlite3_stmt_readonly(statement) ? "read" : "written", failure);
+}
+
+int history_db_run(struct history *history, const char *sql, const struct history_value *values,
+                   struct failure *failure)
+{
+        CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
+        int r = history_db_prepare(history, sql, values, &statement, failure);
+
+        return r < 0 ? r : history_db_step(history, statement, failure);
 }
 
 bool history_db_is_replaced(const struct history *history)

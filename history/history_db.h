@@ -32,11 +32,42 @@ int history_db_fail(struct history *history, int rc, const char *verb, struct fa
 /* Runs SQL and drops its rows, if it gives any. */
 int history_db_execute(struct history *history, const char *sql, const char *verb, struct failure *failure);
 
-/* Compiles SQL. If that fails, the tables are not ours and the file counts as damaged. */
-int history_db_prepare(struct history *history, const char *sql, sqlite3_stmt **ret, struct failure *failure);
+/* A value for a parameter of a statement, in lists that end with {0}. A negative number or time is unknown,
+ * and becomes NULL. */
+struct history_value {
+        int type;
+        int64_t integer;
+        double seconds;
+        const char *text;
+};
+
+#define HISTORY_INT(integer_)                                 \
+        {                                                     \
+                .type = SQLITE_INTEGER, .integer = (integer_) \
+        }
+#define HISTORY_SECONDS(seconds_)                           \
+        {                                                   \
+                .type = SQLITE_FLOAT, .seconds = (seconds_) \
+        }
+/* Borrowed until the statement has run; NULL becomes NULL. */
+#define HISTORY_TEXT(text_)                          \
+        {                                            \
+                .type = SQLITE_TEXT, .text = (text_) \
+        }
+
+#define HISTORY_NO_VALUES ((const struct history_value[]){{0}})
+
+/* Compiles SQL and binds @values to ?1 and so on. If the SQL does not compile, the tables are not ours and
+ * the file counts as damaged. */
+int history_db_prepare(struct history *history, const char *sql, const struct history_value *values,
+                       sqlite3_stmt **ret, struct failure *failure);
 
 /* Return: 1 with a row, 0 after the last, a negative errno. */
 int history_db_step(struct history *history, sqlite3_stmt *statement, struct failure *failure);
+
+/* Runs a statement that gives no rows, once. */
+int history_db_run(struct history *history, const char *sql, const struct history_value *values,
+                   struct failure *failure);
 
 static inline void history_db_finalize(sqlite3_stmt **statement)
 {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/clock.h"
 #include "history/history_db.h"
-#include "history/history_values.h"
 
 #include <errno.h>
 
@@ -24,28 +23,15 @@ static const char *const forget_sql[] = {
         " (SELECT number FROM scan WHERE started < ?1 ORDER BY started, number LIMIT ?2)",
 };
 
-static int delete_rows(struct history *history, const char *sql, int64_t older_than, struct failure *failure)
-{
-        CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
-        struct history_values values = {0};
-        int r = history_db_prepare(history, sql, &statement, failure);
-
-        if (r < 0)
-                return r;
-        values.statement = statement;
-        history_values_add_int(&values, older_than);
-        history_values_add_int(&values, SCANS_AT_ONCE);
-        return history_values_run(history, &values, failure);
-}
-
 /* Return: the number of scans deleted, or a negative errno. */
 static int forget_some(struct history *history, int64_t older_than, struct failure *failure)
 {
+        const struct history_value values[] = {HISTORY_INT(older_than), HISTORY_INT(SCANS_AT_ONCE), {0}};
         int r = history_db_execute(history, "BEGIN IMMEDIATE", "written", failure);
         int n = 0;
 
         for (size_t i = 0; i < ARRAY_SIZE(forget_sql) && r == 0; i++)
-                r = delete_rows(history, forget_sql[i], older_than, failure);
+                r = history_db_run(history, forget_sql[i], values, failure);
         n = sqlite3_changes(history->db);
         if (r == 0)
                 r = history_db_execute(history, "COMMIT", "written", failure);
@@ -58,7 +44,7 @@ static int forget_some(struct history *history, int64_t older_than, struct failu
 static int64_t count_free(struct history *history, struct failure *failure)
 {
         CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
-        int r = history_db_prepare(history, "PRAGMA freelist_count", &statement, failure);
+        int r = history_db_prepare(history, "PRAGMA freelist_count", HISTORY_NO_VALUES, &statement, failure);
 
         if (r == 0)
                 r = history_db_step(history, statement, failure);

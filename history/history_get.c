@@ -35,13 +35,12 @@ static int get_report(struct history *history, void *argument, struct failure *f
         struct request *request = argument;
         CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
         const char *text = NULL;
-        int r = history_db_prepare(history, sql, &statement, failure);
+        int r = history_db_prepare(history, sql, (struct history_value[]){HISTORY_TEXT(request->id), {0}},
+                                   &statement, failure);
 
         (void)json_object_put(request->report);
         request->report = NULL;
         request->found = false;
-        if (r == 0 && sqlite3_bind_text(statement, 1, request->id, -1, SQLITE_STATIC) != SQLITE_OK)
-                r = history_db_fail(history, SQLITE_NOMEM, "read", failure);
         if (r == 0)
                 r = history_db_step(history, statement, failure);
         if (r <= 0)

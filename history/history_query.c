@@ -77,13 +77,10 @@ static int add_scans(struct history *history, const struct query *query, struct 
 {
         CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
         struct json_object *scans = json_object_new_array();
-        int r = history_db_prepare(history, query->period.guest ? guest_sql : host_sql, &statement, failure);
+        int r = history_db_prepare(history, query->period.guest ? guest_sql : host_sql,
+                                   HISTORY_PERIOD(&query->period, query->limit), &statement, failure);
 
         history_row_put(answer, "scans", scans);
-        if (r == 0)
-                r = history_summary_bind(history, statement, &query->period, failure);
-        if (r == 0 && sqlite3_bind_int(statement, 4, query->limit) != SQLITE_OK)
-                r = history_db_fail(history, SQLITE_NOMEM, "read", failure);
         while (r == 0 && (r = history_db_step(history, statement, failure)) > 0) {
                 (void)json_object_array_add(scans, scan_of_row(statement));
                 r = 0;

@@ -142,7 +142,8 @@ static int check_content(struct history *history, struct failure *failure)
 {
         CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
         const char *verdict = NULL;
-        int r = history_db_prepare(history, "PRAGMA integrity_check(1)", &statement, failure);
+        int r = history_db_prepare(history, "PRAGMA integrity_check(1)", HISTORY_NO_VALUES, &statement,
+                                   failure);
 
         if (r == 0)
                 r = history_db_step(history, statement, failure);

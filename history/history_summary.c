@@ -36,7 +36,7 @@ static const struct {
 static const char host_sql[] =
         "SELECT min(started), max(started), count(*), count(*) - coalesce(sum(complete), 0), " OVER_FIGURES
         ", " OVER("duration_seconds") ", total(guests) FROM scan WHERE " IN_PERIOD
-        " AND (?3 IS NULL OR number IN (SELECT scan FROM guest WHERE name = ?3 AND " IN_PERIOD "))";
+        " AND (?3 IS NULL OR number IN (SELECT scan FROM guest WHERE name = ?3 AND " IN_PERIOD ")) LIMIT ?4";
 /* clang-format on */
 
 #define GUESTS_SQL(condition, group)                                                                    \
@@ -61,18 +61,6 @@ static const char *guests_sql(const struct history_period *period, double n_rows
         if (period->guest)
                 return one_guest_sql;
         return n_rows <= MAX_SORTED_ROWS ? few_guests_sql : all_guests_sql;
-}
-
-int history_summary_bind(struct history *history, sqlite3_stmt *statement,
-                         const struct history_period *period, struct failure *failure)
-{
-        int rc = sqlite3_bind_int64(statement, 1, period->since);
-
-        if (rc == SQLITE_OK)
-                rc = sqlite3_bind_int64(statement, 2, period->until);
-        if (rc == SQLITE_OK && sqlite3_bind_parameter_count(statement) >= 3)
-                rc = sqlite3_bind_text(statement, 3, period->guest, -1, SQLITE_STATIC);
-        return rc == SQLITE_OK ? 0 : history_db_fail(history, rc, "read", failure);
 }
 
 static void add_figures(struct history_row *row, struct json_object *object, size_t n)
@@ -100,10 +88,8 @@ static int add_host(struct history *history, const struct history_period *period
         CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
         struct json_object *host = NULL;
         struct history_row row = {0};
-        int r = history_db_prepare(history, host_sql, &statement, failure);
+        int r = history_db_prepare(history, host_sql, HISTORY_PERIOD(period, 1), &statement, failure);
 
-        if (r == 0)
-                r = history_summary_bind(history, statement, period, failure);
         if (r == 0)
                 r = history_db_step(history, statement, failure);
         if (r <= 0)
@@ -143,13 +129,10 @@ static int add_guests(struct history *history, const struct history_period *peri
         CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
         struct json_object *guests = json_object_new_array();
         int n = 0;
-        int r = history_db_prepare(history, guests_sql(period, n_rows), &statement, failure);
+        int r = history_db_prepare(history, guests_sql(period, n_rows),
+                                   HISTORY_PERIOD(period, HISTORY_MAX_GUESTS + 1), &statement, failure);
 
         history_row_put(summary, "guests", guests);
-        if (r == 0)
-                r = history_summary_bind(history, statement, period, failure);
-        if (r == 0 && sqlite3_bind_int(statement, 4, HISTORY_MAX_GUESTS + 1) != SQLITE_OK)
-                r = history_db_fail(history, SQLITE_NOMEM, "read", failure);
         if (r < 0)
                 return r;
         while ((r = history_db_step(history, statement, failure)) > 0 && n++ < HISTORY_MAX_GUESTS)

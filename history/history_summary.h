@@ -2,7 +2,7 @@
 /* Minimum, average and maximum of every figure over a period. */
 #pragma once
 
-#include "history/history_internal.h"
+#include "history/history_db.h"
 
 /**
  * struct history_period - a filter in SQLite's terms
@@ -16,9 +16,14 @@ struct history_period {
         int64_t until;
 };
 
-/* Binds the parameters that all statements about a period share: ?1 since, ?2 until, ?3 the guest or NULL. */
-int history_summary_bind(struct history *history, sqlite3_stmt *statement,
-                         const struct history_period *period, struct failure *failure);
+/* The parameters that all statements about a period share: ?1 since, ?2 until, ?3 the guest or NULL; and ?4,
+ * the most rows. */
+#define HISTORY_PERIOD(period, limit)                                  \
+        ((const struct history_value[]){HISTORY_INT((period)->since),  \
+                                        HISTORY_INT((period)->until),  \
+                                        HISTORY_TEXT((period)->guest), \
+                                        HISTORY_INT(limit),            \
+                                        {0}})
 
 /**
  * history_summary() - the member "summary" of history_query()'s answer
