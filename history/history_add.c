@@ -61,7 +61,7 @@ static const struct report_figures no_figures = {
         .actual_saved_bytes = REPORT_UNKNOWN,
 };
 
-/* In the order of the tables' columns. */
+/* In the order of HISTORY_SIZES. */
 #define FIGURES(figures, gap_bytes)                                                                      \
         HISTORY_INT((figures)->present_bytes), HISTORY_INT((figures)->zero_bytes),                       \
                 HISTORY_INT((figures)->self_sharing_bytes), HISTORY_INT((figures)->inter_sharing_bytes), \

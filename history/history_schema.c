@@ -21,15 +21,8 @@
 #define TO_TEXT_(value) #value
 #define TO_TEXT(value)  TO_TEXT_(value)
 
-/* The figures that a scan and a guest share. */
-#define FIGURE_COLUMNS                  \
-        "present_bytes INTEGER, "       \
-        "zero_bytes INTEGER, "          \
-        "self_sharing_bytes INTEGER, "  \
-        "inter_sharing_bytes INTEGER, " \
-        "saved_bytes INTEGER, "         \
-        "gap_bytes INTEGER, "           \
-        "pause_seconds REAL"
+#define SIZE_COLUMN(ignored, name) #name " INTEGER, "
+#define FIGURE_COLUMNS             HISTORY_SIZES(SIZE_COLUMN, ) "pause_seconds REAL"
 
 static const char create_sql[] =
         "BEGIN IMMEDIATE;"

@@ -4,6 +4,15 @@
 
 #include "history/history_internal.h"
 
+/* The sizes that scans and guests have, in the order of the tables' columns. */
+#define HISTORY_SIZES(X, argument)       \
+        X(argument, present_bytes)       \
+        X(argument, zero_bytes)          \
+        X(argument, self_sharing_bytes)  \
+        X(argument, inter_sharing_bytes) \
+        X(argument, saved_bytes)         \
+        X(argument, gap_bytes)
+
 /**
  * history_schema_peek() - refuse a file that is not for us, before it is opened
  *
