@@ -28,14 +28,6 @@ static const char *text_of(struct json_object *object, const char *key, const ch
         return value ? json_object_get_string(value) : otherwise;
 }
 
-static double seconds_of(struct json_object *object, const char *key)
-{
-        struct json_object *value = json_get(object, key, json_type_double);
-
-        value = value ? value : json_get(object, key, json_type_int);
-        return value ? json_object_get_double(value) : -1;
-}
-
 static const char *format_time(struct json_object *object, const char *key, char *ret)
 {
         const char *started = text_of(object, key, "");
@@ -52,8 +44,11 @@ static const char *format_time(struct json_object *object, const char *key, char
 
 static const char *format_pause(struct json_object *object, const char *key, char *ret)
 {
-        const double pause = seconds_of(object, key);
+        struct json_object *value = json_get(object, key, json_type_double);
+        double pause = 0;
 
+        value = value ? value : json_get(object, key, json_type_int);
+        pause = value ? json_object_get_double(value) : -1;
         /* NaN fails this test and so counts as unknown, like anything above a year. */
         if (!(pause >= 0 && pause < 366.0 * 86400))
                 return "-";
@@ -126,24 +121,16 @@ static void print_scans(struct json_object *history, bool of_guest, FILE *out)
         table_deinit(&table);
 }
 
+/* Pauses and the like are in seconds, the others sizes. */
 static void add_figure(struct table *table, struct json_object *figures, const char *label, const char *key)
 {
+        static const char *const members[] = {"min", "avg", "max"};
         struct json_object *figure = json_get(figures, key, json_type_object);
+        const bool in_seconds = strstr(key, "_seconds");
 
         table_add(table, "%s", label);
-        table_add(table, "%s", SIZE(figure, "min"));
-        table_add(table, "%s", SIZE(figure, "avg"));
-        table_add(table, "%s", SIZE(figure, "max"));
-}
-
-static void add_pause(struct table *table, struct json_object *figures, const char *label, const char *key)
-{
-        struct json_object *figure = json_get(figures, key, json_type_object);
-
-        table_add(table, "%s", label);
-        table_add(table, "%s", PAUSE(figure, "min"));
-        table_add(table, "%s", PAUSE(figure, "avg"));
-        table_add(table, "%s", PAUSE(figure, "max"));
+        for (size_t i = 0; i < ARRAY_SIZE(members); i++)
+                table_add(table, "%s", in_seconds ? PAUSE(figure, members[i]) : SIZE(figure, members[i]));
 }
 
 static void print_figures(struct json_object *figures, bool of_guest, FILE *out)
@@ -160,9 +147,9 @@ static void print_figures(struct json_object *figures, bool of_guest, FILE *out)
         add_figure(&table, figures, "inter", "inter_sharing_bytes");
         add_figure(&table, figures, "saved", "saved_bytes");
         add_figure(&table, figures, "gap", "gap_bytes");
-        add_pause(&table, figures, of_guest ? "pause" : "all pauses", "pause_seconds");
+        add_figure(&table, figures, of_guest ? "pause" : "all pauses", "pause_seconds");
         if (!of_guest)
-                add_pause(&table, figures, "duration", "duration_seconds");
+                add_figure(&table, figures, "duration", "duration_seconds");
         table_print(&table, "  ", out);
         table_deinit(&table);
 }
@@ -181,13 +168,15 @@ static struct json_object *find_guest(struct json_object *summary, const char *n
         return NULL;
 }
 
-static void print_name(const char *name, FILE *out)
+static void print_of_guest(const char *guest, FILE *out)
 {
         char printable[TABLE_CELL_BYTES] = "";
 
-        (void)snprintf(printable, sizeof(printable), "%s", name);
+        if (!guest)
+                return;
+        (void)snprintf(printable, sizeof(printable), "%s", guest);
         text_make_printable(printable);
-        (void)fputs(printable, out);
+        (void)fprintf(out, " of %s", printable);
 }
 
 /* "12 scans of web1 from … to …". */
@@ -196,10 +185,7 @@ static void print_period(struct json_object *summary, const char *guest, FILE *o
         const int64_t n = json_get_int(summary, "scans", -1);
 
         (void)fprintf(out, "%lld scan%s", (long long)n, n == 1 ? "" : "s");
-        if (guest) {
-                (void)fputs(" of ", out);
-                print_name(guest, out);
-        }
+        print_of_guest(guest, out);
         (void)fprintf(out, " from %s to %s", WHEN(summary, "since"), WHEN(summary, "until"));
         if (!guest && json_get_int(summary, "incomplete", -1) > 0)
                 (void)fprintf(out, ", %lld incomplete", (long long)json_get_int(summary, "incomplete", -1));
@@ -213,10 +199,7 @@ void history_print(struct json_object *history, FILE *out)
 
         if (json_get_int(summary, "scans", -1) <= 0) {
                 (void)fputs("The history has no scans", out);
-                if (guest) {
-                        (void)fputs(" of ", out);
-                        print_name(guest, out);
-                }
+                print_of_guest(guest, out);
                 (void)fputs(" in this period\n", out);
                 return;
         }
