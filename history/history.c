@@ -77,8 +77,7 @@ static char *name_aside(const char *path)
         return NULL;
 }
 
-/* The log and its index belong to the damaged file: left behind, they would be applied to the new one. */
-static int move_companion(const char *path, const char *aside, const char *suffix)
+static int move_part(const char *path, const char *aside, const char *suffix)
 {
         CLEANUP_FREE char *from = NULL;
         CLEANUP_FREE char *to = NULL;
@@ -90,17 +89,16 @@ static int move_companion(const char *path, const char *aside, const char *suffi
 
 static int set_aside(struct history *history, const struct failure *why, struct failure *ret_notice)
 {
+        /* Left behind, the log and its index would be applied to the new file. */
+        static const char *const suffixes[] = {"-wal", "-shm", ""};
         CLEANUP_FREE char *aside = name_aside(history->path);
         int r = 0;
 
         if (!aside)
                 return failure_set(ret_notice, -EEXIST, "%s, and cannot be set aside: no name is free",
                                    why->text);
-        r = move_companion(history->path, aside, "-wal");
-        if (r == 0)
-                r = move_companion(history->path, aside, "-shm");
-        if (r == 0)
-                r = move_companion(history->path, aside, "");
+        for (size_t i = 0; r == 0 && i < ARRAY_SIZE(suffixes); i++)
+                r = move_part(history->path, aside, suffixes[i]);
         if (r < 0)
                 return failure_errno(ret_notice, r, "%s, and cannot be set aside", why->text);
         return failure_set(ret_notice, 0, "%s: it is kept as %s, and a new history is begun", why->text,
@@ -139,7 +137,7 @@ static int read_settled(struct history *history, int (*work)(struct history *, v
                 history_file_stamp(history->path, &before);
                 r = work_once(history, work, argument, failure);
                 history_file_stamp(history->path, &after);
-                if ((r == 0 && !history->immutable) || history_file_stamps_equal(&before, &after))
+                if ((r == 0 && !history->immutable) || memcmp(&before, &after, sizeof(before)) == 0)
                         return r;
         }
         return r == 0 ? failure_set(failure, -EBUSY, "the history %s changes all the time", history->path)
@@ -154,12 +152,11 @@ int history_run(struct history *history, int (*work)(struct history *, void *, s
         int r = 0;
 
         history->deadline_usec = clock_now_usec() + HISTORY_MAX_USEC;
-        if (history->access == HISTORY_READ_ONLY) {
+        if (history->access == HISTORY_READ_ONLY)
                 r = read_settled(history, work, argument, &why);
-                return r < 0 ? failure_set(failure, r, "%s", why.text) : r;
-        }
-        r = work_once(history, work, argument, &why);
-        if (!history->damaged)
+        else
+                r = work_once(history, work, argument, &why);
+        if (history->access == HISTORY_READ_ONLY || !history->damaged)
                 return r < 0 ? failure_set(failure, r, "%s", why.text) : r;
         r = set_aside(history, &why, &notice);
         if (r < 0)

@@ -67,17 +67,11 @@ void history_file_stamp(const char *path, struct history_stamp *ret)
                 status = (struct stat){0};
         *ret = (struct history_stamp){
                 .inode = status.st_ino,
-                .size = status.st_size,
-                .modified = status.st_mtim,
+                .size = (uint64_t)status.st_size,
+                .seconds = status.st_mtim.tv_sec,
+                .nanoseconds = status.st_mtim.tv_nsec,
                 .has_log = history_file_has_log(path),
         };
-}
-
-bool history_file_stamps_equal(const struct history_stamp *one, const struct history_stamp *other)
-{
-        return one->inode == other->inode && one->size == other->size &&
-               one->modified.tv_sec == other->modified.tv_sec &&
-               one->modified.tv_nsec == other->modified.tv_nsec && one->has_log == other->has_log;
 }
 
 bool history_file_has_log(const char *path)
@@ -113,11 +107,4 @@ char *history_file_uri(const char *path, bool immutable)
         }
         (void)snprintf(uri + length, size - length, "%s", immutable ? query : "");
         return uri;
-}
-
-long long history_file_size(const char *path)
-{
-        struct stat status = {0};
-
-        return stat(path, &status) == 0 ? (long long)status.st_size : -1;
 }

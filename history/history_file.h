@@ -5,8 +5,7 @@
 #include "base/failure.h"
 
 #include <stdbool.h>
-#include <sys/types.h>
-#include <time.h>
+#include <stdint.h>
 
 /**
  * history_file_prepare() - make sure that @path is a file
@@ -19,26 +18,22 @@
 int history_file_prepare(const char *path, bool make, struct failure *failure);
 
 /**
- * struct history_stamp - shows whether a file was written or exchanged
- * @has_log: a write-ahead log lies beside it
+ * struct history_stamp - shows whether a file was written or exchanged; compared as bytes
+ * @has_log: 1: a write-ahead log lies beside it
  */
 struct history_stamp {
-        ino_t inode;
-        off_t size;
-        struct timespec modified;
-        bool has_log;
+        uint64_t inode;
+        uint64_t size;
+        int64_t seconds;
+        int64_t nanoseconds;
+        uint64_t has_log;
 };
 
-/* Takes the stamp of @path; all 0 without a file. */
+/* Takes the stamp of @path; without a file, all but @has_log is 0. */
 void history_file_stamp(const char *path, struct history_stamp *ret);
-
-bool history_file_stamps_equal(const struct history_stamp *one, const struct history_stamp *other);
 
 /* Whether a write-ahead log lies beside @path: somebody has the history open, or ended without closing it. */
 bool history_file_has_log(const char *path);
 
 /* @path as a URI for SQLite, @immutable: as a file nobody writes. The caller frees it; NULL: no memory. */
 char *history_file_uri(const char *path, bool immutable);
-
-/* The size of the file; negative without one. */
-long long history_file_size(const char *path);

@@ -15,7 +15,7 @@
 
 /* The check reads the whole file, and a slow disk gives some 100 MiB per second. Its work on the rows after
  * that can stop at any time. */
-#define MAX_CHECKED_BYTES (128LL << 20)
+#define MAX_CHECKED_BYTES (128U << 20)
 #define MAX_CHECK_USEC    (2 * USEC_PER_SEC)
 
 #define TO_TEXT_(value) #value
@@ -129,36 +129,30 @@ int history_schema_peek(struct history *history, struct failure *failure)
 
 /*
  * SQLite's own check of trees, records and indexes, up to the first complaint. The quick check does not
- * compare an index with its table, and a wrong index makes wrong sums without any error.
+ * compare an index with its table, and a wrong index makes wrong sums without any error. A file that is not
+ * checked in time counts as good: damage shows when a call meets it.
  */
-static int check_content(struct history *history, struct failure *failure)
+static int check_file(struct history *history, struct failure *failure)
 {
         CLEANUP_STATEMENT sqlite3_stmt *statement = NULL;
+        struct history_stamp stamp;
         const char *verdict = NULL;
-        int r = history_db_prepare(history, "PRAGMA integrity_check(1)", HISTORY_NO_VALUES, &statement,
-                                   failure);
+        int r = 0;
 
+        history_file_stamp(history->path, &stamp);
+        if (stamp.size > MAX_CHECKED_BYTES)
+                return 0;
+        history->deadline_usec = clock_now_usec() + MAX_CHECK_USEC;
+        r = history_db_prepare(history, "PRAGMA integrity_check(1)", HISTORY_NO_VALUES, &statement, failure);
         if (r == 0)
                 r = history_db_step(history, statement, failure);
+        history->deadline_usec = clock_now_usec() + HISTORY_MAX_USEC;
         if (r < 0)
-                return r;
+                return r == -ETIMEDOUT ? 0 : r;
         verdict = r > 0 ? (const char *)sqlite3_column_text(statement, 0) : NULL;
         if (!verdict || strcmp(verdict, "ok") != 0)
                 return history_db_fail(history, SQLITE_CORRUPT, "opened", failure);
         return 0;
-}
-
-/* A file that the check does not finish in time counts as good: damage shows when a call meets it. */
-static int check_file(struct history *history, struct failure *failure)
-{
-        int r = 0;
-
-        if (history_file_size(history->path) > MAX_CHECKED_BYTES)
-                return 0;
-        history->deadline_usec = clock_now_usec() + MAX_CHECK_USEC;
-        r = check_content(history, failure);
-        history->deadline_usec = clock_now_usec() + HISTORY_MAX_USEC;
-        return r == -ETIMEDOUT ? 0 : r;
 }
 
 /* The way the file is written must be set while it is still empty. */
