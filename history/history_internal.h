@@ -10,6 +10,15 @@
 /* How long one call may take; after that it fails with -ETIMEDOUT, so as not to hold up the service. */
 #define HISTORY_MAX_USEC (5 * USEC_PER_SEC)
 
+/* The sizes that scans and guests have, in the order of the tables' columns. */
+#define HISTORY_SIZES(X, argument)       \
+        X(argument, present_bytes)       \
+        X(argument, zero_bytes)          \
+        X(argument, self_sharing_bytes)  \
+        X(argument, inter_sharing_bytes) \
+        X(argument, saved_bytes)         \
+        X(argument, gap_bytes)
+
 /**
  * struct history - a handle
  * @db: the connection; NULL: the next call opens it

@@ -26,7 +26,6 @@
  */
 #include "base/json.h"
 #include "history/history_db.h"
-#include "history/history_schema.h"
 
 #include <errno.h>
 #include <string.h>
