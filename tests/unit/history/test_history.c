@@ -178,6 +178,7 @@ static void test_one_guest(void)
         CU_ASSERT_TRUE(made_is_null(json, "scans/0/gap_bytes"));
         CU_ASSERT_STRING_EQUAL(made_text(json, "scans/1/id"), "a");
         CU_ASSERT_EQUAL(made_number(json, "scans/1/present_bytes"), 10000);
+        CU_ASSERT_TRUE(made_is_null(json, "scans/1/error"));
         CU_ASSERT_EQUAL(made_number(json, "scans/1/gap_bytes"), 6000);
         CU_ASSERT_TRUE(made_is_seconds(json, "scans/1/pause_seconds", 0.200));
         CU_ASSERT_PTR_NULL(made_find(json, "scans/2"));
@@ -224,6 +225,32 @@ static void test_guest_met_twice(void)
         json = query(history, &(struct history_filter){.guest = "lost"});
         CU_ASSERT_STRING_EQUAL(made_text(json, "scans/0/error"), "first");
         CU_ASSERT_PTR_NULL(made_find(json, "scans/1"));
+        json_object_put(json);
+        history_free(history);
+        made_folder_deinit(&folder);
+}
+
+static void test_more_guests_than_are_listed(void)
+{
+        static struct made_report made;
+        struct history *history = NULL;
+        struct json_object *json = NULL;
+
+        made_folder_init(&folder);
+        history = made_open(folder.path, HISTORY_READ_WRITE);
+        for (int guest = 0; guest <= HISTORY_MAX_GUESTS; guest++) {
+                char text[16] = "";
+
+                (void)snprintf(text, sizeof(text), "%d", guest);
+                if (guest % MADE_MAX_GUESTS == 0)
+                        made_report_init(&made, text, "2026-01-01T00:00:00Z");
+                (void)made_report_add(&made, text, 1, 0.010);
+                if (guest == HISTORY_MAX_GUESTS || (guest + 1) % MADE_MAX_GUESTS == 0)
+                        CU_ASSERT_EQUAL(made_keep(history, &made.report, NULL), 0);
+        }
+        json = query(history, &(struct history_filter){0});
+        CU_ASSERT_EQUAL(json_object_array_length(made_find(json, "summary/guests")), HISTORY_MAX_GUESTS);
+        CU_ASSERT_TRUE(json_object_get_boolean(made_find(json, "summary/more_guests")));
         json_object_put(json);
         history_free(history);
         made_folder_deinit(&folder);
@@ -460,6 +487,7 @@ static const struct unit_test tests[] = {
         {"summary of the guests", test_summary_of_the_guests},
         {"one guest", test_one_guest},
         {"a guest met twice", test_guest_met_twice},
+        {"more guests than are listed", test_more_guests_than_are_listed},
         {"period", test_period},
         {"a scan without figures", test_scan_without_figures},
         {"a source that was silent", test_silent_source},
