@@ -20,7 +20,7 @@
 enum config_severity {
         CONFIG_WARNING, /* what stands there has no effect */
         CONFIG_ERROR,   /* the configuration cannot be used */
-        CONFIG_SEVERITY_MAX_,
+        CONFIG_SEVERITY_COUNT_,
 };
 
 /* Takes one problem: printable, "FILE:LINE: …" where there is a line, without a full stop. */

@@ -23,9 +23,8 @@ static bool is_there(int dir_fd, const char *name)
         return fstatat(dir_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* @path is where @name in @dir_fd is, for messages. */
-static void load_file(struct options *options, int dir_fd, const char *name, const char *path,
-                      bool must_exist, struct problems *problems)
+static void load_file(struct options *options, int dir_fd, const char *name, bool must_exist,
+                      struct problems *problems)
 {
         CLEANUP_FREE char *text = NULL;
         struct failure reason = {0};
@@ -35,9 +34,10 @@ static void load_file(struct options *options, int dir_fd, const char *name, con
         if (r == -ENOENT && !must_exist && !is_there(dir_fd, name))
                 return;
         if (r < 0)
-                problems_add(problems, r, path, 0, "%s", reason.text);
+                problems_add(problems, r, "%s", reason.text);
         else
-                config_parse(options, path, text, length, problems);
+                config_parse(options, text, length, problems);
+        problems->line = 0;
 }
 
 static void load_drop_ins(struct options *options, const char *folder, struct problems *problems)
@@ -55,17 +55,19 @@ static void load_drop_ins(struct options *options, const char *folder, struct pr
                 r = failure_errno(&reason, r, "cannot be opened");
         else
                 r = config_file_list(dir_fd, &names, &n, &reason);
+        problems->path = folder;
         if (r < 0)
-                problems_add(problems, r, folder, 0, "%s", reason.text);
+                problems_add(problems, r, "%s", reason.text);
         for (size_t i = 0; i < n; i++) {
                 CLEANUP_FREE char *path = NULL;
 
                 if (asprintf(&path, "%s/%s", folder, names[i]) < 0)
                         path = NULL;
+                problems->path = path ? path : folder;
                 if (path)
-                        load_file(options, dir_fd, names[i], path, true, problems);
+                        load_file(options, dir_fd, names[i], true, problems);
                 else
-                        problems_add(problems, -ENOMEM, names[i], 0, "out of memory");
+                        problems_add(problems, -ENOMEM, "out of memory");
         }
         config_file_free_list(names, n);
 }
@@ -73,7 +75,7 @@ static void load_drop_ins(struct options *options, const char *folder, struct pr
 int config_load(const char *path, bool must_exist, config_warn_fn *warn, void *context, struct options **ret,
                 struct failure *failure)
 {
-        struct problems problems = {.warn = warn, .context = context};
+        struct problems problems = {.warn = warn, .context = context, .path = path};
         CLEANUP(free_options) struct options *options = NULL;
         CLEANUP_FREE char *folder = NULL;
         int r = options_new(true, &options);
@@ -84,7 +86,7 @@ int config_load(const char *path, bool must_exist, config_warn_fn *warn, void *c
                 folder = NULL;
                 return failure_errno(failure, -ENOMEM, "%s", path);
         }
-        load_file(options, AT_FDCWD, path, path, must_exist, &problems);
+        load_file(options, AT_FDCWD, path, must_exist, &problems);
         load_drop_ins(options, folder, &problems);
         /* The default of the one is longer than a short other. */
         if (options->jitter_usec > options->interval_usec)

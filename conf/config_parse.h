@@ -8,9 +8,7 @@
 /**
  * config_parse() - set what a text says
  * @options: what the files before left; where the text is wrong, what it had stays
- * @path: for messages, borrowed
- * @text: @length bytes, anything
- * @problems: receives every problem
+ * @text: @length bytes, anything, and room for a NUL behind them; the parser cuts it to pieces
+ * @problems: receives every problem; its path is the text's
  */
-void config_parse(struct options *options, const char *path, const char *text, size_t length,
-                  struct problems *problems);
+void config_parse(struct options *options, char *text, size_t length, struct problems *problems);

@@ -4,15 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-__attribute__((format(printf, 2, 0))) static void format_reason(char text[FAILURE_TEXT_BYTES],
-                                                                const char *format, va_list arguments)
-{
-        if (vsnprintf(text, FAILURE_TEXT_BYTES, format, arguments) < 0)
-                text[0] = '\0';
-}
-
-void problems_add(struct problems *problems, int error, const char *path, unsigned int line,
-                  const char *format, ...)
+void problems_add(struct problems *problems, int error, const char *format, ...)
 {
         const enum config_severity severity = error < 0 ? CONFIG_ERROR : CONFIG_WARNING;
         char reason[FAILURE_TEXT_BYTES] = "";
@@ -20,12 +12,12 @@ void problems_add(struct problems *problems, int error, const char *path, unsign
         va_list arguments;
 
         va_start(arguments, format);
-        format_reason(reason, format, arguments);
+        (void)vsnprintf(reason, sizeof(reason), format, arguments);
         va_end(arguments);
-        if (line > 0)
-                (void)failure_set(&problem, 0, "%s:%u: %s", path, line, reason);
+        if (problems->line > 0)
+                (void)failure_set(&problem, 0, "%s:%u: %s", problems->path, problems->line, reason);
         else
-                (void)failure_set(&problem, 0, "%s: %s", path, reason);
+                (void)failure_set(&problem, 0, "%s: %s", problems->path, reason);
 
         if (severity == CONFIG_ERROR && problems->error == 0) {
                 problems->error = error;

@@ -4,24 +4,32 @@
 
 #include "conf/config.h"
 
-/* Initialise with @warn and @context, which are as for config_load(). */
+/**
+ * struct problems - what was found, and where the reader is
+ * @warn, @context: as for config_load(); initialise the others with zeros
+ * @path: of the file that a problem is told of next
+ * @line: in it; 0 when no line is meant
+ * @n: of each severity
+ * @error: of the first error
+ * @first: likewise
+ */
 struct problems {
         config_warn_fn *warn;
         void *context;
-        unsigned int n[CONFIG_SEVERITY_MAX_];
-        int error; /* of the first error */
+        const char *path;
+        unsigned int line;
+        unsigned int n[CONFIG_SEVERITY_COUNT_];
+        int error;
         struct failure first;
 };
 
 /**
  * problems_add() - tell about one more problem
  * @error: negative errno of an error; 0: it is a warning
- * @path: of the file
- * @line: in it; 0 when no line is meant
  * @format: a sentence
  */
-void problems_add(struct problems *problems, int error, const char *path, unsigned int line,
-                  const char *format, ...) __attribute__((format(printf, 5, 6)));
+void problems_add(struct problems *problems, int error, const char *format, ...)
+        __attribute__((format(printf, 3, 4)));
 
 /**
  * problems_end() - tell how many were not told, and how it went

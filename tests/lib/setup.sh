@@ -16,7 +16,7 @@ setup_tests_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export SAMEPAGE_CACHE
 
 setup_packages_demo=(gcc meson ninja-build pkg-config libc6-dev linux-libc-dev libjson-c-dev libxxhash-dev
-	libinih-dev libmicrohttpd-dev libsqlite3-dev libsystemd-dev libvirt-dev libxml2-dev qemu-system-x86 busybox-static cpio python3)
+	libmicrohttpd-dev libsqlite3-dev libsystemd-dev libvirt-dev libxml2-dev qemu-system-x86 busybox-static cpio python3)
 # libc6-dbg: valgrind refuses to start without the symbols of the dynamic linker. libclang-rt: sanitizers when CC=clang.
 setup_packages_check=("${setup_packages_demo[@]}" libcunit1-dev git valgrind libc6-dbg clang clang-tidy clang-format
 	libclang-rt-14-dev mandoc libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients prometheus systemd-container)

@@ -54,14 +54,14 @@ static void parse(const char *text, size_t length)
         char *copy = malloc(length + 1);
         struct options *config = NULL;
         unsigned int n = 0;
-        struct problems problems = {.warn = note, .context = &n};
+        struct problems problems = {.warn = note, .context = &n, .path = "random"};
 
         CU_ASSERT_PTR_NOT_NULL_FATAL(copy);
         if (!copy)
                 return;
         memcpy(copy, text, length);
         CU_ASSERT_EQUAL_FATAL(options_new(true, &config), 0);
-        config_parse(config, "random", copy, length, &problems);
+        config_parse(config, copy, length, &problems);
         (void)problems_end(&problems, NULL);
         CU_ASSERT(n <= 2 * CONFIG_PROBLEMS_MAX + 2);
         check_ranges(config);
