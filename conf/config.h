@@ -27,12 +27,22 @@ enum config_severity {
 typedef void config_warn_fn(void *context, enum config_severity severity, const char *text);
 
 /**
- * config_load() - read the configuration
+ * struct config_source - where the configuration is, and who hears of its problems
  * @path: the file; PATH.d/ *.conf are read after it in byte order of their names, and what is set later
  *	  replaces what was set before, lists as a whole
  * @must_exist: whether it is an error that the file does not exist; the drop-ins are read in any case
  * @warn: called for every problem in the order of the files, up to CONFIG_PROBLEMS_MAX of each severity and
  *	  then once with the number of the others; may be NULL
+ */
+struct config_source {
+        const char *path;
+        bool must_exist;
+        config_warn_fn *warn;
+        void *context;
+};
+
+/**
+ * config_load() - read the configuration
  * @ret: the configuration, for options_free(); written only when there is no error
  * @failure: the first error, and how many more there are
  *
@@ -40,8 +50,7 @@ typedef void config_warn_fn(void *context, enum config_severity severity, const 
  *
  * Return: 0; -EINVAL for errors in what a file says; another negative errno of the first error.
  */
-int config_load(const char *path, bool must_exist, config_warn_fn *warn, void *context, struct options **ret,
-                struct failure *failure);
+int config_load(const struct config_source *source, struct options **ret, struct failure *failure);
 
 /* Prints all options with type, range and default, as --help does. Errors are the stream's: ferror(). */
 void config_print_options(FILE *file);

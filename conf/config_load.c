@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/cleanup.h"
+#include "base/fileio.h"
 #include "conf/config.h"
-#include "conf/config_file.h"
 #include "conf/config_parse.h"
 #include "conf/problems.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 static void free_options(struct options **options)
@@ -16,77 +18,118 @@ static void free_options(struct options **options)
 }
 
 /* Whether there is something, be it a link to nothing. */
-static bool is_there(int dir_fd, const char *name)
+static bool is_there(const char *path)
 {
         struct stat status = {0};
 
-        return fstatat(dir_fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0;
+        return lstat(path, &status) == 0;
 }
 
-static void load_file(struct options *options, int dir_fd, const char *name, bool must_exist,
-                      struct problems *problems)
+/* Reads a whole file. It waits for nobody: a FIFO or a device is refused, not read. */
+static int read_file(const char *path, char **ret_text, size_t *ret_length, struct failure *failure)
+{
+        /* O_NONBLOCK: else a FIFO without a writer would hold us here. */
+        CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        CLEANUP_FREE char *text = NULL;
+        struct stat status = {0};
+        size_t length = 0;
+        int r = 0;
+
+        if (fd < 0)
+                return failure_errno(failure, -errno, "cannot be opened");
+        if (fstat(fd, &status) < 0)
+                return failure_errno(failure, -errno, "cannot be examined");
+        if (S_ISDIR(status.st_mode))
+                return failure_set(failure, -EISDIR, "is a folder, not a file");
+        if (!S_ISREG(status.st_mode))
+                return failure_set(failure, -EINVAL, "is no regular file");
+        /* Room for the first byte too many, and for the NUL of config_parse(). */
+        text = malloc(CONFIG_FILE_MAX_BYTES + 2);
+        if (!text)
+                return failure_set(failure, -ENOMEM, "out of memory");
+        r = fileio_read_up_to(fd, text, CONFIG_FILE_MAX_BYTES + 1, &length);
+        if (r < 0)
+                return failure_errno(failure, r, "cannot be read");
+        if (length > CONFIG_FILE_MAX_BYTES)
+                return failure_set(failure, -EFBIG, "is larger than %u bytes", CONFIG_FILE_MAX_BYTES);
+        *ret_text = TAKE_PTR(text);
+        *ret_length = length;
+        return 0;
+}
+
+static void load_file(struct options *options, const char *path, bool must_exist, struct problems *problems)
 {
         CLEANUP_FREE char *text = NULL;
         struct failure reason = {0};
         size_t length = 0;
-        int r = config_file_read(dir_fd, name, &text, &length, &reason);
+        int r = read_file(path, &text, &length, &reason);
 
-        if (r == -ENOENT && !must_exist && !is_there(dir_fd, name))
+        if (r == -ENOENT && !must_exist && !is_there(path))
                 return;
+        problems->path = path;
+        problems->line = 0;
         if (r < 0)
                 problems_add(problems, r, "%s", reason.text);
         else
                 config_parse(options, text, length, problems);
-        problems->line = 0;
+}
+
+static int is_drop_in(const struct dirent *entry)
+{
+        const char *suffix = strrchr(entry->d_name, '.');
+
+        return entry->d_name[0] != '.' && suffix && strcmp(suffix, ".conf") == 0;
+}
+
+static int compare_names(const struct dirent **a, const struct dirent **b)
+{
+        return strcmp((*a)->d_name, (*b)->d_name);
 }
 
 static void load_drop_ins(struct options *options, const char *folder, struct problems *problems)
 {
-        /* O_DIRECTORY, so this waits for no FIFO. */
-        CLEANUP_CLOSE int dir_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct dirent **entries = NULL;
+        const int n = scandir(folder, &entries, is_drop_in, compare_names);
         struct failure reason = {0};
-        char **names = NULL;
-        size_t n = 0;
-        int r = dir_fd < 0 ? -errno : 0;
 
-        if (r == -ENOENT && !is_there(AT_FDCWD, folder))
-                return;
-        if (dir_fd < 0)
-                r = failure_errno(&reason, r, "cannot be opened");
-        else
-                r = config_file_list(dir_fd, &names, &n, &reason);
         problems->path = folder;
-        if (r < 0)
+        problems->line = 0;
+        if (n < 0 && (errno != ENOENT || is_there(folder))) {
+                int r = failure_errno(&reason, -errno, "cannot be opened");
+
                 problems_add(problems, r, "%s", reason.text);
-        for (size_t i = 0; i < n; i++) {
+        }
+        if (n > (int)CONFIG_DROP_INS_MAX)
+                problems_add(problems, -E2BIG, "holds more than %u files", CONFIG_DROP_INS_MAX);
+        for (int i = 0; i < n; i++) {
                 CLEANUP_FREE char *path = NULL;
 
-                if (asprintf(&path, "%s/%s", folder, names[i]) < 0)
+                if (n <= (int)CONFIG_DROP_INS_MAX &&
+                    asprintf(&path, "%s/%s", folder, entries[i]->d_name) < 0) {
                         path = NULL;
-                problems->path = path ? path : folder;
-                if (path)
-                        load_file(options, dir_fd, names[i], true, problems);
-                else
                         problems_add(problems, -ENOMEM, "out of memory");
+                }
+                if (path)
+                        load_file(options, path, true, problems);
+                free(entries[i]);
         }
-        config_file_free_list(names, n);
+        free(entries);
 }
 
-int config_load(const char *path, bool must_exist, config_warn_fn *warn, void *context, struct options **ret,
-                struct failure *failure)
+int config_load(const struct config_source *source, struct options **ret, struct failure *failure)
 {
-        struct problems problems = {.warn = warn, .context = context, .path = path};
+        struct problems problems = {.warn = source->warn, .context = source->context};
         CLEANUP(free_options) struct options *options = NULL;
         CLEANUP_FREE char *folder = NULL;
         int r = options_new(true, &options);
 
         if (r < 0)
-                return failure_errno(failure, r, "%s", path);
-        if (asprintf(&folder, "%s.d", path) < 0) {
+                return failure_errno(failure, r, "%s", source->path);
+        if (asprintf(&folder, "%s.d", source->path) < 0) {
                 folder = NULL;
-                return failure_errno(failure, -ENOMEM, "%s", path);
+                return failure_errno(failure, -ENOMEM, "%s", source->path);
         }
-        load_file(options, AT_FDCWD, path, must_exist, &problems);
+        load_file(options, source->path, source->must_exist, &problems);
         load_drop_ins(options, folder, &problems);
         /* The default of the one is longer than a short other. */
         if (options->jitter_usec > options->interval_usec)

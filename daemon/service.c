@@ -58,9 +58,9 @@ static void say_problem(void *context, enum config_severity severity, const char
 
 static int load(const struct service *service, struct options **ret)
 {
-        struct failure failure = {0};
+        const struct config_source source = {service->config_path, service->must_exist, say_problem, NULL};
 
-        return config_load(service->config_path, service->must_exist, say_problem, NULL, ret, &failure);
+        return config_load(&source, ret, NULL);
 }
 
 /* Leases of a scan that runs lie in the old one: another folder needs a service that starts anew. */

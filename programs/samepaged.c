@@ -56,10 +56,10 @@ static void print_problem(void *context, enum config_severity severity, const ch
 
 static int check(const char *path, bool must_exist)
 {
+        const struct config_source source = {path, must_exist, print_problem, NULL};
         struct options *config = NULL;
-        struct failure failure = {0};
 
-        if (config_load(path, must_exist, print_problem, NULL, &config, &failure) < 0)
+        if (config_load(&source, &config, NULL) < 0)
                 return EXIT_FAILURE;
         options_free(config);
         return EXIT_SUCCESS;

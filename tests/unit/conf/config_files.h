@@ -88,13 +88,14 @@ static inline void config_files_note(void *context, enum config_severity severit
 
 static inline int config_files_load(struct config_files *files, bool must_exist)
 {
+        const struct config_source source = {files->main, must_exist, config_files_note, files};
+
         files->config = options_free(files->config);
         files->told[0] = '\0';
         files->n_errors = 0;
         files->n_warnings = 0;
         files->failure = (struct failure){0};
-        files->result = config_load(files->main, must_exist, config_files_note, files, &files->config,
-                                    &files->failure);
+        files->result = config_load(&source, &files->config, &files->failure);
         CU_ASSERT_EQUAL(files->result<0, files->n_errors> 0);
         CU_ASSERT_EQUAL(files->result < 0, files->failure.text[0] != '\0');
         CU_ASSERT_EQUAL(files->result < 0, files->config == NULL);

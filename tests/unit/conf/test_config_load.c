@@ -476,21 +476,26 @@ static void test_no_permission(void)
         config_files_stop(&files);
 }
 
+static int load_path(const char *path, bool must_exist, struct options **ret, struct failure *failure)
+{
+        return config_load(&(struct config_source){.path = path, .must_exist = must_exist}, ret, failure);
+}
+
 static void test_odd_paths(void)
 {
         static char path[8192];
         struct options *config = NULL;
         struct failure failure = {0};
 
-        CU_ASSERT_EQUAL(config_load("", true, NULL, NULL, &config, &failure), -ENOENT);
-        CU_ASSERT_EQUAL(config_load("/dev/null/x", false, NULL, NULL, &config, &failure), -ENOTDIR);
+        CU_ASSERT_EQUAL(load_path("", true, &config, &failure), -ENOENT);
+        CU_ASSERT_EQUAL(load_path("/dev/null/x", false, &config, &failure), -ENOTDIR);
         CU_ASSERT_PTR_NOT_NULL(strstr(failure.text, "/dev/null/x: cannot be opened: Not a directory"));
         memset(path, 'p', sizeof(path) - 1);
-        CU_ASSERT_EQUAL(config_load(path, false, NULL, NULL, &config, &failure), -ENAMETOOLONG);
+        CU_ASSERT_EQUAL(load_path(path, false, &config, &failure), -ENAMETOOLONG);
         CU_ASSERT_PTR_NULL(config);
-        CU_ASSERT_EQUAL(config_load("/nowhere/\x1b[31m", false, NULL, NULL, &config, &failure), 0);
+        CU_ASSERT_EQUAL(load_path("/nowhere/\x1b[31m", false, &config, &failure), 0);
         config = options_free(config);
-        CU_ASSERT_EQUAL(config_load("/nowhere/\x1b[31m", true, NULL, NULL, &config, NULL), -ENOENT);
+        CU_ASSERT_EQUAL(load_path("/nowhere/\x1b[31m", true, &config, NULL), -ENOENT);
 }
 
 static void test_jitter_is_no_longer_than_the_interval(void)
