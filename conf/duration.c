@@ -7,11 +7,11 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-/* From the largest, for duration_to_text(). */
+/* The largest first, because duration_to_text() takes the first that fits. */
 static const struct {
         const char *name;
         uint64_t usec;
@@ -25,38 +25,25 @@ static const struct {
         {"us", 1},
 };
 
-static int parse_unit(const char *text, uint64_t *ret_usec)
-{
-        if (*text == '\0') {
-                *ret_usec = USEC_PER_SEC;
-                return 0;
-        }
-        for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
-                if (strcmp(units[i].name, text) != 0)
-                        continue;
-                *ret_usec = units[i].usec;
-                return 0;
-        }
-        return -EINVAL;
-}
-
 int duration_parse(const char *text, uint64_t *ret_usec)
 {
         uint64_t number = 0;
-        uint64_t unit_usec = 0;
-        bool overflows = false;
-        int r = 0;
+        char *rest = NULL;
+        const char *name = NULL;
+        size_t i = 0;
 
         if (!isdigit((unsigned char)*text))
                 return -EINVAL;
-        for (; isdigit((unsigned char)*text); text++) {
-                overflows |= __builtin_mul_overflow(number, UINT64_C(10), &number);
-                overflows |= __builtin_add_overflow(number, (uint64_t)(*text - '0'), &number);
-        }
-        r = parse_unit(text + strspn(text, " \t"), &unit_usec);
-        if (r < 0)
-                return r;
-        if (overflows || __builtin_mul_overflow(number, unit_usec, &number))
+        errno = 0;
+        number = strtoull(text, &rest, 10);
+        name = rest + strspn(rest, " \t");
+        if (*name == '\0')
+                name = "s";
+        while (i < ARRAY_SIZE(units) && strcmp(units[i].name, name) != 0)
+                i++;
+        if (i == ARRAY_SIZE(units))
+                return -EINVAL;
+        if (errno == ERANGE || __builtin_mul_overflow(number, units[i].usec, &number))
                 return -ERANGE;
         *ret_usec = number;
         return 0;
