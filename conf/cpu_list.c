@@ -13,7 +13,7 @@
 #include <string.h>
 
 /* Reads a number at *@text and passes over it. */
-static bool parse_number(const char **text, unsigned long *ret)
+static bool take_cpu_number(const char **text, unsigned long *ret)
 {
         char *end = NULL;
 
@@ -25,45 +25,33 @@ static bool parse_number(const char **text, unsigned long *ret)
         return errno == 0;
 }
 
-/* "3" or "0-3". */
-static bool parse_range(const char **text, cpu_set_t *cpus)
+/* "3" or "0-3", and nothing behind. */
+static int add_cpu_range(const char *text, cpu_set_t *cpus)
 {
         unsigned long first = 0;
         unsigned long last = 0;
 
-        if (!parse_number(text, &first))
-                return false;
+        if (!take_cpu_number(&text, &first))
+                return -EINVAL;
         last = first;
-        if (**text == '-') {
-                (*text)++;
-                if (!parse_number(text, &last))
-                        return false;
+        if (*text == '-') {
+                text++;
+                if (!take_cpu_number(&text, &last))
+                        return -EINVAL;
         }
-        if (last < first || last >= CPU_SETSIZE)
-                return false;
+        if (*text != '\0' || last < first || last >= CPU_SETSIZE)
+                return -EINVAL;
         for (unsigned long cpu = first; cpu <= last; cpu++)
                 CPU_SET(cpu, cpus);
-        return true;
+        return 0;
 }
 
-/* Ranges with commas between them, and nothing behind. */
-static bool parse_ranges(const char *text, cpu_set_t *cpus)
-{
-        for (;;) {
-                if (!parse_range(&text, cpus))
-                        return false;
-                if (*text == '\0')
-                        return true;
-                if (*text++ != ',')
-                        return false;
-        }
-}
-
-static int add_node(unsigned long node, const char *node_dir, cpu_set_t *cpus, struct failure *failure)
+static int add_node_cpus(unsigned long node, const char *node_dir, cpu_set_t *cpus, struct failure *failure)
 {
         CLEANUP_CLOSE int dir_fd = open(node_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
         CLEANUP_FREE char *text = NULL;
         char name[64] = "";
+        char *rest = NULL;
         int r = 0;
 
         (void)snprintf(name, sizeof(name), "node%lu/cpulist", node);
@@ -71,21 +59,23 @@ static int add_node(unsigned long node, const char *node_dir, cpu_set_t *cpus, s
         if (r < 0)
                 return failure_errno(failure, r, "the CPUs of NUMA node %lu cannot be found", node);
         text[strcspn(text, "\n")] = '\0';
-        if (!parse_ranges(text, cpus))
+        for (rest = text; r == 0 && rest;)
+                r = add_cpu_range(strsep(&rest, ","), cpus);
+        if (r < 0)
                 return failure_set(failure, -EINVAL, "NUMA node %lu has no CPUs", node);
         return 0;
 }
 
-static int parse_item(const char *item, const char *node_dir, cpu_set_t *cpus, struct failure *failure)
+static int add_cpu_item(const char *item, const char *node_dir, cpu_set_t *cpus, struct failure *failure)
 {
         const char *digits = item + 4;
         unsigned long node = 0;
 
         if (strncmp(item, "node", 4) != 0)
-                return parse_range(&item, cpus) && *item == '\0' ? 0 : -EINVAL;
-        if (!parse_number(&digits, &node) || *digits)
+                return add_cpu_range(item, cpus);
+        if (!take_cpu_number(&digits, &node) || *digits)
                 return -EINVAL;
-        return add_node(node, node_dir, cpus, failure);
+        return add_node_cpus(node, node_dir, cpus, failure);
 }
 
 int cpu_list_parse(const char *text, const char *node_dir, cpu_set_t *ret, struct failure *failure)
@@ -98,7 +88,7 @@ int cpu_list_parse(const char *text, const char *node_dir, cpu_set_t *ret, struc
 
         CPU_ZERO(&cpus);
         while (r == 0 && rest)
-                r = parse_item(strsep(&rest, ","), node_dir, &cpus, &reason);
+                r = add_cpu_item(strsep(&rest, ","), node_dir, &cpus, &reason);
         if (r < 0 && reason.text[0])
                 return failure_set(failure, r, "%s", reason.text);
         if (r < 0)
