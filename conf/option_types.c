@@ -88,30 +88,29 @@ static int print_word(const struct option_row *row, const void *member, size_t i
         return i == 0;
 }
 
+#define OF_WORDS .set = set_word, .print = print_word
+
 const struct option_type option_type_policy = {
         .argument = "off|observe|advise|act",
         .description = "a policy: off, observe, advise or act",
-        .set = set_word,
-        .print = print_word,
+        OF_WORDS,
 };
 
 const struct option_type option_type_tristate = {
         .argument = "keep|no|yes",
         .description = "keep, no or yes",
-        .set = set_word,
-        .print = print_word,
+        OF_WORDS,
 };
 
 const struct option_type option_type_mode = {
         .argument = "snapshot|sliced|live",
         .description = "a mode: snapshot, sliced or live",
-        .set = set_word,
-        .print = print_word,
+        OF_WORDS,
 };
 
 /* ---- Numbers ---- */
 
-static int parse_number(const char *text, uint64_t least, uint64_t most, uint64_t *ret)
+static int parse_option_number(const char *text, uint64_t least, uint64_t most, uint64_t *ret)
 {
         char *end = NULL;
 
@@ -125,7 +124,7 @@ static int parse_number(const char *text, uint64_t least, uint64_t most, uint64_
 static int set_number(const struct option_row *row, const char *text, void *member, struct failure *failure)
 {
         uint64_t value = 0;
-        int r = parse_number(text, row->least, row->most, &value);
+        int r = parse_option_number(text, row->least, row->most, &value);
 
         (void)failure;
         if (r == 0)
@@ -157,7 +156,7 @@ const struct option_type option_type_number = {
 static int set_parent(const struct option_row *row, const char *text, void *member, struct failure *failure)
 {
         uint64_t pid = 0;
-        int r = parse_number(text, 1, INT32_MAX, &pid);
+        int r = parse_option_number(text, 1, INT32_MAX, &pid);
 
         (void)row;
         if (r < 0)
@@ -269,23 +268,19 @@ const struct option_type option_type_moment = {
 
 /* ---- Texts ---- */
 
-static int replace_string(const char *text, char **string)
-{
-        char *copy = strdup(text);
-
-        if (!copy)
-                return -ENOMEM;
-        free(*string);
-        *string = copy;
-        return 0;
-}
-
 static int add_string(const struct option_row *row, const char *text, void *member, struct failure *failure)
 {
+        char *copy = NULL;
+
         (void)row;
         if (strlen(text) > OPTION_TEXT_MAX_BYTES)
                 return failure_set(failure, -EINVAL, "longer than %d bytes", OPTION_TEXT_MAX_BYTES);
-        return replace_string(text, member);
+        copy = strdup(text);
+        if (!copy)
+                return -ENOMEM;
+        cleanup_free(member);
+        *(char **)member = copy;
+        return 0;
 }
 
 /* Quotes are nowhere needed here; they would become part of the value. */
@@ -328,37 +323,29 @@ static bool string_is_off(const void *member)
         return !*(char *const *)member;
 }
 
+#define OF_STRINGS                                                                             \
+        .add = add_string, .print = print_string, .off = free_string, .is_off = string_is_off, \
+        .free = free_string
+
 const struct option_type option_type_string = {
         .argument = "STRING",
         .description = "a text without quotes",
         .set = set_string,
-        .add = add_string,
-        .print = print_string,
-        .off = free_string,
-        .is_off = string_is_off,
-        .free = free_string,
+        OF_STRINGS,
 };
 
 const struct option_type option_type_path = {
         .argument = "PATH",
         .description = "a path that begins with \"/\"",
         .set = set_path,
-        .add = add_string,
-        .print = print_string,
-        .off = free_string,
-        .is_off = string_is_off,
-        .free = free_string,
+        OF_STRINGS,
 };
 
 const struct option_type option_type_socket = {
         .argument = "PATH",
         .description = "a path that begins with \"/\"",
         .set = set_socket,
-        .add = add_string,
-        .print = print_string,
-        .off = free_string,
-        .is_off = string_is_off,
-        .free = free_string,
+        OF_STRINGS,
 };
 
 /* ---- CPUs and addresses ---- */
@@ -454,14 +441,14 @@ static void free_patterns(void *member)
         patterns_deinit(member);
 }
 
+#define OF_PATTERNS .print = print_pattern, .free = free_patterns, .is_list = true
+
 const struct option_type option_type_patterns = {
         .argument = "PATTERN...",
         .description = "a list of patterns",
         .set = set_patterns,
         .add = add_pattern,
-        .print = print_pattern,
-        .free = free_patterns,
-        .is_list = true,
+        OF_PATTERNS,
 };
 
 static int add_name(const struct option_row *row, const char *text, void *member, struct failure *failure)
@@ -479,9 +466,7 @@ const struct option_type option_type_names = {
         .description = "a name",
         .set = set_patterns,
         .add = add_name,
-        .print = print_pattern,
-        .free = free_patterns,
-        .is_list = true,
+        OF_PATTERNS,
 };
 
 static int set_globs(const struct option_row *row, const char *text, void *member, struct failure *failure)
@@ -507,9 +492,7 @@ const struct option_type option_type_globs = {
         .description = "a list of patterns of paths",
         .set = set_globs,
         .add = add_pattern,
-        .print = print_pattern,
-        .free = free_patterns,
-        .is_list = true,
+        OF_PATTERNS,
 };
 
 static int add_group(const struct option_row *row, const char *text, void *member, struct failure *failure)
