@@ -34,7 +34,7 @@ static bool strip_brackets(char **host)
         return true;
 }
 
-static int resolve(const char *host, const char *port, struct address *ret)
+static int resolve_address(const char *host, const char *port, struct address *ret)
 {
         const struct addrinfo hints = {
                 .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
@@ -65,7 +65,7 @@ int address_parse(const char *text, struct address *ret)
         *port++ = '\0';
         if (!is_port(port) || !strip_brackets(&host))
                 return -EINVAL;
-        return resolve(host, port, ret);
+        return resolve_address(host, port, ret);
 }
 
 void address_format(const struct address *address, char text[ADDRESS_TEXT_BYTES])

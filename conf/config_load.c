@@ -18,7 +18,7 @@ static void free_options(struct options **options)
 }
 
 /* Whether there is something, be it a link to nothing. */
-static bool is_there(const char *path)
+static bool path_is_there(const char *path)
 {
         struct stat status = {0};
 
@@ -26,7 +26,7 @@ static bool is_there(const char *path)
 }
 
 /* Reads a whole file. It waits for nobody: a FIFO or a device is refused, not read. */
-static int read_file(const char *path, char **ret_text, size_t *ret_length, struct failure *failure)
+static int read_config_file(const char *path, char **ret_text, size_t *ret_length, struct failure *failure)
 {
         /* O_NONBLOCK: else a FIFO without a writer would hold us here. */
         CLEANUP_CLOSE int fd = open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -57,14 +57,15 @@ static int read_file(const char *path, char **ret_text, size_t *ret_length, stru
         return 0;
 }
 
-static void load_file(struct options *options, const char *path, bool must_exist, struct problems *problems)
+static void load_config_file(struct options *options, const char *path, bool must_exist,
+                             struct problems *problems)
 {
         CLEANUP_FREE char *text = NULL;
         struct failure reason = {0};
         size_t length = 0;
-        int r = read_file(path, &text, &length, &reason);
+        int r = read_config_file(path, &text, &length, &reason);
 
-        if (r == -ENOENT && !must_exist && !is_there(path))
+        if (r == -ENOENT && !must_exist && !path_is_there(path))
                 return;
         problems->path = path;
         problems->line = 0;
@@ -94,7 +95,7 @@ static void load_drop_ins(struct options *options, const char *folder, struct pr
 
         problems->path = folder;
         problems->line = 0;
-        if (n < 0 && (errno != ENOENT || is_there(folder))) {
+        if (n < 0 && (errno != ENOENT || path_is_there(folder))) {
                 int r = failure_errno(&reason, -errno, "cannot be opened");
 
                 problems_add(problems, r, "%s", reason.text);
@@ -110,7 +111,7 @@ static void load_drop_ins(struct options *options, const char *folder, struct pr
                         problems_add(problems, -ENOMEM, "out of memory");
                 }
                 if (path)
-                        load_file(options, path, true, problems);
+                        load_config_file(options, path, true, problems);
                 free(entries[i]);
         }
         free(entries);
@@ -129,7 +130,7 @@ int config_load(const struct config_source *source, struct options **ret, struct
                 folder = NULL;
                 return failure_errno(failure, -ENOMEM, "%s", source->path);
         }
-        load_file(options, source->path, source->must_exist, &problems);
+        load_config_file(options, source->path, source->must_exist, &problems);
         load_drop_ins(options, folder, &problems);
         /* The default of the one is longer than a short other. */
         if (options->jitter_usec > options->interval_usec)

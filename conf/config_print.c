@@ -9,7 +9,7 @@ static void print_argument(FILE *file, const struct option_row *row)
         (void)fprintf(file, "%s%s%s", row->type->argument, row->off ? "|" : "", row->off ? row->off : "");
 }
 
-static const char *name_of(const struct option_row *row)
+static const char *key_name(const struct option_row *row)
 {
         return row->key ? row->key : "NAME";
 }
@@ -35,7 +35,7 @@ void config_print_options(FILE *file)
                 if (strcmp(row->section, section) != 0)
                         (void)fprintf(file, "%s[%s]\n", section[0] ? "\n" : "", row->section);
                 section = row->section;
-                (void)fprintf(file, "  %s = ", name_of(row));
+                (void)fprintf(file, "  %s = ", key_name(row));
                 print_argument(file, row);
                 (void)fprintf(file, "\n      %s (default: %s", row->help,
                               row->default_text[0] ? row->default_text : "empty");
@@ -62,7 +62,7 @@ void config_print_sample(FILE *file)
                 (void)fprintf(file, "\n# %s\n# ", row->help);
                 print_argument(file, row);
                 print_range(file, ", ", row);
-                (void)fprintf(file, "\n#%s =%s%s\n", name_of(row), row->default_text[0] ? " " : "",
+                (void)fprintf(file, "\n#%s =%s%s\n", key_name(row), row->default_text[0] ? " " : "",
                               row->default_text);
         }
 }

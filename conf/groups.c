@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int add(struct groups *groups, const char *name, struct group **ret, struct failure *failure)
+static int append_group(struct groups *groups, const char *name, struct group **ret, struct failure *failure)
 {
         struct group *larger = NULL;
         char *copy = NULL;
@@ -37,7 +37,7 @@ int groups_set(struct groups *groups, const char *name, const char *text, struct
                 if (strcmp(groups->groups[i].name, name) == 0)
                         group = &groups->groups[i];
         if (!group) {
-                int r = add(groups, name, &group, failure);
+                int r = append_group(groups, name, &group, failure);
 
                 if (r < 0)
                         return r;

@@ -226,13 +226,13 @@ const struct option_row options_table[] = {
 
 static_assert(ARRAY_SIZE(options_table) <= 64, "a bit of options.given for each row");
 
-static void *member_of(struct options *options, const struct option_row *row)
+static void *option_member(struct options *options, const struct option_row *row)
 {
         return (char *)options + row->offset;
 }
 
 /* Says what is allowed. */
-static int refuse(const struct option_row *row, const char *text, struct failure *failure)
+static int refuse_value(const struct option_row *row, const char *text, struct failure *failure)
 {
         char range[OPTION_RANGE_BYTES] = "";
 
@@ -250,12 +250,12 @@ static int set_value(struct options *options, const struct option_row *row, opti
         int r = 0;
 
         if (row->off && option_words_find(row->off, text) >= 0) {
-                row->type->off(member_of(options, row));
+                row->type->off(option_member(options, row));
                 return 0;
         }
-        r = set(row, text, member_of(options, row), &reason);
+        r = set(row, text, option_member(options, row), &reason);
         if (r == -EINVAL && !reason.text[0])
-                return refuse(row, text, failure);
+                return refuse_value(row, text, failure);
         if (r < 0)
                 return failure_set(failure, r, "%s", reason.text[0] ? reason.text : strerror(-r));
         return 0;
@@ -265,9 +265,9 @@ int options_set_key(struct options *options, const struct option_row *row, const
                     struct failure *failure)
 {
         if (row->type == &option_type_groups)
-                return groups_set(member_of(options, row), key, text, failure);
+                return groups_set(option_member(options, row), key, text, failure);
         if (text[0] == '\0' && !(row->flags & OPTION_MAY_BE_EMPTY))
-                return refuse(row, text, failure);
+                return refuse_value(row, text, failure);
         return set_value(options, row, row->type->set, text, failure);
 }
 
@@ -343,7 +343,7 @@ void options_write(const struct options *options, unsigned int commands, struct 
                         write_values(options, row, strv);
 }
 
-static int set_default(struct options *options, const struct option_row *row, bool of_service)
+static int set_default_value(struct options *options, const struct option_row *row, bool of_service)
 {
         const char *text = of_service ? row->default_text : options_command_default(row);
         int r = text[0] ? options_set_key(options, row, NULL, text, NULL) : 0;
@@ -360,7 +360,7 @@ int options_new(bool of_service, struct options **ret)
         if (!options)
                 return -ENOMEM;
         for (const struct option_row *row = options_table; row->type; row++) {
-                int r = set_default(options, row, of_service);
+                int r = set_default_value(options, row, of_service);
 
                 if (r < 0) {
                         options_free(options);
@@ -375,7 +375,7 @@ struct options *options_free(struct options *options)
 {
         for (const struct option_row *row = options_table; options && row->type; row++)
                 if (row->type->free)
-                        row->type->free(member_of(options, row));
+                        row->type->free(option_member(options, row));
         free(options);
         return NULL;
 }

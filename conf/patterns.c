@@ -11,7 +11,7 @@
 
 #define BLANKS " \t\r\n"
 
-static int append(struct patterns *patterns, const char *word, size_t length, struct failure *failure)
+static int append_pattern(struct patterns *patterns, const char *word, size_t length, struct failure *failure)
 {
         char **larger = NULL;
 
@@ -31,7 +31,7 @@ static int append(struct patterns *patterns, const char *word, size_t length, st
 }
 
 /* A word that begins with a quote, at *@text, which is passed over. */
-static int take_quoted(const char **text, struct patterns *patterns, struct failure *failure)
+static int take_quoted_pattern(const char **text, struct patterns *patterns, struct failure *failure)
 {
         const char *word = *text + 1;
         size_t length = strcspn(word, "\"\n");
@@ -43,11 +43,11 @@ static int take_quoted(const char **text, struct patterns *patterns, struct fail
         if (**text != '\0' && !strchr(BLANKS, **text))
                 return failure_set(failure, -EINVAL, "no blank behind the pattern \"%.*s\"", (int)length,
                                    word);
-        return append(patterns, word, length, failure);
+        return append_pattern(patterns, word, length, failure);
 }
 
 /* What is nearly always a slip is refused; in quotes it is taken. */
-static int take_plain(const char **text, struct patterns *patterns, struct failure *failure)
+static int take_plain_pattern(const char **text, struct patterns *patterns, struct failure *failure)
 {
         const char *word = *text;
         size_t length = strcspn(word, BLANKS);
@@ -60,12 +60,12 @@ static int take_plain(const char **text, struct patterns *patterns, struct failu
                                    "\"#\" begins a comment at the start of a line only; use \" ;\" here");
         if (word[length - 1] == ',')
                 return failure_set(failure, -EINVAL, "patterns stand between blanks, without commas");
-        return append(patterns, word, length, failure);
+        return append_pattern(patterns, word, length, failure);
 }
 
 int patterns_add(struct patterns *patterns, const char *word, struct failure *failure)
 {
-        return append(patterns, word, strlen(word), failure);
+        return append_pattern(patterns, word, strlen(word), failure);
 }
 
 int patterns_parse(const char *text, struct patterns *ret, struct failure *failure)
@@ -78,9 +78,9 @@ int patterns_parse(const char *text, struct patterns *ret, struct failure *failu
                 if (*text == '\0')
                         break;
                 if (*text == '"')
-                        r = take_quoted(&text, &patterns, failure);
+                        r = take_quoted_pattern(&text, &patterns, failure);
                 else
-                        r = take_plain(&text, &patterns, failure);
+                        r = take_plain_pattern(&text, &patterns, failure);
                 if (r < 0)
                         return r;
         }

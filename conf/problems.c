@@ -27,7 +27,8 @@ void problems_add(struct problems *problems, int error, const char *format, ...)
                 problems->warn(problems->context, severity, problem.text);
 }
 
-static void tell_the_rest(const struct problems *problems, enum config_severity severity, const char *name)
+static void tell_omitted_problems(const struct problems *problems, enum config_severity severity,
+                                  const char *name)
 {
         const unsigned int n = problems->n[severity];
         struct failure text = {0};
@@ -43,8 +44,8 @@ int problems_end(struct problems *problems, struct failure *failure)
 {
         const unsigned int n = problems->n[CONFIG_ERROR];
 
-        tell_the_rest(problems, CONFIG_WARNING, "warning");
-        tell_the_rest(problems, CONFIG_ERROR, "error");
+        tell_omitted_problems(problems, CONFIG_WARNING, "warning");
+        tell_omitted_problems(problems, CONFIG_ERROR, "error");
         if (n == 0)
                 return 0;
         if (n == 1)

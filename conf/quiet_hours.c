@@ -19,7 +19,7 @@
 #define WORD_BYTES 40U
 
 /* "Mon" or "Monday", which *@text stands at and is passed over. */
-static bool take_day(const char **text, unsigned int *ret)
+static bool take_weekday(const char **text, unsigned int *ret)
 {
         static const char *const names[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
                                             "Thursday", "Friday", "Saturday"};
@@ -40,17 +40,17 @@ static bool take_day(const char **text, unsigned int *ret)
 }
 
 /* "Mon" or "Fri-Mon", and nothing behind. */
-static bool parse_days(const char *word, uint8_t *days)
+static bool parse_weekdays(const char *word, uint8_t *days)
 {
         unsigned int first = 0;
         unsigned int last = 0;
 
-        if (!take_day(&word, &first))
+        if (!take_weekday(&word, &first))
                 return false;
         last = first;
         if (*word == '-') {
                 word++;
-                if (!take_day(&word, &last))
+                if (!take_weekday(&word, &last))
                         return false;
         }
         if (*word != '\0')
@@ -87,13 +87,13 @@ static bool take_time(const char **text, uint16_t *ret_min)
         return *ret_min <= MINUTES_PER_DAY;
 }
 
-static bool parse_range(const char *word, struct quiet_range *range)
+static bool parse_time_range(const char *word, struct quiet_range *range)
 {
         return take_time(&word, &range->from_min) && *word++ == '-' && take_time(&word, &range->to_min) &&
                *word == '\0' && range->from_min < MINUTES_PER_DAY;
 }
 
-static int append(struct quiet_hours *hours, struct quiet_range range, struct failure *failure)
+static int append_range(struct quiet_hours *hours, struct quiet_range range, struct failure *failure)
 {
         struct quiet_range *larger = NULL;
 
@@ -107,31 +107,31 @@ static int append(struct quiet_hours *hours, struct quiet_range range, struct fa
         return 0;
 }
 
-static int parse_word(const char *word, struct quiet_hours *hours, bool *in_ranges, uint8_t *days,
-                      struct failure *failure)
+static int parse_quiet_word(const char *word, struct quiet_hours *hours, bool *in_ranges, uint8_t *days,
+                            struct failure *failure)
 {
         struct quiet_range range = {0};
 
         if (isalpha((unsigned char)*word)) {
                 if (*in_ranges)
                         return failure_set(failure, -EINVAL, "no comma before the weekday \"%s\"", word);
-                if (!parse_days(word, days))
+                if (!parse_weekdays(word, days))
                         return failure_set(failure, -EINVAL, "\"%s\" is no weekday like Mon or Mon-Fri",
                                            word);
                 return 0;
         }
-        if (!parse_range(word, &range))
+        if (!parse_time_range(word, &range))
                 return failure_set(failure, -EINVAL,
                                    "\"%s\" is no range of time like 22:00-06:00, up to 24:00", word);
         if (range.from_min == range.to_min)
                 return failure_set(failure, -EINVAL, "\"%s\" is empty; a whole day is 00:00-24:00", word);
         range.days = *days ? *days : EVERY_DAY;
         *in_ranges = true;
-        return append(hours, range, failure);
+        return append_range(hours, range, failure);
 }
 
 /* One entry; changes @text. */
-static int parse_entry(char *text, struct quiet_hours *hours, struct failure *failure)
+static int parse_quiet_entry(char *text, struct quiet_hours *hours, struct failure *failure)
 {
         bool in_ranges = false;
         uint8_t days = 0;
@@ -145,7 +145,7 @@ static int parse_entry(char *text, struct quiet_hours *hours, struct failure *fa
                         continue;
                 if (strlen(word) > WORD_BYTES)
                         word[WORD_BYTES] = '\0';
-                r = parse_word(word, hours, &in_ranges, &days, failure);
+                r = parse_quiet_word(word, hours, &in_ranges, &days, failure);
                 if (r < 0)
                         return r;
         }
@@ -163,7 +163,7 @@ int quiet_hours_parse(const char *text, struct quiet_hours *ret, struct failure 
         if (!copy)
                 return failure_set(failure, -ENOMEM, "out of memory");
         while (rest) {
-                int r = parse_entry(strsep(&rest, ",\n"), &hours, failure);
+                int r = parse_quiet_entry(strsep(&rest, ",\n"), &hours, failure);
 
                 if (r < 0)
                         return r;
@@ -174,7 +174,7 @@ int quiet_hours_parse(const char *text, struct quiet_hours *ret, struct failure 
         return 0;
 }
 
-static bool contains(const struct quiet_range *range, unsigned int day, unsigned int min)
+static bool range_contains(const struct quiet_range *range, unsigned int day, unsigned int min)
 {
         const bool today = range->days & (1U << day);
         const bool yesterday = range->days & (1U << ((day + DAYS_PER_WEEK - 1) % DAYS_PER_WEEK));
@@ -190,7 +190,7 @@ bool quiet_hours_contain(const struct quiet_hours *hours, const struct tm *local
                 (unsigned int)local->tm_hour * MINUTES_PER_HOUR + (unsigned int)local->tm_min;
 
         for (size_t i = 0; i < hours->n; i++)
-                if (contains(&hours->ranges[i], (unsigned int)local->tm_wday, min))
+                if (range_contains(&hours->ranges[i], (unsigned int)local->tm_wday, min))
                         return true;
         return false;
 }
