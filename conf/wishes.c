@@ -12,7 +12,7 @@ static const char *const scan_modes[] = {
         [SCAN_MODE_SLICED] = "sliced",
         [SCAN_MODE_LIVE] = "live",
 };
-static_assert(ARRAY_SIZE(scan_modes) == SCAN_MODE_MAX_, "every mode has a name");
+static_assert(ARRAY_SIZE(scan_modes) == SCAN_MODE_COUNT_, "every mode has a name");
 
 const char *scan_mode_to_string(enum scan_mode mode)
 {

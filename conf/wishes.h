@@ -15,7 +15,7 @@ enum scan_mode {
         SCAN_MODE_SNAPSHOT, /* one pause; goes on sliced when the longest pause runs out */
         SCAN_MODE_SLICED,   /* pauses of at most max_pause, the guest running between them */
         SCAN_MODE_LIVE,     /* never pauses */
-        SCAN_MODE_MAX_,
+        SCAN_MODE_COUNT_,
 };
 
 /* The mode's name on the command line and in reports. */

@@ -116,7 +116,7 @@ static const struct field listed_fields[] = {
 static const struct field report_fields[] = {
         {SCAN("id", id)},
         {SCAN("started", started)},
-        {FIELD_AS(FIELD_TYPE_NAME, "mode", struct report, mode), FIELD_NAMES(mode_at, SCAN_MODE_MAX_),
+        {FIELD_AS(FIELD_TYPE_NAME, "mode", struct report, mode), FIELD_NAMES(mode_at, SCAN_MODE_COUNT_),
          .within = "scan", .is_needed = true},
         {SCAN("together", together)},
         {SCAN("duration_seconds", duration_seconds)},

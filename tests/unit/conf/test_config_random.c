@@ -35,7 +35,7 @@ static void note(void *context, enum config_severity severity, const char *text)
 
 static void check_ranges(const struct options *config)
 {
-        CU_ASSERT(config->scan.mode < SCAN_MODE_MAX_);
+        CU_ASSERT(config->scan.mode < SCAN_MODE_COUNT_);
         CU_ASSERT(config->scan.max_pause_usec >= USEC_PER_MSEC &&
                   config->scan.max_pause_usec <= 60 * USEC_PER_SEC);
         CU_ASSERT(config->scan.threads <= 1024);

@@ -146,9 +146,9 @@ static void test_a_child_reads_what_is_written(void)
 
 static void test_modes_have_their_names(void)
 {
-        for (int mode = 0; mode < SCAN_MODE_MAX_; mode++) {
+        for (int mode = 0; mode < SCAN_MODE_COUNT_; mode++) {
                 const char *name = scan_mode_to_string((enum scan_mode)mode);
-                enum scan_mode found = SCAN_MODE_MAX_;
+                enum scan_mode found = SCAN_MODE_COUNT_;
 
                 CU_ASSERT_EQUAL(option_words_find(option_type_mode.argument, name), mode);
                 CU_ASSERT_EQUAL(scan_mode_from_string(name, &found), 0);
