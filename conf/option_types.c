@@ -223,15 +223,7 @@ static int print_duration(const struct option_row *row, const void *member, size
         return i == 0;
 }
 
-static void duration_off(void *member)
-{
-        *(uint64_t *)member = USEC_INFINITY;
-}
-
-static bool duration_is_off(const void *member)
-{
-        return *(const uint64_t *)member == USEC_INFINITY;
-}
+static const uint64_t no_duration = USEC_INFINITY;
 
 static void duration_range(const struct option_row *row, char text[OPTION_RANGE_BYTES])
 {
@@ -249,8 +241,8 @@ const struct option_type option_type_duration = {
         .set = set_duration,
         .add = add_duration,
         .print = print_duration,
-        .off = duration_off,
-        .is_off = duration_is_off,
+        .off = &no_duration,
+        .size = sizeof(no_duration),
         .range = duration_range,
 };
 
@@ -312,20 +304,11 @@ static int print_string(const struct option_row *row, const void *member, size_t
         return i == 0 && text;
 }
 
-static void free_string(void *member)
-{
-        cleanup_free(member);
-        *(char **)member = NULL;
-}
+static char *const no_string = NULL;
 
-static bool string_is_off(const void *member)
-{
-        return !*(char *const *)member;
-}
-
-#define OF_STRINGS                                                                             \
-        .add = add_string, .print = print_string, .off = free_string, .is_off = string_is_off, \
-        .free = free_string
+#define OF_STRINGS                                                                              \
+        .add = add_string, .print = print_string, .off = &no_string, .size = sizeof(no_string), \
+        .free = cleanup_free
 
 const struct option_type option_type_string = {
         .argument = "STRING",
@@ -394,22 +377,14 @@ static int set_address(const struct option_row *row, const char *text, void *mem
         return address_parse(text, member);
 }
 
-static void address_off(void *member)
-{
-        *(struct address *)member = (struct address){0};
-}
-
-static bool address_is_off(const void *member)
-{
-        return ((const struct address *)member)->length == 0;
-}
+static const struct address no_address;
 
 const struct option_type option_type_address = {
         .argument = "ADDRESS:PORT",
         .description = "an IP address and a port like 127.0.0.1:9747 or [::1]:9747",
         .set = set_address,
-        .off = address_off,
-        .is_off = address_is_off,
+        .off = &no_address,
+        .size = sizeof(no_address),
 };
 
 /* ---- Lists ---- */

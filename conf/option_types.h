@@ -26,10 +26,10 @@ typedef int option_set_fn(const struct option_row *row, const char *text, void *
  * @add: the same for an argument of the command line; NULL where that is written alike
  * @print: writes value number @i of a list, or number 0, as @add reads it. 1; 0 when there is none; -ENOMEM.
  *	   NULL for a type that no child needs
- * @off: writes what the option's word for "not at all" means; NULL for a type without one
- * @is_off: whether the value is that
+ * @off: the value that the option's word for "not at all" means; NULL for a type without one
+ * @size: of @off
  * @range: describes the option's range, like "1ms to 1min"; NULL for a type without one
- * @free: frees what a member owns; NULL for a type that owns nothing
+ * @free: frees what a member owns, which may be left as it is; NULL for a type that owns nothing
  * @is_list: a file's value may go on over several lines
  */
 struct option_type {
@@ -38,8 +38,8 @@ struct option_type {
         option_set_fn *set;
         option_set_fn *add;
         int (*print)(const struct option_row *row, const void *member, size_t i, FILE *out);
-        void (*off)(void *member);
-        bool (*is_off)(const void *member);
+        const void *off;
+        size_t size;
         void (*range)(const struct option_row *row, char text[OPTION_RANGE_BYTES]);
         void (*free)(void *member);
         bool is_list;

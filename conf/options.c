@@ -246,14 +246,17 @@ static int refuse_value(const struct option_row *row, const char *text, struct f
 static int set_value(struct options *options, const struct option_row *row, option_set_fn *set,
                      const char *text, struct failure *failure)
 {
+        void *member = option_member(options, row);
         struct failure reason = {0};
         int r = 0;
 
         if (row->off && option_words_find(row->off, text) >= 0) {
-                row->type->off(option_member(options, row));
+                if (row->type->free)
+                        row->type->free(member);
+                memcpy(member, row->type->off, row->type->size);
                 return 0;
         }
-        r = set(row, text, option_member(options, row), &reason);
+        r = set(row, text, member, &reason);
         if (r == -EINVAL && !reason.text[0])
                 return refuse_value(row, text, failure);
         if (r < 0)
@@ -301,7 +304,7 @@ int options_print(const struct options *options, const struct option_row *row, s
 
         if (!out)
                 return -ENOMEM;
-        if (row->off && row->type->is_off(member))
+        if (row->off && memcmp(member, row->type->off, row->type->size) == 0)
                 r = i == 0 && fprintf(out, "%.*s", (int)strcspn(row->off, "|"), row->off) > 0;
         else if (row->type->print)
                 r = row->type->print(row, member, i, out);

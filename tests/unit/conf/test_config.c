@@ -32,7 +32,7 @@ static int set(struct options *config, const char *section, const char *key, con
 static void test_every_row_is_complete(void)
 {
         for (const struct option_row *row = options_table; row->type; row++) {
-                CU_ASSERT_EQUAL(row->off != NULL && (!row->type->off || !row->type->is_off), false);
+                CU_ASSERT_EQUAL(row->off != NULL && (!row->type->off || row->type->size == 0), false);
                 CU_ASSERT_EQUAL(row->most > 0, row->type->range != NULL);
                 CU_ASSERT(row->least <= row->most);
                 CU_ASSERT(row->default_text[0] || row->flags & OPTION_MAY_BE_EMPTY);
