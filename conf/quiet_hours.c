@@ -87,16 +87,19 @@ static bool take_time(const char **text, uint16_t *ret_min)
         return *ret_min <= MINUTES_PER_DAY;
 }
 
-static bool parse_time_range(const char *word, struct quiet_range *range)
+/* "22:00-06:00", on @days. */
+static int add_time_range(struct quiet_hours *hours, const char *text, uint8_t days, struct failure *failure)
 {
-        return take_time(&word, &range->from_min) && *word++ == '-' && take_time(&word, &range->to_min) &&
-               *word == '\0' && range->from_min < MINUTES_PER_DAY;
-}
-
-static int append_range(struct quiet_hours *hours, struct quiet_range range, struct failure *failure)
-{
+        struct quiet_range range = {.days = days};
         struct quiet_range *larger = NULL;
+        const char *rest = text;
 
+        if (!take_time(&rest, &range.from_min) || *rest++ != '-' || !take_time(&rest, &range.to_min) ||
+            *rest != '\0' || range.from_min == MINUTES_PER_DAY)
+                return failure_set(failure, -EINVAL,
+                                   "\"%s\" is no range of time like 22:00-06:00, up to 24:00", text);
+        if (range.from_min == range.to_min)
+                return failure_set(failure, -EINVAL, "\"%s\" is empty; a whole day is 00:00-24:00", text);
         if (hours->n == QUIET_HOURS_MAX)
                 return failure_set(failure, -E2BIG, "more than %d ranges of time", QUIET_HOURS_MAX);
         larger = reallocarray(hours->ranges, hours->n + 1, sizeof(*larger));
@@ -107,49 +110,30 @@ static int append_range(struct quiet_hours *hours, struct quiet_range range, str
         return 0;
 }
 
-static int parse_quiet_word(const char *word, struct quiet_hours *hours, bool *in_ranges, uint8_t *days,
-                            struct failure *failure)
-{
-        struct quiet_range range = {0};
-
-        if (isalpha((unsigned char)*word)) {
-                if (*in_ranges)
-                        return failure_set(failure, -EINVAL, "no comma before the weekday \"%s\"", word);
-                if (!parse_weekdays(word, days))
-                        return failure_set(failure, -EINVAL, "\"%s\" is no weekday like Mon or Mon-Fri",
-                                           word);
-                return 0;
-        }
-        if (!parse_time_range(word, &range))
-                return failure_set(failure, -EINVAL,
-                                   "\"%s\" is no range of time like 22:00-06:00, up to 24:00", word);
-        if (range.from_min == range.to_min)
-                return failure_set(failure, -EINVAL, "\"%s\" is empty; a whole day is 00:00-24:00", word);
-        range.days = *days ? *days : EVERY_DAY;
-        *in_ranges = true;
-        return append_range(hours, range, failure);
-}
-
-/* One entry; changes @text. */
+/* Weekdays and then ranges of time; changes @text. */
 static int parse_quiet_entry(char *text, struct quiet_hours *hours, struct failure *failure)
 {
-        bool in_ranges = false;
+        const size_t n_before = hours->n;
         uint8_t days = 0;
-        char *rest = text;
 
-        while (rest) {
-                char *word = strsep(&rest, BLANKS);
+        while (text) {
+                char *word = strsep(&text, BLANKS);
                 int r = 0;
 
                 if (*word == '\0')
                         continue;
                 if (strlen(word) > WORD_BYTES)
                         word[WORD_BYTES] = '\0';
-                r = parse_quiet_word(word, hours, &in_ranges, &days, failure);
+                if (!isalpha((unsigned char)*word))
+                        r = add_time_range(hours, word, days ? days : EVERY_DAY, failure);
+                else if (hours->n > n_before)
+                        r = failure_set(failure, -EINVAL, "no comma before the weekday \"%s\"", word);
+                else if (!parse_weekdays(word, &days))
+                        r = failure_set(failure, -EINVAL, "\"%s\" is no weekday like Mon or Mon-Fri", word);
                 if (r < 0)
                         return r;
         }
-        if (days != 0 && !in_ranges)
+        if (days != 0 && hours->n == n_before)
                 return failure_set(failure, -EINVAL, "weekdays without a range of time like 08:00-18:00");
         return 0;
 }
