@@ -12,8 +12,8 @@ struct address {
 
 /**
  * address_parse() - read an IP address and a port
- * @text: an IPv6 address stands in brackets; names are refused, so nothing waits for a name server; at port 0 the
- *        kernel chooses one
+ * @text: an IPv6 address stands in brackets; names are refused, so nothing waits for a name server; at port 0
+ *        the kernel chooses one
  *
  * Return: 0; -EINVAL when it is none; -ENOMEM.
  */

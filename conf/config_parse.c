@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The parser works in the text that it is given: it ends sections, keys and values where they stand, and moves
- * the parts of a list that goes on over several lines together, with a line end between them.
+ * The parser works in the text that it is given: it ends sections, keys and values where they stand. Where a
+ * list goes on over several lines, it moves the parts together, with a line end between them.
  *
  * An option is set when the next key or section begins, because until then an indented line may add to its
  * value. Only lists may go on. For other values, and where the line looks like a key or a section of its own,

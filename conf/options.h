@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The options of samepage(1) and samepaged(8): one table row each. What there is to know about an option is
- * in its row. The parsers of the command line, of the files and of requests at the control socket, the command
- * line of the service's children, help texts, the sample file and defaults all come from the rows.
+ * The options of samepage(1) and samepaged(8): one table row each. A row holds all there is to know about its
+ * option. The parsers of the command line, of the files and of requests at the control socket, the arguments
+ * of the service's children, help texts, the sample file and defaults all come from the rows.
  */
 #pragma once
 

@@ -35,8 +35,7 @@ int patterns_add(struct patterns *patterns, const char *word, struct failure *fa
  */
 bool patterns_match(const struct patterns *patterns, const char *name);
 
-/* A text that patterns_parse() makes the same list of, "in double quotes" where blanks want them; the caller frees it. NULL
- * when out of memory. */
+/* A text that patterns_parse() reads as the same list; the caller frees it. NULL when out of memory. */
 char *patterns_format(const struct patterns *patterns);
 
 void patterns_deinit(struct patterns *patterns);
