@@ -87,31 +87,36 @@ static int compare_names(const struct dirent **a, const struct dirent **b)
         return strcmp((*a)->d_name, (*b)->d_name);
 }
 
+static void load_drop_in(struct options *options, const char *folder, const char *name,
+                         struct problems *problems)
+{
+        CLEANUP_FREE char *path = NULL;
+
+        if (asprintf(&path, "%s/%s", folder, name) < 0) {
+                path = NULL;
+                problems_add(problems, -ENOMEM, "out of memory");
+                return;
+        }
+        load_config_file(options, path, true, problems);
+        problems->path = folder;
+        problems->line = 0;
+}
+
 static void load_drop_ins(struct options *options, const char *folder, struct problems *problems)
 {
         struct dirent **entries = NULL;
         const int n = scandir(folder, &entries, is_drop_in, compare_names);
-        struct failure reason = {0};
+        const int error = n < 0 ? -errno : 0;
 
         problems->path = folder;
         problems->line = 0;
-        if (n < 0 && (errno != ENOENT || path_is_there(folder))) {
-                int r = failure_errno(&reason, -errno, "cannot be opened");
-
-                problems_add(problems, r, "%s", reason.text);
-        }
+        if (error < 0 && (error != -ENOENT || path_is_there(folder)))
+                problems_add(problems, error, "cannot be opened: %s", strerror(-error));
         if (n > (int)CONFIG_DROP_INS_MAX)
                 problems_add(problems, -E2BIG, "holds more than %u files", CONFIG_DROP_INS_MAX);
         for (int i = 0; i < n; i++) {
-                CLEANUP_FREE char *path = NULL;
-
-                if (n <= (int)CONFIG_DROP_INS_MAX &&
-                    asprintf(&path, "%s/%s", folder, entries[i]->d_name) < 0) {
-                        path = NULL;
-                        problems_add(problems, -ENOMEM, "out of memory");
-                }
-                if (path)
-                        load_config_file(options, path, true, problems);
+                if (n <= (int)CONFIG_DROP_INS_MAX)
+                        load_drop_in(options, folder, entries[i]->d_name, problems);
                 free(entries[i]);
         }
         free(entries);
