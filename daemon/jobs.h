@@ -6,8 +6,8 @@
 #pragma once
 
 #include "conf/config.h"
+#include "daemon/guest_list.h"
 #include "daemon/queue.h"
-#include "daemon/roster.h"
 #include "daemon/virt_source.h"
 #include "report/report.h"
 

@@ -2,7 +2,7 @@
 /*
  * The policy "act": merge/loop.c decides, this carries out.
  *
- *      tuning    a job: a scan in the mode live with forecast and plan, which marks guests (job/acting.c)
+ *      tuning    a job: a scan in the mode live with forecast and plan, which marks guests (job/merge_act.c)
  *      writing   KSM's settings, when the plan is here: by apply_settings_write(), which nobody else calls but
  *                a person's "samepage tune"
  *      sampling  a process looks at some thousand pages every few seconds (job/sampler.c)

@@ -3,8 +3,8 @@
 #pragma once
 
 #include "conf/config.h"
+#include "daemon/guest_list.h"
 #include "daemon/jobs.h"
-#include "daemon/roster.h"
 #include "history/history.h"
 #include "metrics/metrics.h"
 

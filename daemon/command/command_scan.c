@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "daemon/command/any_scan.h"
 #include "daemon/command/command.h"
-#include "daemon/command/scanning.h"
 #include "report/events.h"
 
 #include <stdio.h>

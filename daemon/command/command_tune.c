@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/json.h"
 #include "base/print.h"
+#include "daemon/command/any_scan.h"
 #include "daemon/command/command.h"
-#include "daemon/command/scanning.h"
 #include "merge/ksm/apply.h"
 #include "report/events.h"
 

@@ -4,12 +4,12 @@
  *
  *      guard, bridge    forked first, while the process is small and has one thread
  *      inventory        guests reached, their RAM found; nothing read
- *      reading          (daemon/job/reading.c) the only part in which guests stand still
+ *      reading          (daemon/job/read_guests.c) the only part in which guests stand still
  *      frames           all guests in one go, so that they belong together
  *      census           pure computation
  *      second look      (daemon/job/second_look.c) if it is wanted: nothing of the guests is held any more, and they run
  *      gap              pure computation
- *      acting           (daemon/job/acting.c) only where it was asked for
+ *      acting           (daemon/job/merge_act.c) only where it was asked for
  *      report
  */
 #include "daemon/job/job.h"
@@ -17,10 +17,10 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "daemon/job/acting.h"
-#include "daemon/job/reading.h"
+#include "daemon/job/figures.h"
+#include "daemon/job/merge_act.h"
+#include "daemon/job/read_guests.h"
 #include "daemon/job/second_look.h"
-#include "daemon/job/tally.h"
 #include "merge/ksm/ksm_clock.h"
 #include "qmp/pause/guard.h"
 #include "scanner/frames.h"

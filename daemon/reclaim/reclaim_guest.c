@@ -38,7 +38,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fileio.h"
-#include "daemon/job/pausing.h"
+#include "daemon/job/pause_pace.h"
 #include "daemon/reclaim/reclaim_facts.h"
 #include "daemon/reclaim/reclaim_judge.h"
 #include "daemon/reclaim/reclaim_room.h"

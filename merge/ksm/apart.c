@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Marks are looked at exactly when a plan is carried out (acting.c). Until the next one it has to be cheap: the flags of a
+ * Marks are looked at exactly when a plan is carried out (merge_act.c). Until the next one it has to be cheap: the flags of a
  * large guest's mappings take long to read, how many pages of it KSM has met does not.
  */
 #include "merge/ksm/apart.h"

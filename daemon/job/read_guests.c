@@ -13,11 +13,11 @@
  * A guest that is migrating, or in a state that lasts only for a moment, is not read at all: its memory is
  * about to change hands.
  */
-#include "daemon/job/reading.h"
+#include "daemon/job/read_guests.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "daemon/job/pausing.h"
+#include "daemon/job/pause_pace.h"
 #include "qmp/pause/lease.h"
 #include "scanner/scan.h"
 

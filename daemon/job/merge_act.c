@@ -12,7 +12,7 @@
  * What is marked stays so when KSM's settings are put back: taking it back would let guests of different
  * groups share as soon as somebody else switches KSM on.
  */
-#include "daemon/job/acting.h"
+#include "daemon/job/merge_act.h"
 
 #include "base/cleanup.h"
 #include "base/fileio.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "daemon/job/tally.h"
+#include "daemon/job/figures.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "daemon/job/forecasting.h"
+#include "daemon/job/merge_plan.h"
 #include "merge/actual.h"
 #include "merge/census.h"
 #include "merge/gap.h"

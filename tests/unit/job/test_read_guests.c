@@ -2,7 +2,7 @@
 /* When guests are paused and what is said of them, with doubles of the pauses and of the pass over memory. */
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "daemon/job/reading.h"
+#include "daemon/job/read_guests.h"
 #include "qmp/pause/lease.h"
 #include "unit.h"
 

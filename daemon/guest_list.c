@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "daemon/roster.h"
+#include "daemon/guest_list.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"

@@ -3,7 +3,7 @@
  * Groups by name become numbers. A guest without a group trusts nobody: it is a group of its own. Where guests of
  * different groups may share, all are one group, and the names say nothing.
  */
-#include "daemon/job/forecasting.h"
+#include "daemon/job/merge_plan.h"
 
 #include "base/cleanup.h"
 #include "merge/forecast.h"

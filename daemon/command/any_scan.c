@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "daemon/command/scanning.h"
+#include "daemon/command/any_scan.h"
 
 #include "base/print.h"
 #include "daemon/command/progress.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* With processes that live and end. */
 #include "base/clock.h"
-#include "daemon/roster.h"
+#include "daemon/guest_list.h"
 #include "with_pidfd.h"
 
 #include <signal.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Which guests are marked, in which order, and when nobody is: with guests that are folders with an smaps. */
 #include "base/cleanup.h"
-#include "daemon/job/acting.h"
+#include "daemon/job/merge_act.h"
 #include "merge/ksm/ksmd.h"
 #include "qmp/guest_merge.h"
 #include "with_pidfd.h"
