@@ -12,7 +12,7 @@
 #include <sys/pidfd.h>
 
 struct entry {
-        struct roster *roster;
+        struct guest_list *guest_list;
         char *name;
         pid_t pid;
         int pidfd; /* -1 when it cannot be watched: then the next scan shows its end */
@@ -21,7 +21,7 @@ struct entry {
         bool is_named;        /* in the current report */
 };
 
-struct roster {
+struct guest_list {
         sd_event *event;
         void (*gone)(void *context, const char *name);
         void *context;
@@ -44,28 +44,28 @@ static struct entry *free_entry(struct entry *entry)
         return NULL;
 }
 
-static void strike_off(struct roster *roster, size_t index)
+static void strike_off(struct guest_list *guest_list, size_t index)
 {
-        free_entry(roster->entries[index]);
-        roster->entries[index] = roster->entries[--roster->n];
+        free_entry(guest_list->entries[index]);
+        guest_list->entries[index] = guest_list->entries[--guest_list->n];
 }
 
 static int on_end(sd_event_source *source, int fd, uint32_t revents, void *context)
 {
         struct entry *entry = context;
-        struct roster *roster = entry->roster;
+        struct guest_list *guest_list = entry->guest_list;
         CLEANUP_FREE char *name = entry->name;
 
         (void)source;
         (void)fd;
         (void)revents;
         entry->name = NULL;
-        for (size_t i = 0; i < roster->n; i++)
-                if (roster->entries[i] == entry) {
-                        strike_off(roster, i);
+        for (size_t i = 0; i < guest_list->n; i++)
+                if (guest_list->entries[i] == entry) {
+                        strike_off(guest_list, i);
                         break;
                 }
-        roster->gone(roster->context, name ? name : "");
+        guest_list->gone(guest_list->context, name ? name : "");
         return 0;
 }
 
@@ -77,33 +77,33 @@ static void watch_process(struct entry *entry, pid_t pid)
         entry->pid = pid;
         entry->pidfd = pid > 0 ? pidfd_open(pid, 0) : -1;
         if (entry->pidfd >= 0 &&
-            sd_event_add_io(entry->roster->event, &entry->end, entry->pidfd, EPOLLIN, on_end, entry) < 0)
+            sd_event_add_io(entry->guest_list->event, &entry->end, entry->pidfd, EPOLLIN, on_end, entry) < 0)
                 close_fd(&entry->pidfd);
 }
 
-static struct entry *find_entry(const struct roster *roster, const char *name)
+static struct entry *find_entry(const struct guest_list *guest_list, const char *name)
 {
-        for (size_t i = 0; i < roster->n; i++)
-                if (strcmp(roster->entries[i]->name, name) == 0)
-                        return roster->entries[i];
+        for (size_t i = 0; i < guest_list->n; i++)
+                if (strcmp(guest_list->entries[i]->name, name) == 0)
+                        return guest_list->entries[i];
         return NULL;
 }
 
-static struct entry *add_entry(struct roster *roster, const char *name)
+static struct entry *add_entry(struct guest_list *guest_list, const char *name)
 {
-        struct entry **larger = reallocarray(roster->entries, roster->n + 1, sizeof(struct entry *));
+        struct entry **larger = reallocarray(guest_list->entries, guest_list->n + 1, sizeof(struct entry *));
         struct entry *entry = NULL;
 
         if (!larger)
                 return NULL;
-        roster->entries = larger;
+        guest_list->entries = larger;
         entry = calloc(1, sizeof(*entry));
         if (!entry)
                 return NULL;
-        *entry = (struct entry){.roster = roster, .name = strdup(name), .pidfd = -1};
+        *entry = (struct entry){.guest_list = guest_list, .name = strdup(name), .pidfd = -1};
         if (!entry->name)
                 return free_entry(entry);
-        roster->entries[roster->n++] = entry;
+        guest_list->entries[guest_list->n++] = entry;
         return entry;
 }
 
@@ -116,12 +116,13 @@ static uint64_t paused_usec(const struct report *report)
         return since < (double)now ? now - (uint64_t)since : 1;
 }
 
-static int note_guest(struct roster *roster, const struct report *report, const struct report_guest *guest)
+static int note_guest(struct guest_list *guest_list, const struct report *report,
+                      const struct report_guest *guest)
 {
-        struct entry *entry = find_entry(roster, guest->name);
+        struct entry *entry = find_entry(guest_list, guest->name);
 
         if (!entry)
-                entry = add_entry(roster, guest->name);
+                entry = add_entry(guest_list, guest->name);
         if (!entry)
                 return -ENOMEM;
         entry->is_named = true;
@@ -131,41 +132,41 @@ static int note_guest(struct roster *roster, const struct report *report, const 
         return 0;
 }
 
-int roster_note(struct roster *roster, const struct report *report, bool all)
+int guest_list_note(struct guest_list *guest_list, const struct report *report, bool all)
 {
         int r = 0;
 
-        for (size_t i = 0; i < roster->n; i++)
-                roster->entries[i]->is_named = false;
+        for (size_t i = 0; i < guest_list->n; i++)
+                guest_list->entries[i]->is_named = false;
         /* A guest that could not even be reached is not a known guest. */
         for (size_t i = 0; i < report->n_guests && r == 0; i++)
                 if (report->guests[i].pid > 0)
-                        r = note_guest(roster, report, &report->guests[i]);
+                        r = note_guest(guest_list, report, &report->guests[i]);
         /* A guest that could not be reached this time, by a name or at all, may be back at the next scan. */
-        for (size_t i = roster->n; all && r == 0 && i-- > 0;)
-                if (!roster->entries[i]->is_named && !pidfd_is_alive(roster->entries[i]->pidfd))
-                        strike_off(roster, i);
+        for (size_t i = guest_list->n; all && r == 0 && i-- > 0;)
+                if (!guest_list->entries[i]->is_named && !pidfd_is_alive(guest_list->entries[i]->pidfd))
+                        strike_off(guest_list, i);
         return r;
 }
 
-void roster_note_pause(struct roster *roster, const struct patterns *names)
+void guest_list_note_pause(struct guest_list *guest_list, const struct patterns *names)
 {
-        for (size_t i = 0; i < roster->n; i++) {
+        for (size_t i = 0; i < guest_list->n; i++) {
                 bool is_meant = names->n == 0;
 
                 for (size_t n = 0; n < names->n && !is_meant; n++)
-                        is_meant = strcmp(names->words[n], roster->entries[i]->name) == 0;
+                        is_meant = strcmp(names->words[n], guest_list->entries[i]->name) == 0;
                 if (is_meant)
-                        roster->entries[i]->paused_usec = clock_now_usec();
+                        guest_list->entries[i]->paused_usec = clock_now_usec();
         }
 }
 
-int roster_paused_since(const struct roster *roster, uint64_t gap_usec, struct patterns *ret)
+int guest_list_paused_since(const struct guest_list *guest_list, uint64_t gap_usec, struct patterns *ret)
 {
         const uint64_t now = clock_now_usec();
 
-        for (size_t i = 0; i < roster->n; i++) {
-                const struct entry *entry = roster->entries[i];
+        for (size_t i = 0; i < guest_list->n; i++) {
+                const struct entry *entry = guest_list->entries[i];
                 int r = 0;
 
                 if (entry->paused_usec == 0 || now - entry->paused_usec >= gap_usec)
@@ -177,44 +178,44 @@ int roster_paused_since(const struct roster *roster, uint64_t gap_usec, struct p
         return 0;
 }
 
-const char *const *roster_names(struct roster *roster)
+const char *const *guest_list_names(struct guest_list *guest_list)
 {
-        const char **larger = reallocarray(roster->names, roster->n + 1, sizeof(char *));
+        const char **larger = reallocarray(guest_list->names, guest_list->n + 1, sizeof(char *));
 
         if (!larger)
                 return NULL;
-        roster->names = larger;
-        for (size_t i = 0; i < roster->n; i++)
-                roster->names[i] = roster->entries[i]->name;
-        return roster->names;
+        guest_list->names = larger;
+        for (size_t i = 0; i < guest_list->n; i++)
+                guest_list->names[i] = guest_list->entries[i]->name;
+        return guest_list->names;
 }
 
-size_t roster_n(const struct roster *roster)
+size_t guest_list_n(const struct guest_list *guest_list)
 {
-        return roster->n;
+        return guest_list->n;
 }
 
-int roster_new(sd_event *event, void (*gone)(void *context, const char *name), void *context,
-               struct roster **ret)
+int guest_list_new(sd_event *event, void (*gone)(void *context, const char *name), void *context,
+                   struct guest_list **ret)
 {
-        struct roster *roster = calloc(1, sizeof(*roster));
+        struct guest_list *guest_list = calloc(1, sizeof(*guest_list));
 
-        if (!roster)
+        if (!guest_list)
                 return -ENOMEM;
-        *roster = (struct roster){.event = sd_event_ref(event), .gone = gone, .context = context};
-        *ret = roster;
+        *guest_list = (struct guest_list){.event = sd_event_ref(event), .gone = gone, .context = context};
+        *ret = guest_list;
         return 0;
 }
 
-struct roster *roster_free(struct roster *roster)
+struct guest_list *guest_list_free(struct guest_list *guest_list)
 {
-        if (!roster)
+        if (!guest_list)
                 return NULL;
-        while (roster->n > 0)
-                strike_off(roster, 0);
-        sd_event_unref(roster->event);
-        free(roster->entries);
-        free(roster->names);
-        free(roster);
+        while (guest_list->n > 0)
+                strike_off(guest_list, 0);
+        sd_event_unref(guest_list->event);
+        free(guest_list->entries);
+        free(guest_list->names);
+        free(guest_list);
         return NULL;
 }

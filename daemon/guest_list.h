@@ -9,31 +9,31 @@
 #include <stdint.h>
 #include <systemd/sd-event.h>
 
-struct roster;
+struct guest_list;
 
 /**
- * roster_new() - make an empty roster
+ * guest_list_new() - make an empty list
  * @gone: called when the process of a guest ended and the guest was struck off
  */
-int roster_new(sd_event *event, void (*gone)(void *context, const char *name), void *context,
-               struct roster **ret);
+int guest_list_new(sd_event *event, void (*gone)(void *context, const char *name), void *context,
+                   struct guest_list **ret);
 
-struct roster *roster_free(struct roster *roster);
+struct guest_list *guest_list_free(struct guest_list *guest_list);
 
 /* Takes over a report's guests. With @all, strikes off those it does not name, unless their process lives. */
-int roster_note(struct roster *roster, const struct report *report, bool all);
+int guest_list_note(struct guest_list *guest_list, const struct report *report, bool all);
 
 /* Notes that these guests (all, if none is named) may have been paused by a scan that left no report. */
-void roster_note_pause(struct roster *roster, const struct patterns *names);
+void guest_list_note_pause(struct guest_list *guest_list, const struct patterns *names);
 
 /**
- * roster_paused_since() - who was paused by us less than @gap_usec ago
+ * guest_list_paused_since() - who was paused by us less than @gap_usec ago
  * @ret: appended to
  *
  * Return: 0, -E2BIG or -ENOMEM.
  */
-int roster_paused_since(const struct roster *roster, uint64_t gap_usec, struct patterns *ret);
+int guest_list_paused_since(const struct guest_list *guest_list, uint64_t gap_usec, struct patterns *ret);
 
-/* All names, borrowed until the next change: @ret has roster_n() of them. */
-const char *const *roster_names(struct roster *roster);
-size_t roster_n(const struct roster *roster);
+/* All names, borrowed until the next change: @ret has guest_list_n() of them. */
+const char *const *guest_list_names(struct guest_list *guest_list);
+size_t guest_list_n(const struct guest_list *guest_list);

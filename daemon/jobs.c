@@ -20,7 +20,7 @@
 struct jobs {
         struct queue *queue;
         const struct options *config;
-        struct roster *roster;
+        struct guest_list *guest_list;
         struct virt_source *libvirt;
         struct jobs_observer *observers;
         size_t n_observers;
@@ -67,7 +67,7 @@ static void describe_skipped(struct jobs *jobs, const struct patterns *skip)
 int jobs_check_gap(const struct jobs *jobs, const struct request *request, struct failure *failure)
 {
         CLEANUP(free_words) struct patterns recent = {0};
-        int r = roster_paused_since(jobs->roster, jobs->config->min_gap_usec, &recent);
+        int r = guest_list_paused_since(jobs->guest_list, jobs->config->min_gap_usec, &recent);
 
         for (size_t i = 0; i < recent.n; i++)
                 for (size_t g = 0; g < request->guests.n && r == 0; g++)
@@ -92,7 +92,7 @@ static int on_arguments(void *context, const struct task *task, char ***ret, str
         if (pauses && task->request.guests.n > 0)
                 r = jobs_check_gap(jobs, &task->request, failure);
         else if (pauses)
-                r = roster_paused_since(jobs->roster, jobs->config->min_gap_usec, &skip);
+                r = guest_list_paused_since(jobs->guest_list, jobs->config->min_gap_usec, &skip);
         jobs->is_refused = r == -EAGAIN;
         describe_skipped(jobs, &skip);
         if (r == 0)
@@ -253,7 +253,7 @@ static void mend(struct jobs *jobs, const struct task *task)
         if (task->request.kind != REQUEST_SCAN || task->begun_usec == 0)
                 return;
         if (task->request.mode != SCAN_MODE_LIVE)
-                roster_note_pause(jobs->roster, &task->request.guests);
+                guest_list_note_pause(jobs->guest_list, &task->request.guests);
         jobs_resume_left_overs(jobs);
 }
 
@@ -357,7 +357,7 @@ size_t jobs_waiting(const struct jobs *jobs, const struct task *ret_tasks[QUEUE_
 
 /* Life */
 
-int jobs_new(sd_event *event, struct roster *roster, struct virt_source *libvirt, struct jobs **ret)
+int jobs_new(sd_event *event, struct guest_list *guest_list, struct virt_source *libvirt, struct jobs **ret)
 {
         struct jobs *jobs = calloc(1, sizeof(*jobs));
         const struct queue_observer observer = {on_arguments, on_begun, on_progress, on_ended, jobs};
@@ -365,7 +365,7 @@ int jobs_new(sd_event *event, struct roster *roster, struct virt_source *libvirt
 
         if (!jobs)
                 return -ENOMEM;
-        jobs->roster = roster;
+        jobs->guest_list = guest_list;
         jobs->libvirt = libvirt;
         r = queue_new(event, &observer, &jobs->queue);
         if (r < 0) {

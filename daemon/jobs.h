@@ -46,10 +46,10 @@ struct jobs_observer {
 
 /**
  * jobs_new() - an empty queue
- * @roster: says whom min_gap spares, and is told of pauses that no report tells of; borrowed
+ * @guest_list: says whom min_gap spares, and is told of pauses that no report tells of; borrowed
  * @libvirt: is told whether libvirt answered; borrowed
  */
-int jobs_new(sd_event *event, struct roster *roster, struct virt_source *libvirt, struct jobs **ret);
+int jobs_new(sd_event *event, struct guest_list *guest_list, struct virt_source *libvirt, struct jobs **ret);
 
 /* Frees it; a process that runs is killed, and nobody is told. */
 struct jobs *jobs_free(struct jobs *jobs);

@@ -17,7 +17,7 @@
 struct records {
         sd_event *event;
         const struct options *config; /* NULL before the first one */
-        struct roster *roster;
+        struct guest_list *guest_list;
         struct metrics *metrics;
         struct metrics_server *metrics_server; /* NULL when there are no metrics */
         struct history *history;               /* NULL when none is kept */
@@ -101,15 +101,15 @@ static void keep_in_history(struct records *records, const struct jobs_outcome *
 /* Those that live, and those of which the report says why they could not be scanned. */
 static int keep_known(struct records *records, const struct report *report)
 {
-        const size_t n_roster = roster_n(records->roster);
-        const char *const *roster = roster_names(records->roster);
-        CLEANUP_FREE const char **names = calloc(n_roster + report->n_guests + 1, sizeof(char *));
+        const size_t n_listed = guest_list_n(records->guest_list);
+        const char *const *guest_list = guest_list_names(records->guest_list);
+        CLEANUP_FREE const char **names = calloc(n_listed + report->n_guests + 1, sizeof(char *));
         size_t n = 0;
 
-        if (!names || !roster)
+        if (!names || !guest_list)
                 return -ENOMEM;
-        for (size_t i = 0; i < n_roster; i++)
-                names[n++] = roster[i];
+        for (size_t i = 0; i < n_listed; i++)
+                names[n++] = guest_list[i];
         for (size_t i = 0; i < report->n_guests; i++)
                 if (report->guests[i].error.text[0])
                         names[n++] = report->guests[i].name;
@@ -118,7 +118,7 @@ static int keep_known(struct records *records, const struct report *report)
 
 static void keep_in_metrics(struct records *records, const struct report *report, bool all)
 {
-        int r = roster_note(records->roster, report, all);
+        int r = guest_list_note(records->guest_list, report, all);
 
         if (r == 0)
                 r = all ? metrics_note_report(records->metrics, report)
@@ -279,7 +279,8 @@ void records_guest_gone(void *context, const char *name)
         const struct records *records = context;
 
         log_say(LOG_LEVEL_INFO, "guest %s is gone", name);
-        (void)metrics_keep_guests(records->metrics, roster_names(records->roster), roster_n(records->roster));
+        (void)metrics_keep_guests(records->metrics, guest_list_names(records->guest_list),
+                                  guest_list_n(records->guest_list));
 }
 
 struct history *records_history(const struct records *records)
@@ -287,13 +288,13 @@ struct history *records_history(const struct records *records)
         return records->history;
 }
 
-int records_new(sd_event *event, struct roster *roster, struct metrics *metrics, struct records **ret)
+int records_new(sd_event *event, struct guest_list *guest_list, struct metrics *metrics, struct records **ret)
 {
         struct records *records = calloc(1, sizeof(*records));
 
         if (!records)
                 return -ENOMEM;
-        *records = (struct records){.event = event, .roster = roster, .metrics = metrics};
+        *records = (struct records){.event = event, .guest_list = guest_list, .metrics = metrics};
         *ret = records;
         return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What is kept of a scan: the roster, the metrics, the history and the log. An observer of jobs. */
+/* What is kept of a scan: the guest list, the metrics, the history and the log. An observer of jobs. */
 #pragma once
 
 #include "conf/config.h"
@@ -12,8 +12,9 @@
 
 struct records;
 
-/* @roster, @metrics: borrowed. Return: 0 or -ENOMEM. */
-int records_new(sd_event *event, struct roster *roster, struct metrics *metrics, struct records **ret);
+/* @guest_list, @metrics: borrowed. Return: 0 or -ENOMEM. */
+int records_new(sd_event *event, struct guest_list *guest_list, struct metrics *metrics,
+                struct records **ret);
 
 struct records *records_free(struct records *records);
 
@@ -29,7 +30,7 @@ int records_configure(struct records *records, const struct options *config);
 
 struct jobs_observer records_observer(struct records *records);
 
-/* As roster_new()'s gone(), with the records as context. */
+/* As guest_list_new()'s gone(), with the records as context. */
 void records_guest_gone(void *context, const char *name);
 
 /* Borrowed until the next configuration; NULL when none is kept. */

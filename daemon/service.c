@@ -39,7 +39,7 @@ struct service {
         bool must_exist;
         struct options *config;
         struct virt_source libvirt;
-        struct roster *roster;
+        struct guest_list *guest_list;
         struct metrics *metrics;
         struct jobs *jobs;
         struct records *records;
@@ -198,7 +198,7 @@ static int make_observers(struct service *service)
         return r < 0 ? r : observe_jobs(service);
 }
 
-/* The roster is what the others are told of guests by, and tells the records. */
+/* The guest list is what the others are told of guests by, and tells the records. */
 static void on_guest_gone(void *context, const char *name)
 {
         const struct service *service = context;
@@ -218,11 +218,11 @@ static int make_parts(struct service *service)
                 r = metrics_new(SAMEPAGE_VERSION, &service->metrics);
         service->libvirt.metrics = service->metrics;
         if (r >= 0)
-                r = roster_new(service->event, on_guest_gone, service, &service->roster);
+                r = guest_list_new(service->event, on_guest_gone, service, &service->guest_list);
         if (r >= 0)
-                r = jobs_new(service->event, service->roster, &service->libvirt, &service->jobs);
+                r = jobs_new(service->event, service->guest_list, &service->libvirt, &service->jobs);
         if (r >= 0)
-                r = records_new(service->event, service->roster, service->metrics, &service->records);
+                r = records_new(service->event, service->guest_list, service->metrics, &service->records);
         if (r >= 0)
                 r = make_observers(service);
         if (r < 0)
@@ -238,7 +238,7 @@ static void free_parts(struct service *service)
         domain_requests_free(service->domains);
         jobs_free(service->jobs);
         records_free(service->records);
-        roster_free(service->roster);
+        guest_list_free(service->guest_list);
         metrics_free(service->metrics);
         options_free(service->config);
         sd_event_unref(service->event);

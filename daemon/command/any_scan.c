@@ -25,7 +25,7 @@ static int scan(const struct options *options, const struct job_observer *observ
                                          : job_run(&wish, observer, ret, failure);
 }
 
-int scanning_run(const struct options *options, struct report **ret, struct failure *failure)
+int any_scan_run(const struct options *options, struct report **ret, struct failure *failure)
 {
         struct progress progress = {0};
         int r = 0;
@@ -39,7 +39,7 @@ int scanning_run(const struct options *options, struct report **ret, struct fail
         return r;
 }
 
-bool scanning_print(const struct options *options, const struct report *report)
+bool any_scan_print(const struct options *options, const struct report *report)
 {
         if (options->events)
                 return events_print(EVENT_REPORT, report_to_json(report));

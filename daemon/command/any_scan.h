@@ -9,12 +9,12 @@
 #include <stdbool.h>
 
 /**
- * scanning_run() - scan
+ * any_scan_run() - scan
  * @ret: the report, also when guests could not be scanned; report_free() it
  *
  * Return: 0, or a negative errno with a sentence when there is no report.
  */
-int scanning_run(const struct options *options, struct report **ret, struct failure *failure);
+int any_scan_run(const struct options *options, struct report **ret, struct failure *failure);
 
 /* Prints the report in the way that was asked for. Return: whether all of it could be written. */
-bool scanning_print(const struct options *options, const struct report *report);
+bool any_scan_print(const struct options *options, const struct report *report);

@@ -18,11 +18,11 @@ enum exit_code command_scan(const struct options *options)
         struct failure failure = {0};
         enum exit_code code = EXIT_CODE_DONE;
 
-        if (scanning_run(options, &report, &failure) < 0) {
+        if (any_scan_run(options, &report, &failure) < 0) {
                 events_complain(options, failure.text);
                 return EXIT_CODE_FAILED;
         }
-        code = scanning_print(options, report) ? judge(report) : EXIT_CODE_FAILED;
+        code = any_scan_print(options, report) ? judge(report) : EXIT_CODE_FAILED;
         report_free(report);
         return code;
 }

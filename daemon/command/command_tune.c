@@ -90,14 +90,14 @@ enum exit_code command_tune(const struct options *options)
                 return undo(options);
         tuning.merging.forecast = true;
         tuning.merging.acts = !options->dry_run;
-        if (scanning_run(&tuning, &report, &failure) < 0) {
+        if (any_scan_run(&tuning, &report, &failure) < 0) {
                 events_complain(options, failure.text);
                 return EXIT_CODE_FAILED;
         }
         /* A service writes them itself, and judges. */
         if (tuning.merging.acts && tuning.merging.service_pid == 0)
                 write_settings(&tuning, report->merge);
-        if (scanning_print(&tuning, report))
+        if (any_scan_print(&tuning, report))
                 code = judge(&tuning, report);
         report_free(report);
         return code;

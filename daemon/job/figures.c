@@ -273,14 +273,14 @@ static int fill_report(struct pool *pool, const struct apply_place *place, const
         if (r == 0 && actual->known)
                 r = fill_gap(pool, place, first, report, scanned, census);
         if (r == 0 && merging->forecast)
-                r = forecasting_run(pool, merging, census, actual, scanned->indexes, report);
+                r = merge_plan_run(pool, merging, census, actual, scanned->indexes, report);
         actual_free(actual);
         census_free(census);
         return r;
 }
 
-int tally(struct pool *pool, const struct apply_place *place, const struct merging *merging,
-          const struct first_look *first, const struct inventory *inventory, struct report *report)
+int figures_fill(struct pool *pool, const struct apply_place *place, const struct merging *merging,
+                 const struct first_look *first, const struct inventory *inventory, struct report *report)
 {
         struct scanned scanned = {0};
         int r = ksm_read(place->ksm_dir, &report->ksm);

@@ -9,7 +9,7 @@
 #include "report/report.h"
 
 /**
- * tally() - compute the figures of all guests that the report marks as scanned
+ * figures_fill() - compute the figures of all guests that the report marks as scanned
  * @pool: borrowed for the call
  * @first: what the figures are made from
  *
@@ -17,5 +17,5 @@
  *
  * Return: 0, or a negative errno.
  */
-int tally(struct pool *pool, const struct apply_place *place, const struct merging *merging,
-          const struct first_look *first, const struct inventory *inventory, struct report *report);
+int figures_fill(struct pool *pool, const struct apply_place *place, const struct merging *merging,
+                 const struct first_look *first, const struct inventory *inventory, struct report *report);

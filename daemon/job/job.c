@@ -147,7 +147,7 @@ static int read_memory(struct job *job, const struct job_wish *wish, const struc
         job->kpageflags_fd = frames_open(proc_fd);
         r = scan_new(job->pool, &job->key, job->rams, job->n_rams, job->kpageflags_fd, &scan);
         if (r == 0)
-                r = reading_run(&(struct reading_context){
+                r = read_guests_run(&(struct read_guests_context){
                         .wish = wish->scan,
                         .observer = observer,
                         .inventory = job->inventory,
@@ -189,10 +189,10 @@ static int count(struct job *job, const struct job_wish *wish, const struct job_
 {
         if (wish->scan->recheck_usec > 0)
                 let_go(job);
-        return tally(job->pool, &wish->place, wish->merging,
-                     &(struct first_look){&job->key, job->kpageflags_fd, job->frames_usec,
-                                          wish->scan->recheck_usec, observer},
-                     job->inventory, job->report);
+        return figures_fill(job->pool, &wish->place, wish->merging,
+                            &(struct first_look){&job->key, job->kpageflags_fd, job->frames_usec,
+                                                 wish->scan->recheck_usec, observer},
+                            job->inventory, job->report);
 }
 
 static int run(struct job *job, const struct job_wish *wish, const struct job_observer *observer,
@@ -222,8 +222,8 @@ static int run(struct job *job, const struct job_wish *wish, const struct job_ob
         if (r == 0)
                 r = count(job, wish, observer);
         if (r == 0 && wish->merging->acts)
-                acting_run(&wish->place, wish->merging->service_pid, wish->guests->libvirt_monitor,
-                           job->inventory, job->report);
+                merge_act_run(&wish->place, wish->merging->service_pid, wish->guests->libvirt_monitor,
+                              job->inventory, job->report);
         (void)ksm_clock_tick(wish->place.runtime_dir, wish->place.ksm_dir, NULL);
         if (r < 0)
                 return failure_errno(failure, r, "the scan failed");

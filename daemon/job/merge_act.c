@@ -231,8 +231,8 @@ static bool may_act(const struct apply_place *place, pid_t service_pid, const st
         return !merge->may_pass;
 }
 
-void acting_run(const struct apply_place *place, pid_t service_pid, bool uses_monitor,
-                const struct inventory *inventory, struct report *report)
+void merge_act_run(const struct apply_place *place, pid_t service_pid, bool uses_monitor,
+                   const struct inventory *inventory, struct report *report)
 {
         struct report_merge *merge = report->merge;
 

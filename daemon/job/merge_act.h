@@ -13,11 +13,11 @@
 #include <sys/types.h>
 
 /**
- * acting_run() - mark the guests that the plan of a report merges, and no others
+ * merge_act_run() - mark the guests that the plan of a report merges, and no others
  * @inventory: the guests of @report, in its order
  *
  * Notes in the report what was done and what not: without a refusal, KSM may run. Without a plan that is
  * worth while, does nothing.
  */
-void acting_run(const struct apply_place *place, pid_t service_pid, bool uses_monitor,
-                const struct inventory *inventory, struct report *report);
+void merge_act_run(const struct apply_place *place, pid_t service_pid, bool uses_monitor,
+                   const struct inventory *inventory, struct report *report);

@@ -18,7 +18,7 @@
 /* A group that no guest is in. */
 #define NOBODY INT64_MAX
 
-struct forecasting {
+struct merge_plan {
         const struct merging *merging;
         const struct census *census;
         const struct actual *actual;
@@ -33,31 +33,30 @@ struct forecasting {
         int64_t reached_bytes;
 };
 
-static const char *group_of(const struct forecasting *forecasting, size_t guest)
+static const char *group_of(const struct merge_plan *making, size_t guest)
 {
-        const struct report_guest *report = &forecasting->report->guests[forecasting->indexes[guest]];
-        const char *group = groups_find(&forecasting->merging->groups, report->name);
+        const struct report_guest *report = &making->report->guests[making->indexes[guest]];
+        const char *group = groups_find(&making->merging->groups, report->name);
 
         return group ? group : report->group;
 }
 
-static void number_groups(struct forecasting *forecasting)
+static void number_groups(struct merge_plan *making)
 {
-        const size_t n_guests = forecasting->census->n_guests;
+        const size_t n_guests = making->census->n_guests;
 
-        if (forecasting->merging->cross_group) {
-                forecasting->n_groups = 1;
+        if (making->merging->cross_group) {
+                making->n_groups = 1;
                 return;
         }
         for (size_t g = 0; g < n_guests; g++) {
-                const char *group = group_of(forecasting, g);
+                const char *group = group_of(making, g);
                 size_t same = 0;
 
                 while (group && same < g &&
-                       (!group_of(forecasting, same) || strcmp(group_of(forecasting, same), group) != 0))
+                       (!group_of(making, same) || strcmp(group_of(making, same), group) != 0))
                         same++;
-                forecasting->groups[g] =
-                        group && same < g ? forecasting->groups[same] : (uint32_t)forecasting->n_groups++;
+                making->groups[g] = group && same < g ? making->groups[same] : (uint32_t)making->n_groups++;
         }
 }
 
@@ -70,70 +69,68 @@ static void observe_range(const struct pages_range *range, struct plan_guest *gu
         guest->is_whole = guest->is_whole && range->mergeable;
 }
 
-static void observe_guest(const struct forecasting *forecasting, size_t g, struct plan_guest *guest)
+static void observe_guest(const struct merge_plan *making, size_t g, struct plan_guest *guest)
 {
-        const struct pages *pages = forecasting->census->pages[g];
+        const struct pages *pages = making->census->pages[g];
 
         *guest = (struct plan_guest){
-                .group = forecasting->groups[g], .is_whole = true, .left_out = forecasting->left_out[g]};
+                .group = making->groups[g], .is_whole = true, .left_out = making->left_out[g]};
         for (size_t b = 0; b < pages->n_blocks; b++)
                 for (size_t r = 0; r < pages->blocks[b].n_ranges; r++)
                         observe_range(&pages->blocks[b].ranges[r], guest);
 }
 
 /* The number of the group that is wanted; negative: any. */
-static int64_t pinned_group(const struct forecasting *forecasting)
+static int64_t pinned_group(const struct merge_plan *making)
 {
-        const struct merging *merging = forecasting->merging;
+        const struct merging *merging = making->merging;
 
         if (!merging->group || merging->cross_group)
                 return -1;
-        for (size_t g = 0; g < forecasting->census->n_guests; g++) {
-                const char *group = group_of(forecasting, g);
+        for (size_t g = 0; g < making->census->n_guests; g++) {
+                const char *group = group_of(making, g);
 
                 if (group && strcmp(group, merging->group) == 0)
-                        return forecasting->groups[g];
+                        return making->groups[g];
         }
         return NOBODY;
 }
 
-static struct plan_rules rules_of(const struct forecasting *forecasting)
+static struct plan_rules rules_of(const struct merge_plan *making)
 {
-        const struct merging *merging = forecasting->merging;
+        const struct merging *merging = making->merging;
 
         return (struct plan_rules){
                 .cross_group = merging->cross_group,
-                .pinned = pinned_group(forecasting),
+                .pinned = pinned_group(making),
                 .use_zero_pages = merging->use_zero_pages,
                 .smart_scan = merging->smart_scan,
         };
 }
 
-static int reckon(struct forecasting *forecasting, struct pool *pool)
+static int reckon(struct merge_plan *making, struct pool *pool)
 {
-        const struct ksm *ksm = &forecasting->report->ksm;
+        const struct ksm *ksm = &making->report->ksm;
         int64_t max_page_sharing = 0;
         int64_t use_zero_pages = 0;
-        struct forecast_request request = {.groups = forecasting->groups, .n_groups = forecasting->n_groups};
+        struct forecast_request request = {.groups = making->groups, .n_groups = making->n_groups};
 
         (void)ksm_get(ksm, "max_page_sharing", &max_page_sharing);
         (void)ksm_get(ksm, "use_zero_pages", &use_zero_pages);
         request.max_page_sharing = max_page_sharing > 0 ? (uint64_t)max_page_sharing : 0;
-        request.use_zero_pages = forecasting->merging->use_zero_pages == TRISTATE_KEEP
+        request.use_zero_pages = making->merging->use_zero_pages == TRISTATE_KEEP
                                          ? use_zero_pages == 1
-                                         : forecasting->merging->use_zero_pages == TRISTATE_YES;
-        return forecast_leave_out_losses(forecasting->census, pool, &request, forecasting->left_out,
-                                         &forecasting->forecast);
+                                         : making->merging->use_zero_pages == TRISTATE_YES;
+        return forecast_leave_out_losses(making->census, pool, &request, making->left_out, &making->forecast);
 }
 
-static int decide(struct forecasting *forecasting)
+static int decide(struct merge_plan *making)
 {
-        const struct plan_rules rules = rules_of(forecasting);
+        const struct plan_rules rules = rules_of(making);
 
-        for (size_t g = 0; g < forecasting->census->n_guests; g++)
-                observe_guest(forecasting, g, &forecasting->guests[g]);
-        return plan_new(&rules, forecasting->forecast, forecasting->guests, forecasting->census->n_guests,
-                        &forecasting->plan);
+        for (size_t g = 0; g < making->census->n_guests; g++)
+                observe_guest(making, g, &making->guests[g]);
+        return plan_new(&rules, making->forecast, making->guests, making->census->n_guests, &making->plan);
 }
 
 static int64_t to_bytes(uint64_t pages)
@@ -141,11 +138,11 @@ static int64_t to_bytes(uint64_t pages)
         return (int64_t)(pages * PAGE_BYTES);
 }
 
-static bool is_chosen(const struct forecasting *forecasting, size_t g)
+static bool is_chosen(const struct merge_plan *making, size_t g)
 {
-        const struct plan_guest *guest = &forecasting->guests[g];
+        const struct plan_guest *guest = &making->guests[g];
 
-        return forecasting->plan->merges && guest->group == forecasting->plan->group && guest->can_merge &&
+        return making->plan->merges && guest->group == making->plan->group && guest->can_merge &&
                !guest->left_out;
 }
 
@@ -153,12 +150,12 @@ static bool is_chosen(const struct forecasting *forecasting, size_t g)
 static void count_saved(void *context, uint64_t *scratch, uint64_t *sums, const struct census_copy *copies,
                         size_t n_copies)
 {
-        const struct forecasting *forecasting = context;
+        const struct merge_plan *making = context;
         uint64_t last = FRAME_OWN;
 
         (void)scratch;
         for (size_t i = 0; i < n_copies; i++) {
-                if (!is_chosen(forecasting, copies[i].guest))
+                if (!is_chosen(making, copies[i].guest))
                         continue;
                 sums[0] += copies[i].frame != FRAME_OWN && copies[i].frame == last;
                 last = copies[i].frame;
@@ -166,34 +163,34 @@ static void count_saved(void *context, uint64_t *scratch, uint64_t *sums, const 
 }
 
 /* What the chosen guests save now, each with itself and with the others. */
-static int count_reached(struct forecasting *forecasting, struct pool *pool)
+static int count_reached(struct merge_plan *making, struct pool *pool)
 {
-        const struct actual *actual = forecasting->actual;
+        const struct actual *actual = making->actual;
         uint64_t pages = 0;
         int r = 0;
 
-        forecasting->reached_bytes = REPORT_UNKNOWN;
+        making->reached_bytes = REPORT_UNKNOWN;
         if (!actual->known)
                 return 0;
-        r = census_count_duplicates(forecasting->census, pool, count_saved, forecasting, 0, 1, &pages);
-        for (size_t g = 0; g < forecasting->census->n_guests; g++)
-                if (is_chosen(forecasting, g))
+        r = census_count_duplicates(making->census, pool, count_saved, making, 0, 1, &pages);
+        for (size_t g = 0; g < making->census->n_guests; g++)
+                if (is_chosen(making, g))
                         pages += actual->guests[g].zero;
-        forecasting->reached_bytes = to_bytes(pages);
+        making->reached_bytes = to_bytes(pages);
         return r;
 }
 
-static void fill_figures(const struct forecasting *forecasting, struct report_merge *merge)
+static void fill_figures(const struct merge_plan *making, struct report_merge *merge)
 {
-        const struct forecast_figures *figures = &forecasting->plan->figures;
-        const struct plan_rules rules = rules_of(forecasting);
+        const struct forecast_figures *figures = &making->plan->figures;
+        const struct plan_rules rules = rules_of(making);
         int64_t pages_scanned = 0;
-        const double page_seconds = ksm_get(&forecasting->report->ksm, "pages_scanned", &pages_scanned)
+        const double page_seconds = ksm_get(&making->report->ksm, "pages_scanned", &pages_scanned)
                                             ? ksmd_page_seconds(pages_scanned)
                                             : KSMD_PAGE_SECONDS;
-        const struct plan_rate fast = plan_rate_of_cpu(forecasting->merging->cpu_percent, page_seconds);
+        const struct plan_rate fast = plan_rate_of_cpu(making->merging->cpu_percent, page_seconds);
         const struct plan_rate steady = plan_rate_for(figures->scanned);
-        const struct plan_rate *rate = forecasting->merging->service_pid > 0 ? &fast : &steady;
+        const struct plan_rate *rate = making->merging->service_pid > 0 ? &fast : &steady;
 
         merge->self_bytes = to_bytes(figures->self);
         merge->inter_bytes = to_bytes(figures->inter);
@@ -203,59 +200,59 @@ static void fill_figures(const struct forecasting *forecasting, struct report_me
         merge->sharable_bytes = to_bytes(figures->sharable + figures->zero);
         merge->bookkeeping_bytes = (int64_t)(figures->scanned * KSM_ITEM_BYTES);
         merge->net_bytes = forecast_net_bytes(figures);
-        merge->isolation_bytes = forecasting->plan->isolation_bytes;
-        merge->huge_pages = (int64_t)forecasting->plan->huge_pages;
-        merge->reached_bytes = forecasting->reached_bytes;
+        merge->isolation_bytes = making->plan->isolation_bytes;
+        merge->huge_pages = (int64_t)making->plan->huge_pages;
+        merge->reached_bytes = making->reached_bytes;
         merge->cost = plan_cost(figures->scanned, rate, page_seconds);
-        merge->settings = plan_settings(&rules, &forecasting->report->ksm, rate);
+        merge->settings = plan_settings(&rules, &making->report->ksm, rate);
 }
 
-static void fill_guest(const struct forecasting *forecasting, size_t g, struct report_merge_guest *guest)
+static void fill_guest(const struct merge_plan *making, size_t g, struct report_merge_guest *guest)
 {
-        const struct forecast_figures *figures = &forecasting->forecast->guests[g];
+        const struct forecast_figures *figures = &making->forecast->guests[g];
 
         guest->is_known = true;
-        guest->is_chosen = is_chosen(forecasting, g);
-        guest->left_out = forecasting->left_out[g];
+        guest->is_chosen = is_chosen(making, g);
+        guest->left_out = making->left_out[g];
         guest->saved_bytes = forecast_saved_bytes(figures);
         guest->net_bytes = forecast_net_bytes(figures);
-        guest->change = forecasting->plan->changes[g];
+        guest->change = making->plan->changes[g];
 }
 
-static int fill(const struct forecasting *forecasting)
+static int fill(const struct merge_plan *making)
 {
-        struct report_merge *merge = report_merge_new(forecasting->report->n_guests);
+        struct report_merge *merge = report_merge_new(making->report->n_guests);
 
         if (!merge)
                 return -ENOMEM;
-        forecasting->report->merge = merge;
-        merge->merges = forecasting->plan->merges;
-        merge->cross_group = forecasting->merging->cross_group;
-        for (size_t g = 0; g < forecasting->census->n_guests; g++) {
-                const char *group = group_of(forecasting, g);
+        making->report->merge = merge;
+        merge->merges = making->plan->merges;
+        merge->cross_group = making->merging->cross_group;
+        for (size_t g = 0; g < making->census->n_guests; g++) {
+                const char *group = group_of(making, g);
 
-                fill_guest(forecasting, g, &merge->guests[forecasting->indexes[g]]);
-                if (!is_chosen(forecasting, g) || merge->cross_group || merge->group || !group)
+                fill_guest(making, g, &merge->guests[making->indexes[g]]);
+                if (!is_chosen(making, g) || merge->cross_group || merge->group || !group)
                         continue;
                 merge->group = strdup(group);
                 if (!merge->group)
                         return -ENOMEM;
         }
         if (merge->merges)
-                fill_figures(forecasting, merge);
-        if (rules_of(forecasting).pinned == NOBODY)
+                fill_figures(making, merge);
+        if (rules_of(making).pinned == NOBODY)
                 (void)failure_set(&merge->refusal, 0, "no guest is in the group \"%s\"",
-                                  forecasting->merging->group);
+                                  making->merging->group);
         return 0;
 }
 
-int forecasting_run(struct pool *pool, const struct merging *merging, const struct census *census,
-                    const struct actual *actual, const size_t *indexes, struct report *report)
+int merge_plan_run(struct pool *pool, const struct merging *merging, const struct census *census,
+                   const struct actual *actual, const size_t *indexes, struct report *report)
 {
         CLEANUP_FREE uint32_t *groups = calloc(census->n_guests + 1, sizeof(*groups));
         CLEANUP_FREE bool *left_out = calloc(census->n_guests + 1, sizeof(*left_out));
         CLEANUP_FREE struct plan_guest *guests = calloc(census->n_guests + 1, sizeof(*guests));
-        struct forecasting forecasting = {
+        struct merge_plan making = {
                 .merging = merging,
                 .census = census,
                 .actual = actual,
@@ -268,16 +265,16 @@ int forecasting_run(struct pool *pool, const struct merging *merging, const stru
         int r = groups && left_out && guests ? 0 : -ENOMEM;
 
         if (r == 0) {
-                number_groups(&forecasting);
-                r = reckon(&forecasting, pool);
+                number_groups(&making);
+                r = reckon(&making, pool);
         }
         if (r == 0)
-                r = decide(&forecasting);
+                r = decide(&making);
         if (r == 0)
-                r = count_reached(&forecasting, pool);
+                r = count_reached(&making, pool);
         if (r == 0)
-                r = fill(&forecasting);
-        forecast_free(forecasting.forecast);
-        plan_free(forecasting.plan);
+                r = fill(&making);
+        forecast_free(making.forecast);
+        plan_free(making.plan);
         return r;
 }

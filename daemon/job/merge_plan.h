@@ -11,11 +11,11 @@
 #include <stddef.h>
 
 /**
- * forecasting_run() - fill in what merging would save and cost, and what is to be done
+ * merge_plan_run() - fill in what merging would save and cost, and what is to be done
  * @census, @actual: of the scanned guests
  * @indexes: their places in @report
  *
  * Return: 0 or -ENOMEM.
  */
-int forecasting_run(struct pool *pool, const struct merging *merging, const struct census *census,
-                    const struct actual *actual, const size_t *indexes, struct report *report);
+int merge_plan_run(struct pool *pool, const struct merging *merging, const struct census *census,
+                   const struct actual *actual, const size_t *indexes, struct report *report);

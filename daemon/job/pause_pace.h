@@ -8,19 +8,19 @@
 #include <unistd.h>
 
 /* Between two pauses the guest runs for this many times the length of the first one. */
-#define PAUSING_RUN_FACTOR 4
+#define PAUSE_PACE_RUN_FACTOR 4
 
 /* So many pauses in a row in which nothing could be done mean that they are too short. */
-#define PAUSING_FRUITLESS_MAX 3
+#define PAUSE_PACE_FRUITLESS_MAX 3
 
 /* How long the guest stood still in the pause that has just ended; 0 when it did not end. */
-static inline uint64_t pausing_usec(const struct lease *lease)
+static inline uint64_t pause_pace_usec(const struct lease *lease)
 {
         return lease->resumed_usec > lease->stop_sent_usec ? lease->resumed_usec - lease->stop_sent_usec : 0;
 }
 
 /* Lets guests run that stood still for so long. */
-static inline void pausing_rest(uint64_t paused_usec)
+static inline void pause_pace_rest(uint64_t paused_usec)
 {
-        (void)usleep((useconds_t)(PAUSING_RUN_FACTOR * paused_usec));
+        (void)usleep((useconds_t)(PAUSE_PACE_RUN_FACTOR * paused_usec));
 }

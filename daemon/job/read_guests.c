@@ -25,7 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct reading_guest {
+struct read_guest {
         struct lease lease;
         uint64_t begun_usec;
         uint64_t paused_usec;
@@ -34,41 +34,41 @@ struct reading_guest {
         bool stopped_late; /* somebody else stopped it before we could; not read yet */
 };
 
-struct reading {
-        const struct reading_context *context;
-        struct reading_guest *guests; /* as in the scan */
-        size_t *party;                /* guests that are paused at the same time */
-        struct lease **leases;        /* theirs */
+struct read_guests {
+        const struct read_guests_context *context;
+        struct read_guest *guests; /* as in the scan */
+        size_t *party;             /* guests that are paused at the same time */
+        struct lease **leases;     /* theirs */
 };
 
-static struct report_guest *report_of(const struct reading *reading, size_t guest)
+static struct report_guest *report_of(const struct read_guests *reading, size_t guest)
 {
         return &reading->context->report->guests[reading->context->indexes[guest]];
 }
 
-static struct qmp_guest *qmp_of(const struct reading *reading, size_t guest)
+static struct qmp_guest *qmp_of(const struct read_guests *reading, size_t guest)
 {
         return reading->context->inventory->guests[reading->context->indexes[guest]].qmp;
 }
 
-static bool has_failed(const struct reading *reading, size_t guest)
+static bool has_failed(const struct read_guests *reading, size_t guest)
 {
         return atomic_load(&reading->context->rams[guest]->error) < 0;
 }
 
-static void fail(const struct reading *reading, size_t guest, const struct failure *failure)
+static void fail(const struct read_guests *reading, size_t guest, const struct failure *failure)
 {
         guest_ram_fail(reading->context->rams[guest], -EIO, "%s", failure->text);
 }
 
-static void resume(struct reading *reading, struct lease **leases, size_t n)
+static void resume(struct read_guests *reading, struct lease **leases, size_t n)
 {
         /* Who resumed it, and when, stands in each lease; a guard that died shows at the next pause. */
         (void)lease_resume(reading->context->guard, leases, n);
 }
 
 /* Guests must not wait for the end of a long pause when nobody is left to end it but us. */
-static void watch_guard(struct reading *reading)
+static void watch_guard(struct read_guests *reading)
 {
         if (!reading->context->guard || guard_is_alive(reading->context->guard))
                 return;
@@ -84,7 +84,7 @@ static void watch_guard(struct reading *reading)
 
 static void on_tick(void *context)
 {
-        struct reading *reading = context;
+        struct read_guests *reading = context;
         const struct job_observer *observer = reading->context->observer;
         uint64_t total_bytes = 0;
         uint64_t done_bytes = scan_progress(reading->context->scan, &total_bytes);
@@ -97,14 +97,14 @@ static void on_tick(void *context)
 /* A guest whose memory is read need not wait for the others. */
 static void on_guest_done(void *context, size_t guest)
 {
-        struct reading *reading = context;
+        struct read_guests *reading = context;
         struct lease *lease = &reading->guests[guest].lease;
 
         if (lease->state == PAUSE_OUTCOME_PAUSED)
                 resume(reading, &lease, 1);
 }
 
-static void read_window(struct reading *reading, const size_t *guests, size_t n, uint64_t until_usec)
+static void read_window(struct read_guests *reading, const size_t *guests, size_t n, uint64_t until_usec)
 {
         const struct scan_observer observer = {
                 .guest_done = on_guest_done,
@@ -118,9 +118,9 @@ static void read_window(struct reading *reading, const size_t *guests, size_t n,
         scan_window(reading->context->scan, guests, n, until_usec, &observer);
 }
 
-static void finish(struct reading *reading, size_t guest, enum report_consistency consistency)
+static void finish(struct read_guests *reading, size_t guest, enum report_consistency consistency)
 {
-        struct reading_guest *state = &reading->guests[guest];
+        struct read_guest *state = &reading->guests[guest];
         struct report_guest *report = report_of(reading, guest);
 
         scan_unmap(reading->context->scan, guest);
@@ -137,7 +137,7 @@ static void finish(struct reading *reading, size_t guest, enum report_consistenc
 }
 
 /* Notes whether the guest ran since it was last asked; a guest that cannot be asked is lost. */
-static void check_stood_still(struct reading *reading, size_t guest)
+static void check_stood_still(struct read_guests *reading, size_t guest)
 {
         struct qmp_guest *qmp = qmp_of(reading, guest);
         struct qmp_guest_state state = {0};
@@ -149,7 +149,7 @@ static void check_stood_still(struct reading *reading, size_t guest)
                 reading->guests[guest].moved = true;
 }
 
-static void read_found_stopped(struct reading *reading, size_t guest)
+static void read_found_stopped(struct read_guests *reading, size_t guest)
 {
         scan_prepare(reading->context->scan, guest);
         read_window(reading, &guest, 1, USEC_INFINITY);
@@ -161,7 +161,7 @@ static void read_found_stopped(struct reading *reading, size_t guest)
                reading->guests[guest].pauses > 0 ? REPORT_CONSISTENCY_SLICED : REPORT_CONSISTENCY_EXACT);
 }
 
-static void read_live(struct reading *reading, const size_t *guests, size_t n)
+static void read_live(struct read_guests *reading, const size_t *guests, size_t n)
 {
         read_window(reading, guests, n, USEC_INFINITY);
         for (size_t i = 0; i < n; i++) {
@@ -187,7 +187,7 @@ static bool is_stopped(const char *state)
 enum treatment { TREATMENT_NONE, TREATMENT_LIVE, TREATMENT_STOPPED, TREATMENT_PAUSE };
 
 /* Decides how to read a guest; one that is not to be read is marked as failed. */
-static enum treatment treat(struct reading *reading, size_t guest)
+static enum treatment treat(struct read_guests *reading, size_t guest)
 {
         struct report_guest *report = report_of(reading, guest);
         struct qmp_guest_state state = {0};
@@ -216,7 +216,7 @@ static enum treatment treat(struct reading *reading, size_t guest)
 }
 
 /* Says what is unusual about a guest that was found stopped, and by whom it is not going to be resumed. */
-static void note_found_state(const struct reading *reading, size_t guest)
+static void note_found_state(const struct read_guests *reading, size_t guest)
 {
         struct report_guest *report = report_of(reading, guest);
 
@@ -225,14 +225,14 @@ static void note_found_state(const struct reading *reading, size_t guest)
 }
 
 /* Keeps what was read while the guest stood still in the pause that has just ended; returns how many ranges. */
-static size_t account_pause(struct reading *reading, size_t guest)
+static size_t account_pause(struct read_guests *reading, size_t guest)
 {
-        struct reading_guest *state = &reading->guests[guest];
+        struct read_guest *state = &reading->guests[guest];
         const struct lease *lease = &state->lease;
         uint64_t until = lease->cont_sent_usec ? lease->cont_sent_usec : USEC_INFINITY;
 
         state->pauses++;
-        state->paused_usec += pausing_usec(lease);
+        state->paused_usec += pause_pace_usec(lease);
         if (lease->state == PAUSE_OUTCOME_FAILED) {
                 fail(reading, guest, &lease->failure);
                 return 0;
@@ -246,7 +246,7 @@ static size_t account_pause(struct reading *reading, size_t guest)
 }
 
 /* Gives up on the guests of a party, after pauses in which nothing of any of them could be read. */
-static void fail_fruitless(struct reading *reading, size_t n)
+static void fail_fruitless(struct read_guests *reading, size_t n)
 {
         const uint64_t msec = reading->context->wish->max_pause_usec / USEC_PER_MSEC;
 
@@ -258,7 +258,7 @@ static void fail_fruitless(struct reading *reading, size_t n)
 }
 
 /* Pauses the party. Those that cannot be paused leave it: found stopped, or failed. Returns who is left. */
-static size_t pause_party(struct reading *reading, size_t n)
+static size_t pause_party(struct read_guests *reading, size_t n)
 {
         size_t n_paused = 0;
 
@@ -287,7 +287,7 @@ static size_t pause_party(struct reading *reading, size_t n)
         return n_paused;
 }
 
-static uint64_t earliest_deadline(const struct reading *reading, size_t n)
+static uint64_t earliest_deadline(const struct read_guests *reading, size_t n)
 {
         uint64_t earliest = USEC_INFINITY;
 
@@ -301,12 +301,12 @@ static uint64_t earliest_deadline(const struct reading *reading, size_t n)
 }
 
 /* How long the party stood still in the pause that has just ended. */
-static uint64_t longest_pause(const struct reading *reading, size_t n)
+static uint64_t longest_pause(const struct read_guests *reading, size_t n)
 {
         uint64_t longest = 0;
 
         for (size_t i = 0; i < n; i++) {
-                const uint64_t pause = pausing_usec(reading->leases[i]);
+                const uint64_t pause = pause_pace_usec(reading->leases[i]);
 
                 longest = pause > longest ? pause : longest;
         }
@@ -314,7 +314,7 @@ static uint64_t longest_pause(const struct reading *reading, size_t n)
 }
 
 /* Takes those out of the party of whom everything has been read. */
-static size_t dismiss_complete(struct reading *reading, size_t n)
+static size_t dismiss_complete(struct read_guests *reading, size_t n)
 {
         size_t n_left = 0;
 
@@ -332,7 +332,7 @@ static size_t dismiss_complete(struct reading *reading, size_t n)
 }
 
 /* Reads the first @n guests of the party, pausing all of them at one instant, as often as it takes. */
-static void read_party(struct reading *reading, size_t n)
+static void read_party(struct read_guests *reading, size_t n)
 {
         unsigned int n_fruitless = 0;
 
@@ -350,16 +350,16 @@ static void read_party(struct reading *reading, size_t n)
                 for (size_t i = 0; i < n; i++)
                         n_accepted += account_pause(reading, reading->party[i]);
                 n_fruitless = n_accepted > 0 ? 0 : n_fruitless + 1;
-                if (n_fruitless == PAUSING_FRUITLESS_MAX)
+                if (n_fruitless == PAUSE_PACE_FRUITLESS_MAX)
                         fail_fruitless(reading, n);
                 paused_usec = longest_pause(reading, n);
                 n = dismiss_complete(reading, n);
                 if (n > 0)
-                        pausing_rest(paused_usec);
+                        pause_pace_rest(paused_usec);
         }
 }
 
-static void read_stopped_late(struct reading *reading)
+static void read_stopped_late(struct read_guests *reading)
 {
         for (size_t i = 0; i < reading->context->n_guests; i++) {
                 if (!reading->guests[i].stopped_late)
@@ -370,7 +370,7 @@ static void read_stopped_late(struct reading *reading)
         }
 }
 
-static void read_all(struct reading *reading, const enum treatment *treatments)
+static void read_all(struct read_guests *reading, const enum treatment *treatments)
 {
         const size_t n_guests = reading->context->n_guests;
         const bool together = reading->context->wish->together;
@@ -398,13 +398,13 @@ static void read_all(struct reading *reading, const enum treatment *treatments)
         read_stopped_late(reading);
 }
 
-int reading_run(const struct reading_context *context)
+int read_guests_run(const struct read_guests_context *context)
 {
-        CLEANUP_FREE struct reading_guest *guests = calloc(context->n_guests + 1, sizeof(*guests));
+        CLEANUP_FREE struct read_guest *guests = calloc(context->n_guests + 1, sizeof(*guests));
         CLEANUP_FREE size_t *party = calloc(context->n_guests + 1, sizeof(*party));
         CLEANUP_FREE struct lease **leases = calloc(context->n_guests + 1, sizeof(struct lease *));
         CLEANUP_FREE enum treatment *treatments = calloc(context->n_guests + 1, sizeof(*treatments));
-        struct reading reading = {.context = context, .guests = guests, .party = party, .leases = leases};
+        struct read_guests reading = {.context = context, .guests = guests, .party = party, .leases = leases};
 
         if (!guests || !party || !leases || !treatments)
                 return -ENOMEM;

@@ -9,11 +9,11 @@
 #include "scanner/scan.h"
 
 /**
- * struct reading_context - all that the reading works with; everything is borrowed
+ * struct read_guests_context - all that the reading works with; everything is borrowed
  * @guard: NULL when it could not be started, @guard_failure then says why
  * @rams, @indexes: the @n_guests guests of @scan, and their places in @inventory and @report
  */
-struct reading_context {
+struct read_guests_context {
         const struct scan_wish *wish;
         const struct job_observer *observer;
         const struct inventory *inventory;
@@ -27,11 +27,11 @@ struct reading_context {
 };
 
 /**
- * reading_run() - read all guests
+ * read_guests_run() - read all guests
  *
  * Marks each guest of the report as scanned, with its consistency and pauses, or gives its error. No guest is
  * paused when it returns.
  *
  * Return: 0 or -ENOMEM.
  */
-int reading_run(const struct reading_context *context);
+int read_guests_run(const struct read_guests_context *context);

@@ -441,7 +441,7 @@ static bool prepare_parts(struct reclaim_guest *guest, enum reclaim_kind kind)
 static bool is_fruitful(struct reclaim_guest *guest, uint64_t begin, unsigned int *n_fruitless)
 {
         *n_fruitless = count_handled_pages(guest) > begin ? 0 : *n_fruitless + 1;
-        return *n_fruitless < PAUSING_FRUITLESS_MAX;
+        return *n_fruitless < PAUSE_PACE_FRUITLESS_MAX;
 }
 
 static void apply_shadow(struct reclaim_guest *guest)
@@ -498,7 +498,7 @@ static int pause_and_punch(struct reclaim_guest *guest, uint64_t max_pause_usec,
                 (void)lease_resume(guard, leases, 1);
         }
         if (lease->stop_sent_usec) {
-                const uint64_t paused_usec = pausing_usec(lease);
+                const uint64_t paused_usec = pause_pace_usec(lease);
 
                 guest->n_pauses++;
                 guest->paused_usec += paused_usec;
@@ -525,7 +525,7 @@ static void apply_zero(struct reclaim_guest *guest, uint64_t max_pause_usec, str
                         return;
                 }
                 if (has_any_work(guest, RECLAIM_KIND_ZERO))
-                        pausing_rest(pausing_usec(&lease));
+                        pause_pace_rest(pause_pace_usec(&lease));
         }
 }
 

@@ -14,7 +14,7 @@
 
 struct fixture {
         sd_event *event;
-        struct roster *roster;
+        struct guest_list *guest_list;
         char gone[64];
         int n_gone;
 };
@@ -31,12 +31,12 @@ static void set_up(struct fixture *fixture)
 {
         *fixture = (struct fixture){0};
         CU_ASSERT_FATAL(sd_event_new(&fixture->event) >= 0);
-        CU_ASSERT_EQUAL_FATAL(roster_new(fixture->event, on_gone, fixture, &fixture->roster), 0);
+        CU_ASSERT_EQUAL_FATAL(guest_list_new(fixture->event, on_gone, fixture, &fixture->guest_list), 0);
 }
 
 static void tear_down(struct fixture *fixture)
 {
-        roster_free(fixture->roster);
+        guest_list_free(fixture->guest_list);
         sd_event_unref(fixture->event);
 }
 
@@ -71,7 +71,7 @@ static void note(const struct fixture *fixture, const char *first, pid_t first_p
 
         (void)snprintf(a, sizeof(a), "%s", first);
         (void)snprintf(b, sizeof(b), "%s", second ? second : "");
-        CU_ASSERT_EQUAL(roster_note(fixture->roster, &report, all), 0);
+        CU_ASSERT_EQUAL(guest_list_note(fixture->guest_list, &report, all), 0);
 }
 
 static void test_guests_of_reports(void)
@@ -81,20 +81,20 @@ static void test_guests_of_reports(void)
 
         set_up(&fixture);
         note(&fixture, "a", getpid(), 1, "b", getpid(), true);
-        CU_ASSERT_EQUAL(roster_n(fixture.roster), 2);
+        CU_ASSERT_EQUAL(guest_list_n(fixture.guest_list), 2);
         /* One that could not be reached is not known; a report of some says nothing of the others. */
         note(&fixture, "c", 0, 0, NULL, 0, false);
         note(&fixture, "a", getpid(), 1, NULL, 0, false);
-        CU_ASSERT_EQUAL(roster_n(fixture.roster), 2);
+        CU_ASSERT_EQUAL(guest_list_n(fixture.guest_list), 2);
         /* One that is not named but lives was not reached this time. */
         note(&fixture, "b", getpid(), 1, NULL, 0, true);
-        CU_ASSERT_EQUAL(roster_n(fixture.roster), 2);
+        CU_ASSERT_EQUAL(guest_list_n(fixture.guest_list), 2);
         /* One that ended, of which the loop has not heard yet, is gone. */
         note(&fixture, "a", process, 1, "b", getpid(), true);
         end_process(process);
         note(&fixture, "b", getpid(), 1, NULL, 0, true);
-        CU_ASSERT_EQUAL_FATAL(roster_n(fixture.roster), 1);
-        CU_ASSERT_STRING_EQUAL(roster_names(fixture.roster)[0], "b");
+        CU_ASSERT_EQUAL_FATAL(guest_list_n(fixture.guest_list), 1);
+        CU_ASSERT_STRING_EQUAL(guest_list_names(fixture.guest_list)[0], "b");
         CU_ASSERT_EQUAL(fixture.n_gone, 0);
         tear_down(&fixture);
 }
@@ -104,7 +104,7 @@ static size_t n_paused_since(const struct fixture *fixture, uint64_t gap_usec)
         struct patterns list = {0};
         size_t n = 0;
 
-        CU_ASSERT_EQUAL(roster_paused_since(fixture->roster, gap_usec, &list), 0);
+        CU_ASSERT_EQUAL(guest_list_paused_since(fixture->guest_list, gap_usec, &list), 0);
         n = list.n;
         for (size_t i = 0; i < list.n; i++)
                 free(list.words[i]);
@@ -123,9 +123,9 @@ static void test_pauses_without_a_report(void)
         set_up(&fixture);
         note(&fixture, "a", getpid(), 0, "b", getpid(), true);
         CU_ASSERT_EQUAL(n_paused_since(&fixture, HOUR), 0);
-        roster_note_pause(fixture.roster, &some);
+        guest_list_note_pause(fixture.guest_list, &some);
         CU_ASSERT_EQUAL(n_paused_since(&fixture, HOUR), 1);
-        roster_note_pause(fixture.roster, &none);
+        guest_list_note_pause(fixture.guest_list, &none);
         CU_ASSERT_EQUAL(n_paused_since(&fixture, HOUR), 2);
         tear_down(&fixture);
 }
@@ -163,7 +163,7 @@ static void test_process_that_ends(void)
         (void)sd_event_run(fixture.event, 1000000);
         CU_ASSERT_EQUAL(fixture.n_gone, 1);
         CU_ASSERT_STRING_EQUAL(fixture.gone, "a");
-        CU_ASSERT_EQUAL(roster_n(fixture.roster), 1);
+        CU_ASSERT_EQUAL(guest_list_n(fixture.guest_list), 1);
         tear_down(&fixture);
 }
 
@@ -176,7 +176,7 @@ static void test_pause_before_a_second_look(void)
         struct fixture fixture;
 
         set_up(&fixture);
-        CU_ASSERT_EQUAL(roster_note(fixture.roster, &report, true), 0);
+        CU_ASSERT_EQUAL(guest_list_note(fixture.guest_list, &report, true), 0);
         CU_ASSERT_EQUAL(n_paused_since(&fixture, 15 * USEC_PER_SEC), 0);
         CU_ASSERT_EQUAL(n_paused_since(&fixture, HOUR), 1);
         tear_down(&fixture);
@@ -190,4 +190,4 @@ static const struct unit_test tests[] = {
         {"a process that ends", test_process_that_ends},
 };
 
-UNIT_MAIN_WITH_PIDFD("roster", tests)
+UNIT_MAIN_WITH_PIDFD("guest_list", tests)

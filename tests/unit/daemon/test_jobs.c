@@ -35,7 +35,7 @@ struct fixture {
         struct options *config;
         struct metrics *metrics;
         struct virt_source libvirt;
-        struct roster *roster;
+        struct guest_list *guest_list;
         struct jobs *jobs;
         size_t n_begun;
         struct ended ended[ENDED_MAX];
@@ -101,10 +101,10 @@ static void set_up(struct fixture *fixture)
         CU_ASSERT_FATAL(sd_event_new(&fixture->event) >= 0);
         CU_ASSERT_EQUAL_FATAL(options_new(true, &fixture->config), 0);
         CU_ASSERT_EQUAL_FATAL(metrics_new("0", &fixture->metrics), 0);
-        CU_ASSERT_EQUAL_FATAL(roster_new(fixture->event, NULL, NULL, &fixture->roster), 0);
+        CU_ASSERT_EQUAL_FATAL(guest_list_new(fixture->event, NULL, NULL, &fixture->guest_list), 0);
         fixture->libvirt.metrics = fixture->metrics;
-        CU_ASSERT_EQUAL_FATAL(jobs_new(fixture->event, fixture->roster, &fixture->libvirt, &fixture->jobs),
-                              0);
+        CU_ASSERT_EQUAL_FATAL(
+                jobs_new(fixture->event, fixture->guest_list, &fixture->libvirt, &fixture->jobs), 0);
         jobs_configure(fixture->jobs, fixture->config);
         CU_ASSERT_EQUAL_FATAL(jobs_observe(fixture->jobs, &(struct jobs_observer){.begun = on_begun,
                                                                                   .reported = on_reported,
@@ -119,26 +119,26 @@ static void set_up(struct fixture *fixture)
 static void tear_down(struct fixture *fixture)
 {
         jobs_free(fixture->jobs);
-        roster_free(fixture->roster);
+        guest_list_free(fixture->guest_list);
         metrics_free(fixture->metrics);
         options_free(fixture->config);
         sd_event_unref(fixture->event);
 }
 
-/* Has the roster know a guest. */
+/* Has the guest list know a guest. */
 static void note_guest(struct fixture *fixture, char *name)
 {
         struct report_guest guest = {.name = name, .via = REPORT_VIA_QMP, .pid = getpid()};
         const struct report report = {.guests = &guest, .n_guests = 1};
 
-        CU_ASSERT_EQUAL(roster_note(fixture->roster, &report, true), 0);
+        CU_ASSERT_EQUAL(guest_list_note(fixture->guest_list, &report, true), 0);
 }
 
 /* A guest that was paused just now. */
 static void pause_guest(struct fixture *fixture, char *name)
 {
         note_guest(fixture, name);
-        roster_note_pause(fixture->roster, &(struct patterns){0});
+        guest_list_note_pause(fixture->guest_list, &(struct patterns){0});
 }
 
 static void add(struct fixture *fixture, enum request_kind kind, enum scan_mode mode, const char *guest)
@@ -216,7 +216,8 @@ static void test_live_scan_spares_nobody(void)
         note_guest(&fixture, name);
         add(&fixture, REQUEST_SCAN, SCAN_MODE_LIVE, DEADLY_GUEST);
         run_until(&fixture, 2);
-        CU_ASSERT_EQUAL(roster_paused_since(fixture.roster, fixture.config->min_gap_usec, &paused), 0);
+        CU_ASSERT_EQUAL(guest_list_paused_since(fixture.guest_list, fixture.config->min_gap_usec, &paused),
+                        0);
         CU_ASSERT_EQUAL(paused.n, 0);
         tear_down(&fixture);
 }

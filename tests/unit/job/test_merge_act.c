@@ -88,7 +88,7 @@ static void set_up(struct world *world)
 {
         static char ids[N_GUESTS][2] = {"0", "1", "2", "3"};
 
-        *world = (struct world){.folder = "/tmp/samepage-acting-XXXXXX"};
+        *world = (struct world){.folder = "/tmp/samepage-merge-act-XXXXXX"};
         record[0] = '\0';
         has_rival = has_stranger = false;
         CU_ASSERT_PTR_NOT_NULL_FATAL(mkdtemp(world->folder));
@@ -145,7 +145,7 @@ static void check_refusal(const struct world *world, const char *sentence, bool 
 
 static void run(struct world *world)
 {
-        acting_run(&world->place, world->service_pid, false, &world->inventory, &world->report);
+        merge_act_run(&world->place, world->service_pid, false, &world->inventory, &world->report);
 }
 
 static void test_order(void)
@@ -300,4 +300,4 @@ static const struct unit_test tests[] = {
         {"memory", test_memory},
 };
 
-UNIT_MAIN_WITH_PIDFD("acting", tests)
+UNIT_MAIN_WITH_PIDFD("merge_act", tests)

@@ -166,7 +166,7 @@ static void read_guests(bool together)
         const struct inventory inventory = {.guests = known, .n_guests = N_GUESTS};
         struct report report = {.guests = guests, .n_guests = N_GUESTS};
 
-        CU_ASSERT_EQUAL(reading_run(&(struct reading_context){
+        CU_ASSERT_EQUAL(read_guests_run(&(struct read_guests_context){
                                 .wish = &wish,
                                 .inventory = &inventory,
                                 .report = &report,
@@ -258,4 +258,4 @@ static const struct unit_test tests[] = {
         {"stopped meanwhile", test_stopped_meanwhile},
 };
 
-UNIT_MAIN("reading", tests)
+UNIT_MAIN("read_guests", tests)
