@@ -60,7 +60,7 @@ static int take_none(struct json_object *arguments, struct failure *failure)
 }
 
 /* A string or number of @arguments under one of the keys that a command knows. */
-static struct json_object *get(struct json_object *arguments, const char *key)
+static struct json_object *get_argument(struct json_object *arguments, const char *key)
 {
         struct json_object *value = NULL;
 
@@ -103,7 +103,7 @@ static int query_guests(struct control_commands *commands, struct json_object *a
 /* Takes "wait" out of the arguments. */
 static int take_wait(struct json_object *arguments, bool *ret_wait, struct failure *failure)
 {
-        struct json_object *wait = get(arguments, "wait");
+        struct json_object *wait = get_argument(arguments, "wait");
 
         if (wait && !json_object_is_type(wait, json_type_boolean))
                 return failure_set(failure, -EINVAL, "\"wait\" is neither true nor false");
@@ -113,8 +113,8 @@ static int take_wait(struct json_object *arguments, bool *ret_wait, struct failu
         return 0;
 }
 
-static int scan(struct control_commands *commands, struct json_object *arguments, struct control_reply *reply,
-                struct json_object **ret_value, struct failure *failure)
+static int scan_guests(struct control_commands *commands, struct json_object *arguments,
+                       struct control_reply *reply, struct json_object **ret_value, struct failure *failure)
 {
         struct request request;
         uint64_t id = 0;
@@ -140,10 +140,10 @@ static int scan(struct control_commands *commands, struct json_object *arguments
         return 0;
 }
 
-static int cancel(struct control_commands *commands, struct json_object *arguments,
-                  struct control_reply *reply, struct json_object **ret_value, struct failure *failure)
+static int cancel_job(struct control_commands *commands, struct json_object *arguments,
+                      struct control_reply *reply, struct json_object **ret_value, struct failure *failure)
 {
-        struct json_object *id = get(arguments, "id");
+        struct json_object *id = get_argument(arguments, "id");
 
         (void)reply;
         (void)ret_value;
@@ -178,7 +178,7 @@ static int query_scan(struct control_commands *commands, struct json_object *arg
 static int query_report(struct control_commands *commands, struct json_object *arguments,
                         struct control_reply *reply, struct json_object **ret_value, struct failure *failure)
 {
-        struct json_object *id = get(arguments, "id");
+        struct json_object *id = get_argument(arguments, "id");
 
         (void)reply;
         if (arguments && json_object_object_length(arguments) != (id ? 1 : 0))
@@ -221,8 +221,8 @@ static const struct command table[] = {
         {"query-scan", query_scan},
         {"query-report", query_report},
         {"query-history", query_history},
-        {"scan", scan},
-        {"cancel", cancel},
+        {"scan", scan_guests},
+        {"cancel", cancel_job},
 };
 
 static int query_commands(struct control_commands *commands, struct json_object *arguments,
@@ -241,8 +241,9 @@ static int query_commands(struct control_commands *commands, struct json_object 
         return 0;
 }
 
-static int execute(void *context, const char *command, struct json_object *arguments,
-                   struct control_reply *reply, struct json_object **ret_value, struct failure *failure)
+static int execute_command(void *context, const char *command, struct json_object *arguments,
+                           struct control_reply *reply, struct json_object **ret_value,
+                           struct failure *failure)
 {
         for (size_t i = 0; i < ARRAY_SIZE(table); i++)
                 if (strcmp(table[i].name, command) == 0)
@@ -252,23 +253,24 @@ static int execute(void *context, const char *command, struct json_object *argum
 
 /* An observer of jobs */
 
-static void tell(const struct control_commands *commands, const char *event, const struct task *task)
+static void send_task_event(const struct control_commands *commands, const char *event,
+                            const struct task *task)
 {
         if (commands->control && task->request.kind == REQUEST_SCAN)
                 control_broadcast(commands->control, event, task_to_json(task));
 }
 
-static void on_begun(void *context, const struct task *task)
+static void commands_on_begun(void *context, const struct task *task)
 {
-        tell(context, "SCAN_STARTED", task);
+        send_task_event(context, "SCAN_STARTED", task);
 }
 
-static void on_progress(void *context, const struct task *task)
+static void commands_on_progress(void *context, const struct task *task)
 {
-        tell(context, "SCAN_PROGRESS", task);
+        send_task_event(context, "SCAN_PROGRESS", task);
 }
 
-static void on_ended(void *context, const struct jobs_outcome *outcome)
+static void commands_on_ended(void *context, const struct jobs_outcome *outcome)
 {
         struct control_commands *commands = context;
 
@@ -276,7 +278,7 @@ static void on_ended(void *context, const struct jobs_outcome *outcome)
                 json_object_put(commands->last_report);
                 commands->last_report = json_object_get(outcome->result);
         }
-        tell(commands, "SCAN_ENDED", outcome->task);
+        send_task_event(commands, "SCAN_ENDED", outcome->task);
         if (outcome->task->context)
                 control_reply_send(outcome->task->context, json_object_get(outcome->result),
                                    outcome->failure);
@@ -284,15 +286,17 @@ static void on_ended(void *context, const struct jobs_outcome *outcome)
 
 struct jobs_observer control_commands_observer(struct control_commands *commands)
 {
-        return (struct jobs_observer){
-                .begun = on_begun, .progress = on_progress, .ended = on_ended, .context = commands};
+        return (struct jobs_observer){.begun = commands_on_begun,
+                                      .progress = commands_on_progress,
+                                      .ended = commands_on_ended,
+                                      .context = commands};
 }
 
 /* Life */
 
 static int open_control(struct control_commands *commands)
 {
-        const struct control_server server = {execute, commands};
+        const struct control_server server = {execute_command, commands};
         struct failure failure = {0};
         int r = 0;
 

@@ -62,7 +62,7 @@ static void set_error(struct domain_requests *requests, const char *uuid, const 
                 json_object_put(attributes);
 }
 
-static void set_result(struct domain_requests *requests, const char *uuid, const struct report *report)
+static void write_result(struct domain_requests *requests, const char *uuid, const struct report *report)
 {
         const struct report_guest *guest = report->n_guests > 0 ? &report->guests[0] : NULL;
         struct json_object *attributes = NULL;
@@ -129,7 +129,7 @@ static void on_requested(struct domain_requests *requests, const char *name, con
                 set_error(requests, uuid, failure.text);
 }
 
-static bool is_pausing(const struct domain_requests *requests)
+static bool is_pausing_scan(const struct domain_requests *requests)
 {
         const struct task *task = jobs_running(requests->jobs);
 
@@ -140,7 +140,7 @@ static void on_suspended(struct domain_requests *requests, const char *name, con
 {
         struct request request;
 
-        if (!requests->config->on_suspend || is_pausing(requests) ||
+        if (!requests->config->on_suspend || is_pausing_scan(requests) ||
             !options_take_guest(requests->config, name) || waits_already(requests, REQUEST_BY_SUSPEND, uuid))
                 return;
         request_init(&request, REQUEST_SCAN, REQUEST_BY_SUSPEND, requests->config);
@@ -151,7 +151,7 @@ static void on_suspended(struct domain_requests *requests, const char *name, con
                 jobs_request(requests->jobs, &request);
 }
 
-static void on_event(void *context, const char *event, struct json_object *data)
+static void on_domain_event(void *context, const char *event, struct json_object *data)
 {
         struct domain_requests *requests = context;
         const char *name = json_get_text(data, "name");
@@ -180,7 +180,7 @@ static void on_event(void *context, const char *event, struct json_object *data)
 
 /* An observer of jobs */
 
-static void on_ended(void *context, const struct jobs_outcome *outcome)
+static void requests_on_ended(void *context, const struct jobs_outcome *outcome)
 {
         struct domain_requests *requests = context;
         const char *uuid = outcome->task->request.domain_uuid;
@@ -188,14 +188,14 @@ static void on_ended(void *context, const struct jobs_outcome *outcome)
         if (!uuid || !requests->domains)
                 return;
         if (outcome->report)
-                set_result(requests, uuid, outcome->report);
+                write_result(requests, uuid, outcome->report);
         else
                 set_error(requests, uuid, outcome->failure->text);
 }
 
 struct jobs_observer domain_requests_observer(struct domain_requests *requests)
 {
-        return (struct jobs_observer){.ended = on_ended, .context = requests};
+        return (struct jobs_observer){.ended = requests_on_ended, .context = requests};
 }
 
 /* Life */
@@ -203,7 +203,7 @@ struct jobs_observer domain_requests_observer(struct domain_requests *requests)
 static int open_domains(struct domain_requests *requests)
 {
         const char *uri = requests->config->guests.libvirt_uri;
-        const struct domains_observer observer = {on_event, requests};
+        const struct domains_observer observer = {on_domain_event, requests};
         int r = 0;
 
         requests->domains = domains_free(requests->domains);

@@ -44,13 +44,13 @@ struct domains {
         bool has_complained; /* about this outage */
 };
 
-static int start(struct domains *domains);
+static int start_watcher(struct domains *domains);
 
 static int on_retry(sd_event_source *source, uint64_t usec, void *context)
 {
         (void)source;
         (void)usec;
-        (void)start(context);
+        (void)start_watcher(context);
         return 0;
 }
 
@@ -62,7 +62,7 @@ static void try_again(struct domains *domains)
                 domains->retry_usec * 2 > RETRY_MOST_USEC ? RETRY_MOST_USEC : domains->retry_usec * 2;
 }
 
-static void on_event(void *context, const char *event, struct json_object *data)
+static void on_watcher_event(void *context, const char *event, struct json_object *data)
 {
         struct domains *domains = context;
 
@@ -76,7 +76,7 @@ static void on_event(void *context, const char *event, struct json_object *data)
         domains->observer.event(domains->observer.context, event, data);
 }
 
-static void on_end(void *context, const struct failure *failure)
+static void on_watcher_end(void *context, const struct failure *failure)
 {
         struct domains *domains = context;
 
@@ -90,13 +90,13 @@ static void on_end(void *context, const struct failure *failure)
         domains->observer.event(domains->observer.context, DOMAIN_WATCH_EVENT_FAILED, NULL);
 }
 
-static int start(struct domains *domains)
+static int start_watcher(struct domains *domains)
 {
         const char *uri = virt_uri_find(domains->uri, "", false);
         char program[] = DOMAINS_PROGRAM;
         char uri_text[URI_BYTES] = "";
         char *const arguments[] = {program, uri_text, NULL};
-        const struct worker_observer observer = {on_event, on_end, domains};
+        const struct worker_observer observer = {on_watcher_event, on_watcher_end, domains};
         struct failure failure = {0};
         int r = 0;
 
@@ -108,7 +108,7 @@ static int start(struct domains *domains)
         (void)snprintf(uri_text, sizeof(uri_text), "%s", uri);
         r = worker_start(domains->event, arguments, &observer, &domains->worker, &failure);
         if (r < 0)
-                on_end(domains, &failure);
+                on_watcher_end(domains, &failure);
         return r;
 }
 

@@ -50,7 +50,7 @@ static void strike_off(struct guest_list *guest_list, size_t index)
         guest_list->entries[index] = guest_list->entries[--guest_list->n];
 }
 
-static int on_end(sd_event_source *source, int fd, uint32_t revents, void *context)
+static int on_process_end(sd_event_source *source, int fd, uint32_t revents, void *context)
 {
         struct entry *entry = context;
         struct guest_list *guest_list = entry->guest_list;
@@ -76,8 +76,8 @@ static void watch_process(struct entry *entry, pid_t pid)
         stop_watching(entry);
         entry->pid = pid;
         entry->pidfd = pid > 0 ? pidfd_open(pid, 0) : -1;
-        if (entry->pidfd >= 0 &&
-            sd_event_add_io(entry->guest_list->event, &entry->end, entry->pidfd, EPOLLIN, on_end, entry) < 0)
+        if (entry->pidfd >= 0 && sd_event_add_io(entry->guest_list->event, &entry->end, entry->pidfd, EPOLLIN,
+                                                 on_process_end, entry) < 0)
                 close_fd(&entry->pidfd);
 }
 

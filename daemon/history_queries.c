@@ -32,7 +32,7 @@ struct history_queries {
         size_t n_running;
 };
 
-static void on_event(void *context, const char *event, struct json_object *data)
+static void on_query_event(void *context, const char *event, struct json_object *data)
 {
         struct query *query = context;
 
@@ -47,7 +47,7 @@ static void free_query(struct query *query)
         free(query);
 }
 
-static void on_end(void *context, const struct failure *failure)
+static void on_query_end(void *context, const struct failure *failure)
 {
         struct query *query = context;
         struct history_queries *queries = query->queries;
@@ -163,11 +163,11 @@ static int add_arguments(struct strv *strv, struct json_object *arguments, struc
         return 0;
 }
 
-static int start(struct history_queries *queries, char **words, struct control_reply *reply,
-                 struct failure *failure)
+static int start_query(struct history_queries *queries, char **words, struct control_reply *reply,
+                       struct failure *failure)
 {
         struct query *query = calloc(1, sizeof(*query));
-        const struct worker_observer observer = {on_event, on_end, query};
+        const struct worker_observer observer = {on_query_event, on_query_end, query};
         int r = 0;
 
         if (!query)
@@ -200,7 +200,7 @@ int history_queries_start(struct history_queries *queries, const char *file, str
         if (strv_end(&strv, &words) < 0 && r == 0)
                 r = failure_errno(failure, -ENOMEM, "cannot read the history");
         if (r == 0)
-                r = start(queries, words, reply, failure);
+                r = start_query(queries, words, reply, failure);
         strv_free(words);
         return r;
 }

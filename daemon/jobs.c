@@ -241,14 +241,14 @@ static struct json_object *take_result(struct jobs *jobs, const struct task *tas
                 return take_guests(jobs, result, failure);
         case REQUEST_RESUME:
                 return take_resumed(result);
-        case REQUEST_KIND_MAX_:
+        case REQUEST_KIND_COUNT_:
                 break;
         }
         return NULL;
 }
 
 /* It may have paused guests, and left them so. */
-static void mend(struct jobs *jobs, const struct task *task)
+static void resume_after_failure(struct jobs *jobs, const struct task *task)
 {
         if (task->request.kind != REQUEST_SCAN || task->begun_usec == 0)
                 return;
@@ -257,8 +257,8 @@ static void mend(struct jobs *jobs, const struct task *task)
         jobs_resume_left_overs(jobs);
 }
 
-static void on_ended(void *context, struct task *task, struct json_object *result,
-                     const struct failure *failure)
+static void jobs_on_ended(void *context, struct task *task, struct json_object *result,
+                          const struct failure *failure)
 {
         struct jobs *jobs = context;
         struct failure reason = *failure;
@@ -274,7 +274,7 @@ static void on_ended(void *context, struct task *task, struct json_object *resul
         };
 
         if (!value && !jobs->is_refused)
-                mend(jobs, task);
+                resume_after_failure(jobs, task);
         jobs->is_refused = false;
         for (size_t i = 0; i < jobs->n_observers; i++)
                 if (jobs->observers[i].ended)
@@ -283,7 +283,7 @@ static void on_ended(void *context, struct task *task, struct json_object *resul
         report_free(report);
 }
 
-static void on_begun(void *context, const struct task *task)
+static void jobs_on_begun(void *context, const struct task *task)
 {
         const struct jobs *jobs = context;
 
@@ -292,7 +292,7 @@ static void on_begun(void *context, const struct task *task)
                         jobs->observers[i].begun(jobs->observers[i].context, task);
 }
 
-static void on_progress(void *context, const struct task *task)
+static void jobs_on_progress(void *context, const struct task *task)
 {
         const struct jobs *jobs = context;
 
@@ -360,7 +360,8 @@ size_t jobs_waiting(const struct jobs *jobs, const struct task *ret_tasks[QUEUE_
 int jobs_new(sd_event *event, struct guest_list *guest_list, struct virt_source *libvirt, struct jobs **ret)
 {
         struct jobs *jobs = calloc(1, sizeof(*jobs));
-        const struct queue_observer observer = {on_arguments, on_begun, on_progress, on_ended, jobs};
+        const struct queue_observer observer = {on_arguments, jobs_on_begun, jobs_on_progress, jobs_on_ended,
+                                                jobs};
         int r = 0;
 
         if (!jobs)

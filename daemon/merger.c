@@ -61,7 +61,7 @@ static struct apply_place place_of(const struct merger *merger)
         return (struct apply_place){merger->config->ksm_dir, merger->config->runtime_dir};
 }
 
-static struct loop_look look(struct merger *merger)
+static struct loop_look look_at_ksm(struct merger *merger)
 {
         /* What cannot be read is as it was. */
         (void)ksm_read_progress(merger->config->ksm_dir, &merger->progress);
@@ -91,7 +91,7 @@ static void put_back(struct merger *merger)
 }
 
 /* Says why the loop did not go on, which it has just been told. */
-static void complain(struct merger *merger, const struct failure *failure)
+static void log_refusal(struct merger *merger, const struct failure *failure)
 {
         log_say(LOG_LEVEL_WARNING, "merging: %s%s", failure->text,
                 merger->loop.has_given_up ? "; nothing more is done until the configuration is read again"
@@ -103,7 +103,7 @@ static void give_up(struct merger *merger, const struct failure *failure)
 {
         const unsigned int actions = loop_give_up(&merger->loop);
 
-        complain(merger, failure);
+        log_refusal(merger, failure);
         carry_out(merger, actions, NULL);
 }
 
@@ -123,7 +123,7 @@ static void write_speed(struct merger *merger)
 }
 
 /* What a person has set is his; what a dead service has set, whoever comes next puts back. */
-static void stop(struct merger *merger)
+static void stop_ksm(struct merger *merger)
 {
         const struct apply_place place = place_of(merger);
         struct apply_owner owner = {0};
@@ -148,14 +148,14 @@ static bool write_plan(struct merger *merger, struct report_merge *plan)
         if (plan->is_done)
                 return true;
         actions = loop_refused(&merger->loop);
-        complain(merger, &plan->refusal);
+        log_refusal(merger, &plan->refusal);
         carry_out(merger, actions, NULL);
         return false;
 }
 
 /* Jobs */
 
-static void request_tuning(struct merger *merger)
+static void add_tuning_job(struct merger *merger)
 {
         struct failure failure = {0};
         struct request request;
@@ -173,7 +173,7 @@ static void request_tuning(struct merger *merger)
 }
 
 /* Looks at what has come of the forecast: for the history, and for metrics. */
-static void request_comparison(struct merger *merger)
+static void add_comparison_job(struct merger *merger)
 {
         struct request request;
 
@@ -312,15 +312,15 @@ static void carry_out(struct merger *merger, unsigned int actions, struct report
         if (actions & LOOP_CANCEL)
                 (void)jobs_cancel(merger->jobs, merger->tuning);
         if (actions & LOOP_TUNE)
-                request_tuning(merger);
+                add_tuning_job(merger);
         if (actions & LOOP_COMPARE)
-                request_comparison(merger);
+                add_comparison_job(merger);
         if (actions & LOOP_END_SAMPLING)
                 merger->sampler = worker_free(merger->sampler);
         if (actions & LOOP_PUT_BACK)
                 put_back(merger);
         if (actions & LOOP_STOP)
-                stop(merger);
+                stop_ksm(merger);
         if (actions & LOOP_WRITE_SPEED)
                 write_speed(merger);
         if ((actions & LOOP_WRITE_PLAN) && write_plan(merger, report->merge))
@@ -329,7 +329,7 @@ static void carry_out(struct merger *merger, unsigned int actions, struct report
 
 /* What a tuning came to */
 
-static enum loop_plan judge(const struct report_merge *plan)
+static enum loop_plan judge_plan(const struct report_merge *plan)
 {
         if (!plan || !plan->acts)
                 return LOOP_PLAN_NONE;
@@ -352,9 +352,9 @@ static void take_plan(struct merger *merger, struct report *report)
         struct report_merge *plan = report->merge;
         size_t n_pids = 0;
         CLEANUP_FREE pid_t *pids = list_pids(report, true, &n_pids);
-        const struct loop_look now = look(merger);
+        const struct loop_look now = look_at_ksm(merger);
         const struct loop_tuning tuning = {
-                .plan = judge(plan),
+                .plan = judge_plan(plan),
                 .is_complete = report->complete,
                 .duration_usec = (uint64_t)(report->duration_seconds * USEC_PER_SEC),
                 .sharable = plan->mergeable_bytes > 0
@@ -368,7 +368,7 @@ static void take_plan(struct merger *merger, struct report *report)
         const unsigned int actions = loop_tuned(&merger->loop, &now, &tuning);
 
         if (is_open && plan->refusal.text[0] && !(actions & LOOP_TUNE)) {
-                complain(merger, &plan->refusal);
+                log_refusal(merger, &plan->refusal);
         } else if (tuning.plan == LOOP_PLAN_READY && !(actions & LOOP_WRITE_PLAN)) {
                 plan->may_pass = true;
                 (void)failure_set(
@@ -380,7 +380,7 @@ static void take_plan(struct merger *merger, struct report *report)
 
 static void take_no_plan(struct merger *merger, bool is_complete)
 {
-        const struct loop_look now = look(merger);
+        const struct loop_look now = look_at_ksm(merger);
 
         carry_out(merger,
                   loop_tuned(&merger->loop, &now,
@@ -408,7 +408,7 @@ static bool is_disturbed(struct merger *merger, struct failure *failure)
         return ksmd_find_rival(failure);
 }
 
-static void export(const struct merger *merger)
+static void export_metrics(const struct merger *merger)
 {
         struct metrics_merge *metrics = merger->metrics;
         const struct loop *loop = &merger->loop;
@@ -421,7 +421,7 @@ static void export(const struct merger *merger)
         metrics->ksmd_usec = seconds > 0 ? (uint64_t)(seconds * USEC_PER_SEC) : 0;
 }
 
-static void step(struct merger *merger)
+static void step_loop(struct merger *merger)
 {
         struct failure failure = {0};
         struct loop_look now = {0};
@@ -429,7 +429,7 @@ static void step(struct merger *merger)
         look_for_arrivals(merger);
         if (loop_is_pacing(&merger->loop) && is_disturbed(merger, &failure))
                 give_up(merger, &failure);
-        now = look(merger);
+        now = look_at_ksm(merger);
         carry_out(merger, loop_step(&merger->loop, &now), NULL);
 }
 
@@ -440,8 +440,8 @@ static int on_step(sd_event_source *source, uint64_t usec, void *context)
 
         (void)usec;
         if (is_open)
-                step(merger);
-        export(merger);
+                step_loop(merger);
+        export_metrics(merger);
         (void)sd_event_source_set_time_relative(source, STEP_USEC);
         (void)sd_event_source_set_enabled(source, is_open ? SD_EVENT_ONESHOT : SD_EVENT_OFF);
         return 0;
@@ -454,7 +454,7 @@ static bool is_tuning(const struct merger *merger, const struct task *task)
         return task->request.acts && task->id == merger->tuning;
 }
 
-static void on_reported(void *context, const struct task *task, struct report *report)
+static void merger_on_reported(void *context, const struct task *task, struct report *report)
 {
         struct merger *merger = context;
 
@@ -467,7 +467,7 @@ static void on_reported(void *context, const struct task *task, struct report *r
         take_plan(merger, report);
 }
 
-static void on_ended(void *context, const struct jobs_outcome *outcome)
+static void merger_on_ended(void *context, const struct jobs_outcome *outcome)
 {
         struct merger *merger = context;
 
@@ -479,7 +479,8 @@ static void on_ended(void *context, const struct jobs_outcome *outcome)
 
 struct jobs_observer merger_observer(struct merger *merger)
 {
-        return (struct jobs_observer){.reported = on_reported, .ended = on_ended, .context = merger};
+        return (struct jobs_observer){
+                .reported = merger_on_reported, .ended = merger_on_ended, .context = merger};
 }
 
 /* Life */

@@ -32,27 +32,27 @@ static struct task *free_task(struct task *task)
         return NULL;
 }
 
-static void wake(struct queue *queue)
+static void wake_turn(struct queue *queue)
 {
         (void)sd_event_source_set_enabled(queue->turn, SD_EVENT_ONESHOT);
 }
 
 /* Tells the owner, who may add another task meanwhile, and forgets the task. */
-static void end(struct queue *queue, struct task *task, struct json_object *result,
-                const struct failure *failure)
+static void end_task(struct queue *queue, struct task *task, struct json_object *result,
+                     const struct failure *failure)
 {
         queue->observer.ended(queue->observer.context, task, result, failure);
         free_task(task);
 }
 
 /* Whoever waits does not wait for a second look. */
-static void hurry(struct queue *queue)
+static void hurry_task(struct queue *queue)
 {
         if (queue->n_waiting > 0 && queue->running && queue->running->recheck_in_seconds > 0)
                 worker_hurry(queue->worker);
 }
 
-static void on_event(void *context, const char *event, struct json_object *data)
+static void on_worker_event(void *context, const char *event, struct json_object *data)
 {
         struct queue *queue = context;
         struct task *task = queue->running;
@@ -65,11 +65,11 @@ static void on_event(void *context, const char *event, struct json_object *data)
                 task->recheck_in_seconds = (uint64_t)json_get_int(data, "recheck_in_seconds", 0);
                 if (queue->observer.progress)
                         queue->observer.progress(queue->observer.context, task);
-                hurry(queue);
+                hurry_task(queue);
         }
 }
 
-static void on_end(void *context, const struct failure *failure)
+static void on_worker_end(void *context, const struct failure *failure)
 {
         struct queue *queue = context;
         struct task *task = queue->running;
@@ -78,14 +78,14 @@ static void on_end(void *context, const struct failure *failure)
         queue->worker = worker_free(queue->worker);
         queue->running = NULL;
         queue->result = NULL;
-        end(queue, task, result, failure);
+        end_task(queue, task, result, failure);
         json_object_put(result);
-        wake(queue);
+        wake_turn(queue);
 }
 
-static int start(struct queue *queue, struct failure *failure)
+static int start_task(struct queue *queue, struct failure *failure)
 {
-        const struct worker_observer observer = {on_event, on_end, queue};
+        const struct worker_observer observer = {on_worker_event, on_worker_end, queue};
         char **arguments = NULL;
         int r = queue->observer.arguments(queue->observer.context, queue->running, &arguments, failure);
 
@@ -118,10 +118,10 @@ static int on_turn(sd_event_source *source, void *context)
                 return 0;
         task = take_out(queue, 0);
         queue->running = task;
-        if (start(queue, &failure) < 0) {
+        if (start_task(queue, &failure) < 0) {
                 queue->running = NULL;
-                end(queue, task, NULL, &failure);
-                wake(queue);
+                end_task(queue, task, NULL, &failure);
+                wake_turn(queue);
         } else if (queue->observer.begun) {
                 queue->observer.begun(queue->observer.context, task);
         }
@@ -211,8 +211,8 @@ int queue_add(struct queue *queue, struct request *request, void *context, uint6
         put_in(queue, task);
         if (ret_id)
                 *ret_id = task->id;
-        hurry(queue);
-        wake(queue);
+        hurry_task(queue);
+        wake_turn(queue);
         return 0;
 }
 
@@ -222,7 +222,7 @@ static void cancel_waiting(struct queue *queue, size_t index)
         struct task *task = take_out(queue, index);
 
         task->is_cancelled = true;
-        end(queue, task, NULL, &failure);
+        end_task(queue, task, NULL, &failure);
 }
 
 static void cancel_running(struct queue *queue)

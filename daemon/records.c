@@ -131,7 +131,7 @@ static void keep_in_metrics(struct records *records, const struct report *report
                 log_say(LOG_LEVEL_WARNING, "metrics: out of memory");
 }
 
-static void complain(const struct report *report)
+static void log_complaints(const struct report *report)
 {
         for (size_t i = 0; i < report->n_guests; i++) {
                 const struct report_guest *guest = &report->guests[i];
@@ -143,7 +143,7 @@ static void complain(const struct report *report)
         }
 }
 
-static void summarise(const struct task *task, const struct report *report)
+static void log_summary(const struct task *task, const struct report *report)
 {
         const double seconds = (double)(clock_now_usec() - task->begun_usec) / USEC_PER_SEC;
 
@@ -192,7 +192,7 @@ static struct report found_only(const struct report *report, struct report_guest
         return found;
 }
 
-static void count(struct records *records, const struct jobs_outcome *outcome)
+static void count_outcome(struct records *records, const struct jobs_outcome *outcome)
 {
         const struct report *report = outcome->report;
         CLEANUP_FREE struct report_guest *guests = calloc(report->n_guests + 1, sizeof(*guests));
@@ -205,18 +205,18 @@ static void count(struct records *records, const struct jobs_outcome *outcome)
         keep_in_metrics(records, all ? report : &found, all);
 }
 
-static void keep(struct records *records, const struct jobs_outcome *outcome)
+static void keep_outcome(struct records *records, const struct jobs_outcome *outcome)
 {
         const struct task *task = outcome->task;
         const struct report *report = outcome->report;
 
-        complain(report);
-        summarise(task, report);
+        log_complaints(report);
+        log_summary(task, report);
         if (is_about_nobody(task, report)) {
                 metrics_note_scan_failed(records->metrics, METRICS_SCAN_RESULT_FAILED);
                 return;
         }
-        count(records, outcome);
+        count_outcome(records, outcome);
         keep_in_history(records, outcome);
 }
 
@@ -246,20 +246,20 @@ static void tell_resumed(struct json_object *result)
 
 /* An observer of jobs */
 
-static void on_begun(void *context, const struct task *task)
+static void records_on_begun(void *context, const struct task *task)
 {
         (void)context;
         if (task->request.kind == REQUEST_SCAN)
                 (void)sd_notify(0, "STATUS=Scanning");
 }
 
-static void on_ended(void *context, const struct jobs_outcome *outcome)
+static void records_on_ended(void *context, const struct jobs_outcome *outcome)
 {
         struct records *records = context;
         const struct task *task = outcome->task;
 
         if (outcome->report)
-                keep(records, outcome);
+                keep_outcome(records, outcome);
         else if (task->request.kind == REQUEST_SCAN && !outcome->is_refused)
                 keep_failure(records, task, outcome->failure);
         else if (task->request.kind == REQUEST_RESUME && outcome->result)
@@ -271,7 +271,8 @@ static void on_ended(void *context, const struct jobs_outcome *outcome)
 
 struct jobs_observer records_observer(struct records *records)
 {
-        return (struct jobs_observer){.begun = on_begun, .ended = on_ended, .context = records};
+        return (struct jobs_observer){
+                .begun = records_on_begun, .ended = records_on_ended, .context = records};
 }
 
 void records_guest_gone(void *context, const char *name)

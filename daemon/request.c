@@ -27,7 +27,7 @@ const char *request_kind_to_string(enum request_kind kind)
                 [REQUEST_RESUME] = "resume",
         };
 
-        static_assert(ARRAY_SIZE(names) == REQUEST_KIND_MAX_, "every kind has a name");
+        static_assert(ARRAY_SIZE(names) == REQUEST_KIND_COUNT_, "every kind has a name");
         return names[kind];
 }
 
@@ -39,7 +39,7 @@ const char *request_origin_to_string(enum request_origin origin)
                 [REQUEST_BY_SERVICE] = "service",
         };
 
-        static_assert(ARRAY_SIZE(names) == REQUEST_ORIGIN_MAX_, "every origin has a name");
+        static_assert(ARRAY_SIZE(names) == REQUEST_ORIGIN_COUNT_, "every origin has a name");
         return names[origin];
 }
 

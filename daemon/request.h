@@ -13,7 +13,7 @@ enum request_kind {
         REQUEST_SCAN,
         REQUEST_GUESTS, /* list them */
         REQUEST_RESUME, /* what a dead scan left paused */
-        REQUEST_KIND_MAX_,
+        REQUEST_KIND_COUNT_,
 };
 
 /* Who wants it. */
@@ -23,7 +23,7 @@ enum request_origin {
         REQUEST_BY_METADATA, /* libvirt metadata of a domain */
         REQUEST_BY_SUSPEND,  /* a domain that was suspended */
         REQUEST_BY_SERVICE,  /* the service itself */
-        REQUEST_ORIGIN_MAX_,
+        REQUEST_ORIGIN_COUNT_,
 };
 
 /**

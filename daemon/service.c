@@ -56,7 +56,7 @@ static void say_problem(void *context, enum config_severity severity, const char
         log_say(severity == CONFIG_ERROR ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING, "%s", text);
 }
 
-static int load(const struct service *service, struct options **ret)
+static int load_config(const struct service *service, struct options **ret)
 {
         const struct config_source source = {service->config_path, service->must_exist, say_problem, NULL};
 
@@ -84,7 +84,7 @@ static int first_error(int before, int r)
 /*
  * Puts a configuration in force; parts that could not be had before are tried again. Return: the first error.
  */
-static int configure(struct service *service, struct options *config)
+static int configure_parts(struct service *service, struct options *config)
 {
         struct options *old = service->config;
         int r = 0;
@@ -111,10 +111,10 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
         (void)info;
         (void)sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)clock_now_usec());
         tzset();
-        if (load(service, &config) < 0) {
+        if (load_config(service, &config) < 0) {
                 log_say(LOG_LEVEL_ERROR, "the configuration has errors: the one before stays in force");
         } else {
-                (void)configure(service, config);
+                (void)configure_parts(service, config);
                 log_say(LOG_LEVEL_NOTICE, "the configuration was read again");
         }
         (void)sd_notify(0, "READY=1");
@@ -248,12 +248,12 @@ int service_run(const char *config_path, bool must_exist)
 {
         struct service service = {.config_path = config_path, .must_exist = must_exist};
         struct options *config = NULL;
-        int r = load(&service, &config);
+        int r = load_config(&service, &config);
 
         if (r >= 0)
                 r = make_parts(&service);
         if (r >= 0)
-                r = configure(&service, TAKE_PTR(config));
+                r = configure_parts(&service, TAKE_PTR(config));
         options_free(config);
         if (r >= 0) {
                 /* What an earlier one left paused is resumed before anything else. */

@@ -29,7 +29,7 @@ struct timers {
         sd_event_source *paused;   /* looks how many guests are paused, while some may be */
 };
 
-static uint64_t draw(void)
+static uint64_t draw_jitter(void)
 {
         uint64_t random = 0;
 
@@ -37,7 +37,7 @@ static uint64_t draw(void)
         return random;
 }
 
-static void arm(sd_event_source *source, uint64_t usec)
+static void arm_timer(sd_event_source *source, uint64_t usec)
 {
         if (usec == USEC_INFINITY) {
                 (void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
@@ -67,10 +67,10 @@ static int on_schedule(sd_event_source *source, uint64_t usec, void *context)
 
         (void)usec;
         if (options_are_quiet(timers->config, time(NULL))) {
-                arm(source, SCHEDULE_QUIET_USEC);
+                arm_timer(source, SCHEDULE_QUIET_USEC);
                 return 0;
         }
-        arm(source, schedule_next_usec(timers->config, draw()));
+        arm_timer(source, schedule_next_usec(timers->config, draw_jitter()));
         /* One that takes longer than the interval is not followed by a second one at once. */
         if (has_scheduled_scan(timers))
                 return 0;
@@ -96,7 +96,7 @@ static unsigned int count_leases(const struct timers *timers)
 }
 
 /* Whether somebody works who may have paused a guest: who waits for his second look has not. */
-static bool is_pausing(const struct timers *timers)
+static bool may_have_paused(const struct timers *timers)
 {
         const struct task *running = jobs_running(timers->jobs);
 
@@ -109,9 +109,10 @@ static void count_paused(struct timers *timers)
 
         metrics_set_paused(timers->metrics, n);
         /* Nobody works, and yet some are paused: a scan that died, or somebody's without the service. */
-        if (n > 0 && !is_pausing(timers) && clock_now_usec() - jobs_resumed_usec(timers->jobs) > RESUME_USEC)
+        if (n > 0 && !may_have_paused(timers) &&
+            clock_now_usec() - jobs_resumed_usec(timers->jobs) > RESUME_USEC)
                 jobs_resume_left_overs(timers->jobs);
-        arm(timers->paused, n > 0 || jobs_running(timers->jobs) ? PAUSED_USEC : USEC_INFINITY);
+        arm_timer(timers->paused, n > 0 || jobs_running(timers->jobs) ? PAUSED_USEC : USEC_INFINITY);
 }
 
 static int on_paused(sd_event_source *source, uint64_t usec, void *context)
@@ -128,19 +129,19 @@ static int on_passes(sd_event_source *source, uint64_t usec, void *context)
 
         (void)usec;
         (void)ksm_clock_tick(timers->config->runtime_dir, timers->config->ksm_dir, NULL);
-        arm(source, PASSES_USEC);
+        arm_timer(source, PASSES_USEC);
         return 0;
 }
 
 /* An observer of jobs */
 
-static void on_begun(void *context, const struct task *task)
+static void timers_on_begun(void *context, const struct task *task)
 {
         (void)task;
         count_paused(context);
 }
 
-static void on_ended(void *context, const struct jobs_outcome *outcome)
+static void timers_on_ended(void *context, const struct jobs_outcome *outcome)
 {
         (void)outcome;
         count_paused(context);
@@ -148,7 +149,7 @@ static void on_ended(void *context, const struct jobs_outcome *outcome)
 
 struct jobs_observer timers_observer(struct timers *timers)
 {
-        return (struct jobs_observer){.begun = on_begun, .ended = on_ended, .context = timers};
+        return (struct jobs_observer){.begun = timers_on_begun, .ended = timers_on_ended, .context = timers};
 }
 
 void timers_configure(struct timers *timers, const struct options *config)
@@ -157,10 +158,10 @@ void timers_configure(struct timers *timers, const struct options *config)
 
         timers->config = config;
         if (!old || old->interval_usec != config->interval_usec || old->jitter_usec != config->jitter_usec)
-                arm(timers->schedule, schedule_first_usec(config, draw()));
+                arm_timer(timers->schedule, schedule_first_usec(config, draw_jitter()));
         if (!old) {
-                arm(timers->paused, 0);
-                arm(timers->passes, 0);
+                arm_timer(timers->paused, 0);
+                arm_timer(timers->passes, 0);
         }
 }
 

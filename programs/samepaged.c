@@ -54,7 +54,7 @@ static void print_problem(void *context, enum config_severity severity, const ch
         (void)fprintf(stderr, "samepaged: %s%s\n", severity == CONFIG_WARNING ? "warning: " : "", text);
 }
 
-static int check(const char *path, bool must_exist)
+static int check_config(const char *path, bool must_exist)
 {
         const struct config_source source = {path, must_exist, print_problem, NULL};
         struct options *config = NULL;
@@ -71,7 +71,7 @@ static int fail_usage(const char *sentence, const char *word)
         return EXIT_USAGE;
 }
 
-static int run(int argc, char **argv)
+static int run_arguments(int argc, char **argv)
 {
         enum { CHECK = 1000, SAMPLE, HELP, VERSION };
         static const struct option options[] = {
@@ -107,7 +107,7 @@ static int run(int argc, char **argv)
         if (optind < argc)
                 return fail_usage("unexpected argument", argv[optind]);
         if (checks)
-                return check(path ? path : CONFIG_DEFAULT_PATH, path != NULL);
+                return check_config(path ? path : CONFIG_DEFAULT_PATH, path != NULL);
         return service_run(path ? path : CONFIG_DEFAULT_PATH, path != NULL);
 }
 
@@ -124,5 +124,5 @@ int main(int argc, char **argv)
                 return domains_run_program(argv[1]);
         if (strcmp(name, SAMPLER_PROGRAM) == 0)
                 return sampler_run_program();
-        return run(argc, argv);
+        return run_arguments(argc, argv);
 }

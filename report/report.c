@@ -14,7 +14,7 @@ const char *report_consistency_to_string(enum report_consistency consistency)
                 [REPORT_CONSISTENCY_LIVE] = "live",
         };
 
-        static_assert(ARRAY_SIZE(names) == REPORT_CONSISTENCY_MAX_, "every consistency has a name");
+        static_assert(ARRAY_SIZE(names) == REPORT_CONSISTENCY_COUNT_, "every consistency has a name");
         return names[consistency];
 }
 

@@ -34,7 +34,7 @@ enum report_consistency {
         REPORT_CONSISTENCY_EXACT,  /* all read while it stood still, at once */
         REPORT_CONSISTENCY_SLICED, /* all read while it stood still, in several pauses */
         REPORT_CONSISTENCY_LIVE,   /* read while it ran */
-        REPORT_CONSISTENCY_MAX_,
+        REPORT_CONSISTENCY_COUNT_,
 };
 
 const char *report_consistency_to_string(enum report_consistency consistency);

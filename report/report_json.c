@@ -75,7 +75,7 @@ static const struct field block_fields[] = {
 static const struct field guest_fields[] = {
         IDENTITY,
         {FIELD_AS(FIELD_TYPE_NAME, "consistency", struct report_guest, consistency),
-         FIELD_NAMES(consistency_at, REPORT_CONSISTENCY_MAX_), IF_SCANNED},
+         FIELD_NAMES(consistency_at, REPORT_CONSISTENCY_COUNT_), IF_SCANNED},
         {GUEST("pause_seconds", pause_seconds)},
         {GUEST("pauses", pauses)},
         {GUEST("scan_seconds", scan_seconds), IF_SCANNED},
@@ -394,7 +394,7 @@ static int parse_merge(struct json_object *json, struct report *report)
         return r;
 }
 
-static int parse(struct json_object *json, const struct field *fields, struct report *report)
+static int parse_fields(struct json_object *json, const struct field *fields, struct report *report)
 {
         struct json_object *merge = json_get(json, "merge", json_type_object);
         int r = fields_read(json, fields, report);
@@ -417,7 +417,7 @@ static int parse_schema(struct json_object *json, const char *schema, const stru
         if (!said || strcmp(said, schema) != 0)
                 return failure_set(failure, -EBADMSG, "this is no report of the schema %s", schema);
         report = calloc(1, sizeof(*report));
-        r = report ? parse(json, fields, report) : -ENOMEM;
+        r = report ? parse_fields(json, fields, report) : -ENOMEM;
         if (r < 0) {
                 report_free(report);
                 return failure_errno(failure, r, "this report cannot be read");

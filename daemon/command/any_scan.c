@@ -11,8 +11,8 @@
 
 #include <stdio.h>
 
-static int scan(const struct options *options, const struct job_observer *observer, struct report **ret,
-                struct failure *failure)
+static int scan_anywhere(const struct options *options, const struct job_observer *observer,
+                         struct report **ret, struct failure *failure)
 {
         const struct job_wish wish = {
                 .guests = &options->guests,
@@ -31,10 +31,12 @@ int any_scan_run(const struct options *options, struct report **ret, struct fail
         int r = 0;
 
         if (options->events)
-                return scan(options, &(struct job_observer){progress_tell, progress_tell_wait, &progress},
-                            ret, failure);
+                return scan_anywhere(options,
+                                     &(struct job_observer){progress_tell, progress_tell_wait, &progress},
+                                     ret, failure);
         progress_init(&progress);
-        r = scan(options, &(struct job_observer){progress_show, progress_show_wait, &progress}, ret, failure);
+        r = scan_anywhere(options, &(struct job_observer){progress_show, progress_show_wait, &progress}, ret,
+                          failure);
         progress_deinit(&progress);
         return r;
 }

@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-static enum exit_code judge(const struct report *report)
+static enum exit_code judge_guests(const struct report *report)
 {
         size_t n_failed = 0;
 
@@ -39,7 +39,7 @@ static int make_report(const struct options *options, struct report **ret)
         return r;
 }
 
-static bool print_guests(const struct options *options, const struct report *report)
+static bool print_guest_list(const struct options *options, const struct report *report)
 {
         if (options->events)
                 return events_print(EVENT_REPORT, report_guests_to_json(report));
@@ -67,7 +67,7 @@ enum exit_code command_guests(const struct options *options)
                 events_complain(options, failure.text);
                 return EXIT_CODE_FAILED;
         }
-        code = print_guests(options, report) ? judge(report) : EXIT_CODE_FAILED;
+        code = print_guest_list(options, report) ? judge_guests(report) : EXIT_CODE_FAILED;
         report_free(report);
         return code;
 }

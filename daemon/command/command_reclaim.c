@@ -57,7 +57,7 @@ static bool print_result(const struct options *options, const struct reclaim_res
         return print_finish();
 }
 
-static enum exit_code judge(const struct reclaim_result *result)
+static enum exit_code judge_reclaim(const struct reclaim_result *result)
 {
         size_t n_partly = 0;
 
@@ -68,7 +68,7 @@ static enum exit_code judge(const struct reclaim_result *result)
         return n_partly == result->n_guests ? EXIT_CODE_FAILED : EXIT_CODE_PARTLY;
 }
 
-static enum exit_code run(const struct options *options, struct reclaim_trace *trace)
+static enum exit_code reclaim_and_print(const struct options *options, struct reclaim_trace *trace)
 {
         struct reclaim_result result = {0};
         struct failure failure = {0};
@@ -78,19 +78,20 @@ static enum exit_code run(const struct options *options, struct reclaim_trace *t
                 events_complain(options, failure.text);
                 return EXIT_CODE_FAILED;
         }
-        code = print_result(options, &result) ? judge(&result) : EXIT_CODE_FAILED;
+        code = print_result(options, &result) ? judge_reclaim(&result) : EXIT_CODE_FAILED;
         reclaim_result_deinit(&result);
         return code;
 }
 
 /* The process that acts. */
-static _Noreturn void act(const struct options *options, struct reclaim_trace *trace, pid_t parent)
+static _Noreturn void reclaim_as_child(const struct options *options, struct reclaim_trace *trace,
+                                       pid_t parent)
 {
         enum exit_code code = EXIT_CODE_FAILED;
 
         /* The parent has one thread, so its end is the one that counts. */
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && getppid() == parent)
-                code = run(options, trace);
+                code = reclaim_and_print(options, trace);
         (void)fflush(stdout);
         _exit((int)code);
 }
@@ -122,7 +123,7 @@ static enum exit_code run_apart(const struct options *options, struct reclaim_tr
                 return EXIT_CODE_FAILED;
         }
         if (pid == 0)
-                act(options, trace, self);
+                reclaim_as_child(options, trace, self);
         while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
                 ;
         if (WIFEXITED(status))
@@ -131,7 +132,7 @@ static enum exit_code run_apart(const struct options *options, struct reclaim_tr
         return EXIT_CODE_FAILED;
 }
 
-static enum exit_code apply(const struct options *options)
+static enum exit_code apply_reclaim(const struct options *options)
 {
         /* Shared, and so still there when who wrote it is not. */
         struct reclaim_trace *trace =
@@ -161,5 +162,5 @@ enum exit_code command_reclaim(const struct options *options)
                         RECLAIM_GUEST_PAUSE_LEAST_MSEC);
                 return EXIT_CODE_USAGE;
         }
-        return options->apply ? apply(options) : run(options, NULL);
+        return options->apply ? apply_reclaim(options) : reclaim_and_print(options, NULL);
 }

@@ -47,7 +47,7 @@ static void print_texts(const struct outcome *outcome)
                              outcome->n_settings);
 }
 
-static bool show(const struct options *options, const struct outcome *outcome)
+static bool print_resumed(const struct options *options, const struct outcome *outcome)
 {
         if (options->events)
                 return events_print(EVENT_REPORT, outcome_to_json(outcome));
@@ -58,7 +58,7 @@ static bool show(const struct options *options, const struct outcome *outcome)
 }
 
 /* Failed when a guest may still be paused. */
-static enum exit_code judge(const struct stale_results *results)
+static enum exit_code judge_resume(const struct stale_results *results)
 {
         size_t n_failed = 0;
 
@@ -84,7 +84,7 @@ static int put_settings_back(const struct options *options, struct outcome *outc
         return apply_restore(&place, &outcome->n_settings, failure);
 }
 
-static int work(const struct options *options, struct outcome *outcome, struct failure *failure)
+static int resume_guests(const struct options *options, struct outcome *outcome, struct failure *failure)
 {
         /* Guests first: they stand still. */
         const int r = stale_resume(options->runtime_dir, !options->stale, &outcome->guests, failure);
@@ -100,14 +100,14 @@ enum exit_code command_resume(const struct options *options)
         struct failure failure = {0};
         enum exit_code code = EXIT_CODE_DONE;
 
-        if (work(options, &outcome, &failure) < 0) {
+        if (resume_guests(options, &outcome, &failure) < 0) {
                 events_complain(options, failure.text);
                 stale_results_deinit(&outcome.guests);
                 return EXIT_CODE_FAILED;
         }
         for (size_t i = 0; i < outcome.guests.count; i++)
                 text_make_printable(outcome.guests.results[i].guest);
-        code = show(options, &outcome) ? judge(&outcome.guests) : EXIT_CODE_FAILED;
+        code = print_resumed(options, &outcome) ? judge_resume(&outcome.guests) : EXIT_CODE_FAILED;
         stale_results_deinit(&outcome.guests);
         return code;
 }

@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-static enum exit_code judge(const struct report *report)
+static enum exit_code judge_scan(const struct report *report)
 {
         if (report_n_scanned(report) == 0)
                 return EXIT_CODE_FAILED;
@@ -22,7 +22,7 @@ enum exit_code command_scan(const struct options *options)
                 events_complain(options, failure.text);
                 return EXIT_CODE_FAILED;
         }
-        code = any_scan_print(options, report) ? judge(report) : EXIT_CODE_FAILED;
+        code = any_scan_print(options, report) ? judge_scan(report) : EXIT_CODE_FAILED;
         report_free(report);
         return code;
 }

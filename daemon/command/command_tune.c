@@ -27,7 +27,7 @@ static bool print_undone(const struct options *options, size_t n)
         return options->events ? events_print(EVENT_REPORT, object) : print_json(object);
 }
 
-static enum exit_code undo(const struct options *options)
+static enum exit_code undo_settings(const struct options *options)
 {
         const struct apply_place place = {options->ksm_dir, options->runtime_dir};
         struct failure failure = {0};
@@ -61,7 +61,7 @@ static bool is_carried_out(const struct report_merge *merge)
         return all;
 }
 
-static enum exit_code judge(const struct options *options, const struct report *report)
+static enum exit_code judge_tuning(const struct options *options, const struct report *report)
 {
         const struct report_merge *merge = report->merge;
 
@@ -87,7 +87,7 @@ enum exit_code command_tune(const struct options *options)
                 return EXIT_CODE_USAGE;
         }
         if (options->undo)
-                return undo(options);
+                return undo_settings(options);
         tuning.merging.forecast = true;
         tuning.merging.acts = !options->dry_run;
         if (any_scan_run(&tuning, &report, &failure) < 0) {
@@ -98,7 +98,7 @@ enum exit_code command_tune(const struct options *options)
         if (tuning.merging.acts && tuning.merging.service_pid == 0)
                 write_settings(&tuning, report->merge);
         if (any_scan_print(&tuning, report))
-                code = judge(&tuning, report);
+                code = judge_tuning(&tuning, report);
         report_free(report);
         return code;
 }

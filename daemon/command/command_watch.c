@@ -72,7 +72,8 @@ static void print_last(struct control_call *call, uint64_t deadline_usec)
         report_free(report);
 }
 
-static int look(const struct options *options, struct control_call *call, struct failure *failure)
+static int print_state_and_report(const struct options *options, struct control_call *call,
+                                  struct failure *failure)
 {
         const uint64_t deadline_usec = clock_now_usec() + 10 * options->guests.timeout_usec;
         CLEANUP_JSON struct json_object *state = NULL;
@@ -95,7 +96,7 @@ enum exit_code command_watch(const struct options *options)
         int r = control_call_open(options->control_socket, options->guests.timeout_usec, &call, &failure);
 
         while (r == 0) {
-                r = look(options, call, &failure);
+                r = print_state_and_report(options, call, &failure);
                 if (r == 0 && !print_finish())
                         break;
                 if (r == 0)

@@ -47,7 +47,7 @@ static void raise_limits(void)
         (void)setrlimit(RLIMIT_NOFILE, &files);
 }
 
-static enum exit_code run(int argc, char **argv, struct options *options)
+static enum exit_code run_command(int argc, char **argv, struct options *options)
 {
         const struct command *command = NULL;
         struct failure failure = {0};
@@ -82,7 +82,7 @@ int program_run(int argc, char **argv)
 
         program_prepare();
         if (options_new(false, &options) == 0)
-                code = run(argc, argv, options);
+                code = run_command(argc, argv, options);
         options_free(options);
         return (int)code;
 }

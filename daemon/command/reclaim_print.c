@@ -211,7 +211,7 @@ void reclaim_print(const struct reclaim_result *result, FILE *out)
                 (void)fputs("Nothing was changed; --apply gives it back.\n", out);
 }
 
-static void complain(const char *name, const char *block, const char *sentence, FILE *out)
+static void print_complaint(const char *name, const char *block, const char *sentence, FILE *out)
 {
         CLEANUP_FREE char *line = NULL;
 
@@ -230,13 +230,13 @@ void reclaim_print_complaints(const struct reclaim_result *result, FILE *out)
                 const struct reclaim_guest *guest = &result->guests[g];
 
                 if (*guest->error.text)
-                        complain(guest->source->name, NULL, guest->error.text, out);
+                        print_complaint(guest->source->name, NULL, guest->error.text, out);
                 for (size_t i = 0; i < guest->n_parts;) {
                         struct block_figures block;
 
                         i = sum_block(guest, i, &block);
                         if (block.refusal)
-                                complain(guest->source->name, block.id, block.refusal, out);
+                                print_complaint(guest->source->name, block.id, block.refusal, out);
                 }
         }
 }

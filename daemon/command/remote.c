@@ -95,7 +95,7 @@ static struct json_object *scan_arguments(const struct options *options)
         return arguments;
 }
 
-static void on_event(void *context, const char *event, struct json_object *data)
+static void on_service_event(void *context, const char *event, struct json_object *data)
 {
         const struct job_observer *observer = context;
         int64_t left_seconds = 0;
@@ -123,8 +123,8 @@ int remote_scan(const struct options *options, const struct job_observer *observ
         if (r == 0)
                 r = open_call(options, &call, failure);
         if (r == 0)
-                r = control_call_execute(call, "scan", scan_arguments(options), USEC_INFINITY, on_event,
-                                         &copy, &report, failure);
+                r = control_call_execute(call, "scan", scan_arguments(options), USEC_INFINITY,
+                                         on_service_event, &copy, &report, failure);
         return r < 0 ? r : report_parse(report, ret, failure);
 }
 

@@ -22,7 +22,7 @@ struct opening {
         struct inventory *inventory;
 };
 
-static void lose(struct inventory_guest *guest, int error)
+static void lose_guest(struct inventory_guest *guest, int error)
 {
         guest->error = error;
         guest->ram = guest_ram_free(guest->ram);
@@ -93,7 +93,7 @@ static bool open_guest(void *context, unsigned int worker, size_t item)
                 r = name ? find_ram(opening->scan, guest) : -ENOMEM;
         }
         if (r < 0)
-                lose(guest, r);
+                lose_guest(guest, r);
         return true;
 }
 
@@ -133,7 +133,7 @@ static void refuse_processes_given_twice(struct inventory *inventory)
                         (void)failure_set(&guest->failure, -EEXIST,
                                           "this guest (process %d) is given twice: also by %s",
                                           (int)guest->qmp->pid, other->qmp->socket_path);
-                        lose(guest, -EEXIST);
+                        lose_guest(guest, -EEXIST);
                         qmp_guest_free(guest->qmp);
                         guest->qmp = NULL;
                 }
@@ -154,7 +154,7 @@ static void refuse_names_given_twice(struct inventory *inventory)
                                           "two guests have this name: the one at %s is left out; give each "
                                           "a -name of its own",
                                           guest->qmp->socket_path);
-                        lose(guest, -EEXIST);
+                        lose_guest(guest, -EEXIST);
                         break;
                 }
         }
@@ -166,7 +166,7 @@ struct name {
         char *printable;
 };
 
-static struct name make_name(const char *raw)
+static struct name name_make(const char *raw)
 {
         struct name name = {.raw = raw, .printable = strdup(raw)};
 
@@ -185,7 +185,7 @@ static bool is_called(const struct name *name, const char *wanted)
         return strcmp(name->raw, wanted) == 0 || (name->printable && strcmp(name->printable, wanted) == 0);
 }
 
-static bool fits(const struct name *name, const struct patterns *patterns)
+static bool name_fits(const struct name *name, const struct patterns *patterns)
 {
         return patterns_match(patterns, name->raw) ||
                (name->printable && patterns_match(patterns, name->printable));
@@ -193,9 +193,10 @@ static bool fits(const struct name *name, const struct patterns *patterns)
 
 static bool is_named(const struct guest_choice *choice, const char *raw)
 {
-        CLEANUP(name_deinit) struct name name = make_name(raw);
+        CLEANUP(name_deinit) struct name name = name_make(raw);
 
-        if (fits(&name, &choice->exclude) || (choice->include.n > 0 && !fits(&name, &choice->include)))
+        if (name_fits(&name, &choice->exclude) ||
+            (choice->include.n > 0 && !name_fits(&name, &choice->include)))
                 return false;
         for (size_t i = 0; i < choice->names.n; i++)
                 if (is_called(&name, choice->names.words[i]))
@@ -204,7 +205,7 @@ static bool is_named(const struct guest_choice *choice, const char *raw)
 }
 
 /* A guest that was not reached may be the one that is wanted: its failure is told. */
-static bool is_wanted(const struct guest_choice *choice, const struct inventory_guest *guest)
+static bool is_wanted_guest(const struct guest_choice *choice, const struct inventory_guest *guest)
 {
         return !guest->qmp || is_named(choice, guest->name);
 }
@@ -222,7 +223,7 @@ static void drop_unwanted(const struct guest_choice *choice, struct inventory *i
         size_t n = 0;
 
         for (size_t i = 0; i < inventory->n_guests; i++) {
-                if (is_wanted(choice, &inventory->guests[i]))
+                if (is_wanted_guest(choice, &inventory->guests[i]))
                         inventory->guests[n++] = inventory->guests[i];
                 else
                         free_guest(&inventory->guests[i]);
@@ -232,7 +233,7 @@ static void drop_unwanted(const struct guest_choice *choice, struct inventory *i
 
 static bool has_name(const struct inventory_guest *guest, const char *wanted)
 {
-        CLEANUP(name_deinit) struct name name = make_name(guest->name);
+        CLEANUP(name_deinit) struct name name = name_make(guest->name);
 
         return is_called(&name, wanted);
 }
@@ -274,7 +275,7 @@ static int open_all(struct opening *opening)
         return 0;
 }
 
-static int append(struct inventory *inventory, const char *name, const char *domain_uuid)
+static int append_guest(struct inventory *inventory, const char *name, const char *domain_uuid)
 {
         struct inventory_guest *guest = &inventory->guests[inventory->n_guests++];
 
@@ -285,8 +286,8 @@ static int append(struct inventory *inventory, const char *name, const char *dom
 }
 
 /* The domains to be reached; of a libvirt that does not answer, a guest that failed. */
-static int list_domains(const struct opening *opening, const struct failure *bridge_failure,
-                        struct bridge_domains *ret_domains, struct failure *ret_failure)
+static int list_wanted_domains(const struct opening *opening, const struct failure *bridge_failure,
+                               struct bridge_domains *ret_domains, struct failure *ret_failure)
 {
         if (!opening->choice->libvirt_uri)
                 return 0;
@@ -309,13 +310,13 @@ static int list_guests(const struct opening *opening, const struct bridge_domain
         if (!inventory->guests)
                 return -ENOMEM;
         for (size_t i = 0; i < choice->qmp_sockets.n && r == 0; i++)
-                r = append(inventory, choice->qmp_sockets.words[i], NULL);
+                r = append_guest(inventory, choice->qmp_sockets.words[i], NULL);
         if (r == 0)
                 refuse_sockets_given_twice(inventory);
         /* A domain that is not wanted is not even connected to. */
         for (size_t i = 0; i < domains->count && r == 0; i++)
                 if (is_named(choice, domains->domains[i].name))
-                        r = append(inventory, domains->domains[i].name, domains->domains[i].uuid);
+                        r = append_guest(inventory, domains->domains[i].name, domains->domains[i].uuid);
         return r;
 }
 
@@ -323,7 +324,7 @@ static int append_failed_libvirt(const struct opening *opening, int error, const
 {
         struct inventory *inventory = opening->inventory;
         struct inventory_guest *guest = &inventory->guests[inventory->n_guests];
-        int r = append(inventory, opening->choice->libvirt_uri, NULL);
+        int r = append_guest(inventory, opening->choice->libvirt_uri, NULL);
 
         guest->by_libvirt = true;
         guest->error = error;
@@ -331,11 +332,11 @@ static int append_failed_libvirt(const struct opening *opening, int error, const
         return r;
 }
 
-static int fill(struct opening *opening, const struct failure *bridge_failure)
+static int fill_inventory(struct opening *opening, const struct failure *bridge_failure)
 {
         CLEANUP(bridge_domains_deinit) struct bridge_domains domains = {0};
         struct failure failure = {0};
-        const int error = list_domains(opening, bridge_failure, &domains, &failure);
+        const int error = list_wanted_domains(opening, bridge_failure, &domains, &failure);
         int r = list_guests(opening, &domains);
 
         if (r == 0)
@@ -359,7 +360,7 @@ int inventory_new(const struct guest_choice *choice, const struct scan_wish *sca
 
         if (!inventory)
                 return -ENOMEM;
-        r = fill(&opening, bridge_failure);
+        r = fill_inventory(&opening, bridge_failure);
         if (r < 0) {
                 inventory_free(inventory);
                 return r;

@@ -62,7 +62,7 @@ static void job_deinit(struct job *job)
 }
 
 /* Keeps this thread, and with it the threads that it starts, on the CPUs that were chosen. */
-static int confine(const struct scan_wish *scan, struct failure *failure)
+static int confine_to_cpus(const struct scan_wish *scan, struct failure *failure)
 {
         if (scan->cpus.chosen && sched_setaffinity(0, sizeof(scan->cpus.set), &scan->cpus.set) < 0)
                 return failure_errno(failure, -errno, "cannot work on the CPUs of --cpus");
@@ -185,7 +185,7 @@ static void let_go(struct job *job)
                         qmp_guest_disconnect(job->inventory->guests[i].qmp);
 }
 
-static int count(struct job *job, const struct job_wish *wish, const struct job_observer *observer)
+static int make_figures(struct job *job, const struct job_wish *wish, const struct job_observer *observer)
 {
         if (wish->scan->recheck_usec > 0)
                 let_go(job);
@@ -195,8 +195,8 @@ static int count(struct job *job, const struct job_wish *wish, const struct job_
                             job->inventory, job->report);
 }
 
-static int run(struct job *job, const struct job_wish *wish, const struct job_observer *observer,
-               struct failure *failure)
+static int run_scan(struct job *job, const struct job_wish *wish, const struct job_observer *observer,
+                    struct failure *failure)
 {
         const uint64_t started = clock_now_usec();
         struct failure guard_failure = {0};
@@ -207,7 +207,7 @@ static int run(struct job *job, const struct job_wish *wish, const struct job_ob
         (void)ksm_clock_tick(wish->place.runtime_dir, wish->place.ksm_dir, NULL);
         job->guard = start_guard(wish, &guard_failure);
         job->bridge = inventory_start_bridge(wish->guests, &bridge_failure);
-        if (confine(wish->scan, failure) < 0)
+        if (confine_to_cpus(wish->scan, failure) < 0)
                 return -EINVAL;
         if (r == 0)
                 r = inventory_new(wish->guests, wish->scan, job->bridge, &bridge_failure, &job->inventory);
@@ -220,7 +220,7 @@ static int run(struct job *job, const struct job_wish *wish, const struct job_ob
         if (r == 0)
                 r = read_memory(job, wish, observer, &guard_failure);
         if (r == 0)
-                r = count(job, wish, observer);
+                r = make_figures(job, wish, observer);
         if (r == 0 && wish->merging->acts)
                 merge_act_run(&wish->place, wish->merging->service_pid, wish->guests->libvirt_monitor,
                               job->inventory, job->report);
@@ -237,7 +237,7 @@ int job_run(const struct job_wish *wish, const struct job_observer *observer, st
             struct failure *failure)
 {
         struct job job = {.kpageflags_fd = -1};
-        int r = run(&job, wish, observer, failure);
+        int r = run_scan(&job, wish, observer, failure);
 
         if (r == 0)
                 *ret = TAKE_PTR(job.report);

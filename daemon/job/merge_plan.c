@@ -108,7 +108,7 @@ static struct plan_rules rules_of(const struct merge_plan *making)
         };
 }
 
-static int reckon(struct merge_plan *making, struct pool *pool)
+static int reckon_forecast(struct merge_plan *making, struct pool *pool)
 {
         const struct ksm *ksm = &making->report->ksm;
         int64_t max_page_sharing = 0;
@@ -124,7 +124,7 @@ static int reckon(struct merge_plan *making, struct pool *pool)
         return forecast_leave_out_losses(making->census, pool, &request, making->left_out, &making->forecast);
 }
 
-static int decide(struct merge_plan *making)
+static int decide_plan(struct merge_plan *making)
 {
         const struct plan_rules rules = rules_of(making);
 
@@ -207,7 +207,7 @@ static void fill_figures(const struct merge_plan *making, struct report_merge *m
         merge->settings = plan_settings(&rules, &making->report->ksm, rate);
 }
 
-static void fill_guest(const struct merge_plan *making, size_t g, struct report_merge_guest *guest)
+static void fill_merge_guest(const struct merge_plan *making, size_t g, struct report_merge_guest *guest)
 {
         const struct forecast_figures *figures = &making->forecast->guests[g];
 
@@ -219,7 +219,7 @@ static void fill_guest(const struct merge_plan *making, size_t g, struct report_
         guest->change = making->plan->changes[g];
 }
 
-static int fill(const struct merge_plan *making)
+static int fill_merge(const struct merge_plan *making)
 {
         struct report_merge *merge = report_merge_new(making->report->n_guests);
 
@@ -231,7 +231,7 @@ static int fill(const struct merge_plan *making)
         for (size_t g = 0; g < making->census->n_guests; g++) {
                 const char *group = group_of(making, g);
 
-                fill_guest(making, g, &merge->guests[making->indexes[g]]);
+                fill_merge_guest(making, g, &merge->guests[making->indexes[g]]);
                 if (!is_chosen(making, g) || merge->cross_group || merge->group || !group)
                         continue;
                 merge->group = strdup(group);
@@ -266,14 +266,14 @@ int merge_plan_run(struct pool *pool, const struct merging *merging, const struc
 
         if (r == 0) {
                 number_groups(&making);
-                r = reckon(&making, pool);
+                r = reckon_forecast(&making, pool);
         }
         if (r == 0)
-                r = decide(&making);
+                r = decide_plan(&making);
         if (r == 0)
                 r = count_reached(&making, pool);
         if (r == 0)
-                r = fill(&making);
+                r = fill_merge(&making);
         forecast_free(making.forecast);
         plan_free(making.plan);
         return r;

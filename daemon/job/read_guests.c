@@ -56,12 +56,12 @@ static bool has_failed(const struct read_guests *reading, size_t guest)
         return atomic_load(&reading->context->rams[guest]->error) < 0;
 }
 
-static void fail(const struct read_guests *reading, size_t guest, const struct failure *failure)
+static void fail_reading(const struct read_guests *reading, size_t guest, const struct failure *failure)
 {
         guest_ram_fail(reading->context->rams[guest], -EIO, "%s", failure->text);
 }
 
-static void resume(struct read_guests *reading, struct lease **leases, size_t n)
+static void resume_leases(struct read_guests *reading, struct lease **leases, size_t n)
 {
         /* Who resumed it, and when, stands in each lease; a guard that died shows at the next pause. */
         (void)lease_resume(reading->context->guard, leases, n);
@@ -77,12 +77,12 @@ static void watch_guard(struct read_guests *reading)
 
                 if (lease->state != PAUSE_OUTCOME_PAUSED)
                         continue;
-                resume(reading, &lease, 1);
+                resume_leases(reading, &lease, 1);
                 scan_end_window(reading->context->scan);
         }
 }
 
-static void on_tick(void *context)
+static void on_scan_tick(void *context)
 {
         struct read_guests *reading = context;
         const struct job_observer *observer = reading->context->observer;
@@ -101,14 +101,14 @@ static void on_guest_done(void *context, size_t guest)
         struct lease *lease = &reading->guests[guest].lease;
 
         if (lease->state == PAUSE_OUTCOME_PAUSED)
-                resume(reading, &lease, 1);
+                resume_leases(reading, &lease, 1);
 }
 
 static void read_window(struct read_guests *reading, const size_t *guests, size_t n, uint64_t until_usec)
 {
         const struct scan_observer observer = {
                 .guest_done = on_guest_done,
-                .tick = on_tick,
+                .tick = on_scan_tick,
                 .context = reading,
         };
 
@@ -118,7 +118,7 @@ static void read_window(struct read_guests *reading, const size_t *guests, size_
         scan_window(reading->context->scan, guests, n, until_usec, &observer);
 }
 
-static void finish(struct read_guests *reading, size_t guest, enum report_consistency consistency)
+static void finish_reading(struct read_guests *reading, size_t guest, enum report_consistency consistency)
 {
         struct read_guest *state = &reading->guests[guest];
         struct report_guest *report = report_of(reading, guest);
@@ -144,7 +144,7 @@ static void check_stood_still(struct read_guests *reading, size_t guest)
         struct failure failure = {0};
 
         if (qmp_guest_refresh_state(qmp, &state, &failure) < 0)
-                fail(reading, guest, &failure);
+                fail_reading(reading, guest, &failure);
         else if (state.events.resume || strcmp(state.run_state, report_of(reading, guest)->found_state) != 0)
                 reading->guests[guest].moved = true;
 }
@@ -157,8 +157,9 @@ static void read_found_stopped(struct read_guests *reading, size_t guest)
         if (!has_failed(reading, guest))
                 check_stood_still(reading, guest);
         /* It may have been stopped after a part of it was read in pauses of ours. */
-        finish(reading, guest,
-               reading->guests[guest].pauses > 0 ? REPORT_CONSISTENCY_SLICED : REPORT_CONSISTENCY_EXACT);
+        finish_reading(reading, guest,
+                       reading->guests[guest].pauses > 0 ? REPORT_CONSISTENCY_SLICED
+                                                         : REPORT_CONSISTENCY_EXACT);
 }
 
 static void read_live(struct read_guests *reading, const size_t *guests, size_t n)
@@ -166,7 +167,7 @@ static void read_live(struct read_guests *reading, const size_t *guests, size_t 
         read_window(reading, guests, n, USEC_INFINITY);
         for (size_t i = 0; i < n; i++) {
                 (void)scan_accept(reading->context->scan, guests[i], 0, USEC_INFINITY);
-                finish(reading, guests[i], REPORT_CONSISTENCY_LIVE);
+                finish_reading(reading, guests[i], REPORT_CONSISTENCY_LIVE);
         }
 }
 
@@ -187,14 +188,14 @@ static bool is_stopped(const char *state)
 enum treatment { TREATMENT_NONE, TREATMENT_LIVE, TREATMENT_STOPPED, TREATMENT_PAUSE };
 
 /* Decides how to read a guest; one that is not to be read is marked as failed. */
-static enum treatment treat(struct read_guests *reading, size_t guest)
+static enum treatment treat_guest(struct read_guests *reading, size_t guest)
 {
         struct report_guest *report = report_of(reading, guest);
         struct qmp_guest_state state = {0};
         struct failure failure = {0};
 
         if (qmp_guest_refresh_state(qmp_of(reading, guest), &state, &failure) < 0) {
-                fail(reading, guest, &failure);
+                fail_reading(reading, guest, &failure);
                 return TREATMENT_NONE;
         }
         memcpy(report->found_state, state.run_state, sizeof(report->found_state));
@@ -211,7 +212,7 @@ static enum treatment treat(struct read_guests *reading, size_t guest)
                 failure = *reading->context->guard_failure;
         else
                 return TREATMENT_PAUSE;
-        fail(reading, guest, &failure);
+        fail_reading(reading, guest, &failure);
         return TREATMENT_NONE;
 }
 
@@ -234,7 +235,7 @@ static size_t account_pause(struct read_guests *reading, size_t guest)
         state->pauses++;
         state->paused_usec += pause_pace_usec(lease);
         if (lease->state == PAUSE_OUTCOME_FAILED) {
-                fail(reading, guest, &lease->failure);
+                fail_reading(reading, guest, &lease->failure);
                 return 0;
         }
         if (lease->state == PAUSE_OUTCOME_LEFT)
@@ -275,14 +276,15 @@ static size_t pause_party(struct read_guests *reading, size_t n)
                         reading->party[n_paused++] = guest;
                         continue;
                 }
-                if (lease->state == PAUSE_OUTCOME_NOT_RUNNING && treat(reading, guest) == TREATMENT_STOPPED) {
+                if (lease->state == PAUSE_OUTCOME_NOT_RUNNING &&
+                    treat_guest(reading, guest) == TREATMENT_STOPPED) {
                         /* Later: the others of the party stand still meanwhile. */
                         reading->guests[guest].stopped_late = true;
                         continue;
                 }
                 if (!has_failed(reading, guest))
-                        fail(reading, guest, &lease->failure);
-                finish(reading, guest, REPORT_CONSISTENCY_EXACT);
+                        fail_reading(reading, guest, &lease->failure);
+                finish_reading(reading, guest, REPORT_CONSISTENCY_EXACT);
         }
         return n_paused;
 }
@@ -324,9 +326,9 @@ static size_t dismiss_complete(struct read_guests *reading, size_t n)
                 if (!scan_guest_is_complete(reading->context->scan, guest))
                         reading->party[n_left++] = guest;
                 else
-                        finish(reading, guest,
-                               reading->guests[guest].pauses > 1 ? REPORT_CONSISTENCY_SLICED
-                                                                 : REPORT_CONSISTENCY_EXACT);
+                        finish_reading(reading, guest,
+                                       reading->guests[guest].pauses > 1 ? REPORT_CONSISTENCY_SLICED
+                                                                         : REPORT_CONSISTENCY_EXACT);
         }
         return n_left;
 }
@@ -346,7 +348,7 @@ static void read_party(struct read_guests *reading, size_t n)
                 if (n == 0)
                         return;
                 read_window(reading, reading->party, n, earliest_deadline(reading, n));
-                resume(reading, reading->leases, n);
+                resume_leases(reading, reading->leases, n);
                 for (size_t i = 0; i < n; i++)
                         n_accepted += account_pause(reading, reading->party[i]);
                 n_fruitless = n_accepted > 0 ? 0 : n_fruitless + 1;
@@ -410,9 +412,9 @@ int read_guests_run(const struct read_guests_context *context)
                 return -ENOMEM;
         for (size_t i = 0; i < context->n_guests; i++) {
                 guests[i].lease.guest = qmp_of(&reading, i);
-                treatments[i] = treat(&reading, i);
+                treatments[i] = treat_guest(&reading, i);
                 if (treatments[i] == TREATMENT_NONE)
-                        finish(&reading, i, REPORT_CONSISTENCY_LIVE);
+                        finish_reading(&reading, i, REPORT_CONSISTENCY_LIVE);
                 else if (treatments[i] == TREATMENT_STOPPED)
                         note_found_state(&reading, i);
         }

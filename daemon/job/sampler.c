@@ -64,7 +64,7 @@ static pid_t *parse_pids(struct json_object *array, size_t *ret_n)
         return pids;
 }
 
-static int watch(struct sampler *sampler, struct json_object *line)
+static int watch_guests(struct sampler *sampler, struct json_object *line)
 {
         struct json_object *array = json_get(line, "others", json_type_array);
         size_t n = 0;
@@ -89,7 +89,7 @@ static int watch(struct sampler *sampler, struct json_object *line)
         return r < 0 ? r : sample_draw(sampler->sample, SAMPLE_PAGES);
 }
 
-static int tell(struct sampler *sampler, const char *event, struct json_object *data)
+static int send_to_service(struct sampler *sampler, const char *event, struct json_object *data)
 {
         struct json_object *line = json_object_new_object();
         int r = 0;
@@ -101,7 +101,7 @@ static int tell(struct sampler *sampler, const char *event, struct json_object *
         return r;
 }
 
-static int tell_strangers(struct sampler *sampler)
+static int send_strangers(struct sampler *sampler)
 {
         const struct apart *apart = sampler->apart;
         struct failure failure = {0};
@@ -112,10 +112,10 @@ static int tell_strangers(struct sampler *sampler)
                 return 0;
         data = json_object_new_object();
         json_add_text(data, "desc", failure.text);
-        return tell(sampler, SAMPLER_STRANGER_EVENT, data);
+        return send_to_service(sampler, SAMPLER_STRANGER_EVENT, data);
 }
 
-static int tell_sample(struct sampler *sampler)
+static int send_sample(struct sampler *sampler)
 {
         struct sample_figures *figures = &sampler->figures;
         struct json_object *data = json_object_new_object();
@@ -130,17 +130,17 @@ static int tell_sample(struct sampler *sampler)
         json_add_int(data, "merged", (int64_t)figures->merged);
         json_add_int(data, "read", (int64_t)figures->read);
         json_add_int(data, "changed", (int64_t)figures->changed);
-        return tell(sampler, SAMPLER_EVENT, data);
+        return send_to_service(sampler, SAMPLER_EVENT, data);
 }
 
-static int look(struct sampler *sampler)
+static int look_at_sample(struct sampler *sampler)
 {
-        const int r = tell_strangers(sampler);
+        const int r = send_strangers(sampler);
 
-        return r < 0 ? r : tell_sample(sampler);
+        return r < 0 ? r : send_sample(sampler);
 }
 
-static int serve(struct sampler *sampler)
+static int serve_service(struct sampler *sampler)
 {
         for (;;) {
                 const uint64_t period_usec = ksm_is_running(KSM_DIR) ? RUN_PERIOD_USEC : PERIOD_USEC;
@@ -148,9 +148,9 @@ static int serve(struct sampler *sampler)
                 int r = wire_next_before(&sampler->wire, clock_now_usec() + period_usec, &line, NULL);
 
                 if (r == -ETIMEDOUT)
-                        r = sampler->sample ? look(sampler) : 0;
+                        r = sampler->sample ? look_at_sample(sampler) : 0;
                 else if (r == 0)
-                        r = watch(sampler, line);
+                        r = watch_guests(sampler, line);
                 json_object_put(line);
                 if (r != 0)
                         return r == WIRE_E_END ? 0 : r;
@@ -168,7 +168,7 @@ int sampler_run_program(void)
                 r = fingerprint_key_init(&sampler.key);
         if (r == 0) {
                 sampler.kpageflags_fd = frames_open(proc_fd);
-                r = sampler.kpageflags_fd < 0 ? sampler.kpageflags_fd : serve(&sampler);
+                r = sampler.kpageflags_fd < 0 ? sampler.kpageflags_fd : serve_service(&sampler);
         }
         sample_free(sampler.sample);
         apart_free(sampler.apart);
