@@ -59,7 +59,7 @@ static int take_none(struct json_object *arguments, struct failure *failure)
         return 0;
 }
 
-/* A string or number of @arguments under one of the keys that a command knows. */
+/* The value of @key in @arguments, which may be NULL; NULL when it is missing. */
 static struct json_object *get_argument(struct json_object *arguments, const char *key)
 {
         struct json_object *value = NULL;

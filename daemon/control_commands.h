@@ -14,16 +14,16 @@ struct control_commands;
 int control_commands_new(sd_event *event, struct jobs *jobs, struct records *records,
                          struct control_commands **ret);
 
-/* Answers what is still asked of the history, closes the socket, and frees it. */
+/* Answers open questions to the history, closes the socket, and frees it. */
 struct control_commands *control_commands_free(struct control_commands *commands);
 
 /**
  * control_commands_configure() - open the control socket of a configuration
- * @config: borrowed until another one comes
+ * @config: borrowed until the next one
  *
- * One that is open and stays the same is left alone.
+ * Leaves an open socket alone when its path and group stay the same.
  *
- * Return: 0, or the negative errno of a socket that cannot be had, which was logged.
+ * Return: 0, or the negative errno of a socket that could not be opened, which was logged.
  */
 int control_commands_configure(struct control_commands *commands, const struct options *config);
 

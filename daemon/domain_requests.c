@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What domains of libvirt have done: metadata that asks for a scan, and domains that somebody suspends.
+ * What domains of libvirt did: set metadata that asks for a scan, or were suspended by somebody.
  *
- * A suspended domain is scanned in the mode live: that never pauses it, and a guest that stands still is read
- * as it is found and left so. Our own pauses are seen as suspensions too; those fall into scans of ours.
+ * A suspended domain is scanned in the mode live. That mode never pauses it; a guest that is paused is read
+ * as it is and left so. Our own pauses look like suspensions too; they happen only during our scans.
  */
 #include "daemon/domain_requests.h"
 

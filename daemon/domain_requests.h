@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What domains of libvirt have done and want, and results in their metadata. An observer of jobs. */
+/* What domains of libvirt did and want, and results in their metadata. An observer of jobs. */
 #pragma once
 
 #include "conf/config.h"
@@ -12,7 +12,7 @@
 struct domain_requests;
 
 /*
- * @merger is told of domains that come and go, @libvirt whether libvirt answers; borrowed. Return: 0 or
+ * @merger learns of domains that come and go, @libvirt whether libvirt answers; both borrowed. Return: 0 or
  * -ENOMEM.
  */
 int domain_requests_new(sd_event *event, struct jobs *jobs, struct merger *merger,
@@ -21,8 +21,8 @@ int domain_requests_new(sd_event *event, struct jobs *jobs, struct merger *merge
 struct domain_requests *domain_requests_free(struct domain_requests *requests);
 
 /**
- * domain_requests_configure() - watch the libvirt of a configuration, in place of another one
- * @config: borrowed until another one comes
+ * domain_requests_configure() - watch the libvirt of a configuration, instead of the previous one
+ * @config: borrowed until the next one
  *
  * Return: 0, or a negative errno, which was logged.
  */

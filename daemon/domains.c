@@ -101,7 +101,7 @@ static int start_watcher(struct domains *domains)
         int r = 0;
 
         if (!uri) {
-                /* No libvirt on this host, so far or for the moment. */
+                /* This host has no libvirt, yet or for the moment. */
                 try_again(domains);
                 return 0;
         }
@@ -133,7 +133,7 @@ int domains_new(sd_event *event, const char *uri, const struct domains_observer 
                 domains_free(domains);
                 return r;
         }
-        /* It fires at once, which starts the first one. */
+        /* Fires at once and starts the first watcher. */
         *ret = domains;
         return 0;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The domains of libvirt, as the daemon sees them: a process watches (qmp/virt/domain_watch.h), and is replaced when it ends. */
+/*
+ * The domains of libvirt as the daemon sees them. A child process watches them (qmp/virt/domain_watch.h); it
+ * is replaced when it ends.
+ */
 #pragma once
 
 #include <json-c/json.h>
@@ -7,16 +10,16 @@
 
 struct domains;
 
-/* As argv[0]: the process that watches; its one argument is the URI. */
+/* argv[0] of the process that watches; its one argument is the URI. */
 #define DOMAINS_PROGRAM "samepaged-domains"
 
-/* What that process does: speaks on its standard input. Return: its exit status. */
+/* Runs that process, which speaks on its standard input. Return: its exit status. */
 int domains_run_program(const char *uri);
 
 /**
- * struct domains_observer - who wants to know
- * @event: one of DOMAIN_WATCH_EVENT_…; @data as described there, borrowed. DOMAIN_WATCH_EVENT_FAILED has none
- *         and comes whenever libvirt cannot be watched
+ * struct domains_observer - receives the events
+ * @event: one of DOMAIN_WATCH_EVENT_…; @data as described there, borrowed. DOMAIN_WATCH_EVENT_FAILED has
+ *         none; it comes whenever libvirt cannot be watched
  */
 struct domains_observer {
         void (*event)(void *context, const char *event, struct json_object *data);
@@ -27,7 +30,7 @@ struct domains_observer {
  * domains_new() - begin to watch
  * @uri: of libvirt, or VIRT_URI_AUTO; copied
  *
- * A libvirt that does not answer is tried again and again, at growing intervals.
+ * Retries a libvirt that does not answer, at growing intervals.
  *
  * Return: 0 or a negative errno.
  */
@@ -40,6 +43,6 @@ struct domains *domains_free(struct domains *domains);
  * domains_set_result() - put a result into a domain's metadata
  * @attributes: strings by name; taken
  *
- * Lost when libvirt does not answer at the moment.
+ * The result is lost if libvirt does not answer now.
  */
 void domains_set_result(struct domains *domains, const char *uuid, struct json_object *attributes);

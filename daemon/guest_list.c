@@ -15,9 +15,9 @@ struct entry {
         struct guest_list *guest_list;
         char *name;
         pid_t pid;
-        int pidfd; /* -1 when it cannot be watched: then the next scan shows its end */
+        int pidfd; /* -1 when it cannot be watched: then the next scan shows that it ended */
         sd_event_source *end;
-        uint64_t paused_usec; /* 0: never by us */
+        uint64_t paused_usec; /* 0: we never paused it */
         bool is_named;        /* in the current report */
 };
 
@@ -107,7 +107,7 @@ static struct entry *add_entry(struct guest_list *guest_list, const char *name)
         return entry;
 }
 
-/* The latest time at which a report's guests were paused: before the wait for the second look. */
+/* The latest time at which the guests of a report were paused: before the wait for the second look. */
 static uint64_t paused_usec(const struct report *report)
 {
         const uint64_t now = clock_now_usec();
@@ -138,11 +138,11 @@ int guest_list_note(struct guest_list *guest_list, const struct report *report, 
 
         for (size_t i = 0; i < guest_list->n; i++)
                 guest_list->entries[i]->is_named = false;
-        /* A guest that could not even be reached is not a known guest. */
+        /* A guest that was never reached is not a known guest. */
         for (size_t i = 0; i < report->n_guests && r == 0; i++)
                 if (report->guests[i].pid > 0)
                         r = note_guest(guest_list, report, &report->guests[i]);
-        /* A guest that could not be reached this time, by a name or at all, may be back at the next scan. */
+        /* A known guest that this scan did not reach or name may be back at the next one. */
         for (size_t i = guest_list->n; all && r == 0 && i-- > 0;)
                 if (!guest_list->entries[i]->is_named && !pidfd_is_alive(guest_list->entries[i]->pidfd))
                         strike_off(guest_list, i);

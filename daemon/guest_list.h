@@ -13,21 +13,21 @@ struct guest_list;
 
 /**
  * guest_list_new() - make an empty list
- * @gone: called when the process of a guest ended and the guest was struck off
+ * @gone: called after the process of a guest ended and the guest was removed
  */
 int guest_list_new(sd_event *event, void (*gone)(void *context, const char *name), void *context,
                    struct guest_list **ret);
 
 struct guest_list *guest_list_free(struct guest_list *guest_list);
 
-/* Takes over a report's guests. With @all, strikes off those it does not name, unless their process lives. */
+/* Takes over a report's guests. With @all, removes those it does not name, unless their process lives. */
 int guest_list_note(struct guest_list *guest_list, const struct report *report, bool all);
 
 /* Notes that these guests (all, if none is named) may have been paused by a scan that left no report. */
 void guest_list_note_pause(struct guest_list *guest_list, const struct patterns *names);
 
 /**
- * guest_list_paused_since() - who was paused by us less than @gap_usec ago
+ * guest_list_paused_since() - the guests that we paused less than @gap_usec ago
  * @ret: appended to
  *
  * Return: 0, -E2BIG or -ENOMEM.

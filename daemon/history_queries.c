@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Questions to the history. Summing up months of many guests takes seconds, so that is done by samepage(1) in
- * a process of its own, which reads the file; the loop, and whoever scrapes metrics, need not wait.
+ * Questions to the history. Summing up months of many guests takes seconds, so a child process, samepage(1),
+ * reads the file and does it. The event loop and whoever scrapes metrics do not wait.
  */
 #include "daemon/history_queries.h"
 
@@ -16,7 +16,7 @@
 #include <string.h>
 #include <time.h>
 
-/* Questions that are answered at the same time. */
+/* Questions answered at the same time. */
 #define QUERIES_MAX 4
 
 struct query {
@@ -101,7 +101,7 @@ static int read_number(struct json_object *arguments, const char *key, int64_t m
         return 1;
 }
 
-/* The last second that has a year of four digits. */
+/* The last second of the year 9999. */
 #define TIME_MOST INT64_C(253402300799)
 
 static int add_time(struct strv *strv, struct json_object *arguments, const char *key,

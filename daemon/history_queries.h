@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Questions to the history, each answered by a process of its own. */
+/* Questions to the history, each answered by a child process. */
 #pragma once
 
 #include "base/failure.h"
@@ -12,7 +12,7 @@ struct history_queries;
 
 int history_queries_new(sd_event *event, struct history_queries **ret);
 
-/* Answers what is still asked, and frees it. */
+/* Answers what is still open, and frees it. */
 struct history_queries *history_queries_free(struct history_queries *queries);
 
 /**

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A request waits in the queue, becomes a command line, and its process prints a result as JSON. A scan's
- * becomes a struct report and gets what only the service knows: trust groups of the configuration, and who is
- * missing and why. After a scan that ended without a report, what it may have left paused is resumed.
+ * A request waits in the queue and becomes a command line; its process prints a result as JSON. A scan's
+ * result becomes a struct report and gets what only the service knows: trust groups of the configuration, and
+ * which guests are missing and why. After a scan that ended without a report, the service resumes what it may
+ * have left paused.
  */
 #include "daemon/jobs.h"
 
@@ -24,9 +25,9 @@ struct jobs {
         struct virt_source *libvirt;
         struct jobs_observer *observers;
         size_t n_observers;
-        struct failure skipped; /* whom the running scan leaves out, for min_gap; empty: nobody */
-        bool is_refused;        /* the running scan is none, for that gap: no failure */
-        uint64_t resumed_usec;  /* when left-overs were last looked for */
+        struct failure skipped; /* guests that the running scan leaves out, for min_gap; empty: none */
+        bool is_refused;        /* min_gap leaves the running scan no guest: no failure */
+        uint64_t resumed_usec;  /* when left-overs were last searched for */
         bool is_stopped;
 };
 
@@ -44,7 +45,7 @@ static void free_words(struct patterns *list)
         free(list->words);
 }
 
-/* Few enough names for a sentence. */
+/* Names the guests, if few enough for a sentence. */
 static void describe_skipped(struct jobs *jobs, const struct patterns *skip)
 {
         char names[256] = "";
@@ -80,7 +81,7 @@ int jobs_check_gap(const struct jobs *jobs, const struct request *request, struc
         return r;
 }
 
-/* Guests that were paused a moment ago are left out, unless nobody is going to be paused. */
+/* Leaves out guests that were paused a moment ago, unless the scan pauses nobody. */
 static int on_arguments(void *context, const struct task *task, char ***ret, struct failure *failure)
 {
         struct jobs *jobs = context;
@@ -102,7 +103,7 @@ static int on_arguments(void *context, const struct task *task, char ***ret, str
         return r;
 }
 
-/* What a report says besides */
+/* What the service adds to a report */
 
 static int set_groups(const struct jobs *jobs, struct report *report)
 {
@@ -110,7 +111,7 @@ static int set_groups(const struct jobs *jobs, struct report *report)
                 struct report_guest *guest = &report->guests[i];
                 const char *group = groups_find(&jobs->config->merging.groups, guest->name);
 
-                /* A domain may bring one of its own; the configuration is stronger. */
+                /* A domain may have a group of its own; the configuration takes precedence. */
                 if (!group)
                         continue;
                 free(guest->group);
@@ -121,7 +122,7 @@ static int set_groups(const struct jobs *jobs, struct report *report)
         return 0;
 }
 
-/* Libvirt itself, where it did not answer, is in a report by its URI. */
+/* A libvirt that did not answer is in a report under its URI. */
 static bool is_silent_libvirt(const struct jobs *jobs, const struct report_guest *guest)
 {
         const char *uri = virt_source_uri(jobs->libvirt);
@@ -130,7 +131,7 @@ static bool is_silent_libvirt(const struct jobs *jobs, const struct report_guest
                strcmp(guest->name, uri) == 0;
 }
 
-/* Says in a report of all guests that a part of them is missing, and the way out for whoever knows better. */
+/* Notes in a report of all guests that a part is missing, and what to do if libvirt was removed. */
 static void note_silent_libvirt(const struct jobs *jobs, const char *uri, struct report *report)
 {
         const bool is_auto = strcmp(jobs->config->guests.libvirt_uri, VIRT_URI_AUTO) == 0;
@@ -144,7 +145,7 @@ static void note_silent_libvirt(const struct jobs *jobs, const char *uri, struct
                           is_auto ? "" : "take it out of libvirt_uri and ");
 }
 
-/* Whether libvirt answered; a scan without domains does not tell. */
+/* Records whether libvirt answered. A scan without domains does not show it. */
 static void hear_libvirt(struct jobs *jobs, const struct task *task, struct report *report)
 {
         for (size_t i = 0; i < report->n_guests; i++) {
@@ -158,7 +159,7 @@ static void hear_libvirt(struct jobs *jobs, const struct task *task, struct repo
         }
 }
 
-/* A scan for which nobody was left. */
+/* Whether min_gap left out all guests of the scan. */
 static bool skipped_all(struct jobs *jobs, const struct report *report, struct failure *failure)
 {
         size_t n = report->n_guests;
@@ -181,7 +182,7 @@ static void tell_reported(const struct jobs *jobs, const struct task *task, stru
                         jobs->observers[i].reported(jobs->observers[i].context, task, report);
 }
 
-/* Return: the report as JSON, for whoever asked for it; NULL with a sentence, and then without a report. */
+/* Return: the report as JSON, for the client that asked; NULL with a sentence, and then without a report. */
 static struct json_object *take_report(struct jobs *jobs, const struct task *task, struct json_object *result,
                                        struct report **ret, struct failure *failure)
 {
@@ -247,7 +248,7 @@ static struct json_object *take_result(struct jobs *jobs, const struct task *tas
         return NULL;
 }
 
-/* It may have paused guests, and left them so. */
+/* A scan that failed may have left guests paused. */
 static void resume_after_failure(struct jobs *jobs, const struct task *task)
 {
         if (task->request.kind != REQUEST_SCAN || task->begun_usec == 0)

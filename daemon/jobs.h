@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the service has done, from a request to its result: one job after the other, each by a process of its
- * own. Whoever wants to know of them observes; nobody is known here.
+ * Runs what the service is asked for, from a request to its result: one job after the other, each in a child
+ * process. Observers learn of the jobs; this module knows none of them.
  */
 #pragma once
 
@@ -16,9 +16,9 @@ struct jobs;
 /**
  * struct jobs_outcome - how a job ended; everything is borrowed
  * @report: of a scan that has one; NULL otherwise
- * @result: JSON for whoever asked; NULL with a @failure
- * @is_refused: it was a scan for which min_gap left nobody: no failure
- * @has_skipped: min_gap left somebody out
+ * @result: JSON for the client that asked; NULL with a @failure
+ * @is_refused: it was a scan for which min_gap left no guest: no failure
+ * @has_skipped: min_gap left a guest out
  */
 struct jobs_outcome {
         const struct task *task;
@@ -30,11 +30,11 @@ struct jobs_outcome {
 };
 
 /**
- * struct jobs_observer - who wants to know; any function may be NULL
+ * struct jobs_observer - any function may be NULL
  * @begun, @progress: as of the queue
- * @reported: a scan has a report; before anybody is told or anything kept of it, it may be added what is done
- * now
- * @ended: also of a job that never began. May add other jobs
+ * @reported: a scan has a report. Called before others receive it or anything of it is kept; may add to the
+ *            report what is done now
+ * @ended: also for a job that never began. May add other jobs
  */
 struct jobs_observer {
         void (*begun)(void *context, const struct task *task);
@@ -46,31 +46,31 @@ struct jobs_observer {
 
 /**
  * jobs_new() - an empty queue
- * @guest_list: says whom min_gap spares, and is told of pauses that no report tells of; borrowed
- * @libvirt: is told whether libvirt answered; borrowed
+ * @guest_list: says which guests min_gap spares; learns of pauses that no report mentions; borrowed
+ * @libvirt: learns whether libvirt answered; borrowed
  */
 int jobs_new(sd_event *event, struct guest_list *guest_list, struct virt_source *libvirt, struct jobs **ret);
 
-/* Frees it; a process that runs is killed, and nobody is told. */
+/* Frees it. Kills a process that runs; no observer is called. */
 struct jobs *jobs_free(struct jobs *jobs);
 
-/* Goes by @config from now on; borrowed until another one comes. */
+/* Uses @config from now on; borrowed until the next one. */
 void jobs_configure(struct jobs *jobs, const struct options *config);
 
-/* Tells one more, after those that came before. Return: 0 or -ENOMEM. */
+/* Adds an observer, to be called after the earlier ones. Return: 0 or -ENOMEM. */
 int jobs_observe(struct jobs *jobs, const struct jobs_observer *observer);
 
 /* As queue_add(). */
 int jobs_add(struct jobs *jobs, struct request *request, void *context, uint64_t *ret_id,
              struct failure *failure);
 
-/* Has something done for nobody in particular: that it cannot be is logged. @request is moved. */
+/* Queues a request without a client; logs a failure. @request is moved. */
 void jobs_request(struct jobs *jobs, struct request *request);
 
-/* Has what a dead scan left paused resumed, before anything else is done. */
+/* Queues resuming what a dead scan left paused, before everything else. */
 void jobs_resume_left_overs(struct jobs *jobs);
 
-/* When that was asked for last. */
+/* When jobs_resume_left_overs() was last called. */
 uint64_t jobs_resumed_usec(const struct jobs *jobs);
 
 /* As queue_cancel(), queue_stop(), queue_running() and queue_waiting(). */
@@ -80,7 +80,7 @@ const struct task *jobs_running(const struct jobs *jobs);
 size_t jobs_waiting(const struct jobs *jobs, const struct task *ret_tasks[QUEUE_MAX + 1]);
 
 /**
- * jobs_check_gap() - refuse a scan that would pause a guest again too soon, where it was asked for by name
+ * jobs_check_gap() - refuse a scan that would pause a guest again too soon, if it asks for the guest by name
  *
  * Return: 0, or -EAGAIN with a sentence.
  */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The policy "act": merge/loop.c decides, this carries out.
+ * The policy "act": merge/loop.c decides, this file carries out.
  *
  *      tuning    a job: a scan in the mode live with forecast and plan, which marks guests (job/merge_act.c)
- *      writing   KSM's settings, when the plan is here: by apply_settings_write(), which nobody else calls but
+ *      writing   KSM's settings, when the plan has come, by apply_settings_write(); its only other caller is
  *                a person's "samepage tune"
- *      sampling  a process looks at some thousand pages every few seconds (job/sampler.c)
+ *      sampling  a process that looks at some thousand pages every few seconds (job/sampler.c)
  *
- * Whatever says that the settings are not ours alone (somebody else changed one, another tuner runs) ends the
- * acting until the configuration is read again; what was found is put back.
+ * When the settings turn out not to be ours alone (another program changed one, another tuner runs), the
+ * acting ends until the configuration is read again, and the settings found at the start are put back.
  */
 #include "daemon/merger.h"
 
@@ -33,7 +33,7 @@
 #include <unistd.h>
 
 #define STEP_USEC USEC_PER_SEC
-/* Between two looks for another tuner. */
+/* Time between two searches for another tuner. */
 #define RIVAL_USEC (UINT64_C(30) * USEC_PER_SEC)
 
 struct merger {
@@ -43,13 +43,12 @@ struct merger {
         struct metrics_merge *metrics;
         struct apply_owner owner; /* this process */
         sd_event_source *step;
-        sd_event_source
-                *stranger_turn; /* takes up what the sampler told, which must not be freed while it tells */
+        sd_event_source *stranger_turn; /* for what the sampler reported: its callback must not free it */
         struct failure stranger;
         struct worker *sampler;
         struct loop loop;
-        uint64_t tuning;  /* the job that waits or runs for it; 0: none does */
-        uint64_t sockets; /* what the sockets' names and inodes add up to */
+        uint64_t tuning;  /* the job that waits or runs; 0: none */
+        uint64_t sockets; /* sum over the sockets' names and inodes */
         uint64_t rival_usec;
         struct ksm_progress progress;
 };
@@ -63,7 +62,7 @@ static struct apply_place place_of(const struct merger *merger)
 
 static struct loop_look look_at_ksm(struct merger *merger)
 {
-        /* What cannot be read is as it was. */
+        /* A figure that cannot be read keeps its old value. */
         (void)ksm_read_progress(merger->config->ksm_dir, &merger->progress);
         return (struct loop_look){
                 .now_usec = clock_now_usec(),
@@ -75,7 +74,7 @@ static struct loop_look look_at_ksm(struct merger *merger)
 
 /* KSM's settings */
 
-/* What a person has changed with samepage(1) is his. */
+/* Settings that a person changed with samepage(1) stay. */
 static void put_back(struct merger *merger)
 {
         const struct apply_place place = place_of(merger);
@@ -90,7 +89,7 @@ static void put_back(struct merger *merger)
                 log_say(LOG_LEVEL_NOTICE, "KSM's settings are as they were found");
 }
 
-/* Says why the loop did not go on, which it has just been told. */
+/* Logs why the loop, which already knows, did not go on. */
 static void log_refusal(struct merger *merger, const struct failure *failure)
 {
         log_say(LOG_LEVEL_WARNING, "merging: %s%s", failure->text,
@@ -107,7 +106,7 @@ static void give_up(struct merger *merger, const struct failure *failure)
         carry_out(merger, actions, NULL);
 }
 
-/* Writes what the loop's speed means; the switches were set with the plan. */
+/* Writes the settings of the loop's speed; the switches were set with the plan. */
 static void write_speed(struct merger *merger)
 {
         const struct apply_place place = place_of(merger);
@@ -122,7 +121,7 @@ static void write_speed(struct merger *merger)
                 give_up(merger, &failure);
 }
 
-/* What a person has set is his; what a dead service has set, whoever comes next puts back. */
+/* Settings of a person stay. Settings of a dead service are put back by whoever comes next. */
 static void stop_ksm(struct merger *merger)
 {
         const struct apply_place place = place_of(merger);
@@ -134,14 +133,14 @@ static void stop_ksm(struct merger *merger)
                 write_speed(merger);
 }
 
-/* The guests are marked and kept apart. Return: whether KSM does as the plan says. */
+/* The guests are marked and kept apart by now. Return: whether KSM follows the plan. */
 static bool write_plan(struct merger *merger, struct report_merge *plan)
 {
         const struct apply_place place = place_of(merger);
         struct apply_settings settings = plan->settings;
         unsigned int actions = 0;
 
-        /* Where nothing is to be gained it is not even switched on. */
+        /* Where there is nothing to gain KSM is not even switched on. */
         if (merger->loop.pace.speed == PACE_STOPPED)
                 apply_settings_add(&settings, "run", 0);
         plan->is_done = apply_settings_write(&place, &merger->owner, &settings, &plan->refusal) == 0;
@@ -164,15 +163,15 @@ static void add_tuning_job(struct merger *merger)
         request.mode = SCAN_MODE_LIVE;
         request.forecast = true;
         request.acts = true;
-        request.recheck_usec = 0; /* it keeps its connections */
+        request.recheck_usec = 0; /* a second look would close its connections */
         if (jobs_add(merger->jobs, &request, NULL, &merger->tuning, &failure) == 0)
                 return;
         log_say(LOG_LEVEL_WARNING, "merging: a scan is left out: %s", failure.text);
-        /* It is asked for again as if it had come to nothing. */
+        /* The loop asks again, as after a tuning without result. */
         merger->loop.is_tuning = false;
 }
 
-/* Looks at what has come of the forecast: for the history, and for metrics. */
+/* Compares the forecast with the outcome, for history and metrics. */
 static void add_comparison_job(struct merger *merger)
 {
         struct request request;
@@ -230,7 +229,7 @@ static void look_for_arrivals(struct merger *merger)
 
 /* Sampling */
 
-/* The plan does not hold any more. */
+/* A stranger means that the plan no longer holds. */
 static int on_stranger(sd_event_source *source, void *context)
 {
         struct merger *merger = context;
@@ -268,7 +267,7 @@ static void on_sampler_end(void *context, const struct failure *failure)
         carry_out(merger, loop_lost_sampling(&merger->loop), NULL);
 }
 
-/* QEMUs of the guests that are merged, or of the others, for free(); NULL when out of memory. */
+/* QEMUs of the merged guests, or of the others, for free(); NULL when out of memory. */
 static pid_t *list_pids(const struct report *report, bool is_chosen, size_t *ret_n)
 {
         pid_t *pids = calloc(report->n_guests + 1, sizeof(*pids));
@@ -287,7 +286,7 @@ static void start_sampling(struct merger *merger, const struct report *report)
         size_t n = 0;
         size_t n_others = 0;
         CLEANUP_FREE pid_t *pids = list_pids(report, true, &n);
-        /* Where everybody may share, nobody is another. */
+        /* Where all may share with all, no guest has to stay apart. */
         CLEANUP_FREE pid_t *others =
                 merger->config->merging.cross_group ? NULL : list_pids(report, false, &n_others);
         char program[] = SAMPLER_PROGRAM;
@@ -306,7 +305,7 @@ static void start_sampling(struct merger *merger, const struct report *report)
         json_object_put(line);
 }
 
-/* What the loop says is to be done; @report of the tuning that has just ended, or NULL. */
+/* Does what the loop asks for; @report of the tuning that just ended, or NULL. */
 static void carry_out(struct merger *merger, unsigned int actions, struct report *report)
 {
         if (actions & LOOP_CANCEL)
@@ -460,7 +459,7 @@ static void merger_on_reported(void *context, const struct task *task, struct re
 
         if (!is_tuning(merger, task) || !report->merge)
                 return;
-        /* Looked at again right before: whoever came while it ran is in no plan. */
+        /* Look again right before: a guest that came meanwhile is in no plan. */
         look_for_arrivals(merger);
         merger->tuning = 0;
         complain_of_guests(report);

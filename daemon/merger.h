@@ -13,16 +13,16 @@ struct merger;
 /* @jobs, @metrics: borrowed. Return: 0 or a negative errno. */
 int merger_new(sd_event *event, struct jobs *jobs, struct metrics_merge *metrics, struct merger **ret);
 
-/* Ends, puts back what was found, and frees it. */
+/* Ends, puts back the settings found at the start, and frees it. */
 struct merger *merger_free(struct merger *merger);
 
-/* Acts by @config, borrowed until another one comes: begins anew, or ends and puts back what was found. */
+/* Acts by @config, borrowed until the next one: begins anew, or ends and puts the settings back. */
 void merger_configure(struct merger *merger, const struct options *config);
 
-/* The service is ending: puts back what was found, and begins nothing more. */
+/* The service is ending: puts the settings back, and begins nothing more. */
 void merger_stop(struct merger *merger);
 
-/* A guest has come, or gone. */
+/* A guest came or went. */
 void merger_arrived(struct merger *merger);
 
 struct jobs_observer merger_observer(struct merger *merger);

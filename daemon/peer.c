@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-/* The most groups that a process has (NGROUPS_MAX of Linux). */
+/* The most groups that a process can have (NGROUPS_MAX of Linux). */
 #define GROUPS_MAX 65536
 
 int peer_get(int fd, struct peer *ret)

@@ -14,11 +14,11 @@
 struct queue {
         sd_event *event;
         struct queue_observer observer;
-        sd_event_source *turn; /* begins the next task, from the loop and not from somebody's callback */
+        sd_event_source *turn; /* begins the next task from the loop, not from a callback */
         struct worker *worker;
         struct task *running;
         struct json_object *result;          /* of the running one */
-        struct task *waiting[QUEUE_MAX + 1]; /* one place more for what resumes guests */
+        struct task *waiting[QUEUE_MAX + 1]; /* one more place, for a request to resume guests */
         size_t n_waiting;
         uint64_t last_id;
         bool is_stopped;
@@ -37,7 +37,7 @@ static void wake_turn(struct queue *queue)
         (void)sd_event_source_set_enabled(queue->turn, SD_EVENT_ONESHOT);
 }
 
-/* Tells the owner, who may add another task meanwhile, and forgets the task. */
+/* Calls the owner, which may add another task meanwhile, and frees the task. */
 static void end_task(struct queue *queue, struct task *task, struct json_object *result,
                      const struct failure *failure)
 {
@@ -45,7 +45,7 @@ static void end_task(struct queue *queue, struct task *task, struct json_object 
         free_task(task);
 }
 
-/* Whoever waits does not wait for a second look. */
+/* A waiting task does not wait for a second look. */
 static void hurry_task(struct queue *queue)
 {
         if (queue->n_waiting > 0 && queue->running && queue->running->recheck_in_seconds > 0)
@@ -163,7 +163,7 @@ struct queue *queue_free(struct queue *queue)
         return NULL;
 }
 
-/* Whether guests that were left paused are about to be resumed: first in the line, and once is enough. */
+/* Whether a request to resume guests waits. It stands first in the queue, and one is enough. */
 static bool resume_waits(const struct queue *queue)
 {
         return queue->n_waiting > 0 && queue->waiting[0]->request.kind == REQUEST_RESUME;
@@ -178,7 +178,7 @@ static int check_room(const struct queue *queue, enum request_kind kind, struct 
         return 0;
 }
 
-/* What resumes guests goes before everything else. */
+/* A request to resume guests goes before everything else. */
 static void put_in(struct queue *queue, struct task *task)
 {
         size_t at = queue->n_waiting++;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is to be done, one thing after the other: QEMU talks to one client at a time, and two scans at once would only
- * halve each other's speed.
+ * What is to be done, one task after the other. QEMU serves one client at a time, and two scans at once would
+ * only halve each other's speed.
  */
 #pragma once
 
@@ -34,8 +34,8 @@ struct task {
 
 /**
  * struct queue_observer - the owner
- * @arguments: the command line of a task that is about to begin, for strv_free(); or a negative errno with a sentence
- *             when it cannot
+ * @arguments: the command line of a task that is about to begin, for strv_free(); a negative errno with a
+ *             sentence when there is none
  * @begun, @progress: may be NULL
  * @ended: @result is the JSON of its report, or NULL with a @failure; both are borrowed
  */
@@ -52,31 +52,35 @@ struct queue;
 
 int queue_new(sd_event *event, const struct queue_observer *observer, struct queue **ret);
 
-/* Frees it; a process that runs is killed, and nobody is told. */
+/* Frees it. Kills a process that runs; the observer is not called. */
 struct queue *queue_free(struct queue *queue);
 
 /**
- * queue_add() - have something done
+ * queue_add() - add a task
  * @request: moved into the task, also on failure
  * @context: of the task
  * @ret_id: its id; may be NULL
  *
- * It begins in the loop's next turn, when nothing else runs; a scan that waits for its second look takes that at once.
- * REQUEST_RESUME goes before all others, finds room however many wait, and is not done twice in a row.
+ * The task begins in the loop's next turn, if nothing else runs. A scan that waits for its second look takes
+ * it at once then. REQUEST_RESUME goes before all others, has room however many tasks wait, and is not queued
+ * twice.
  *
  * Return: 0; -EBUSY when too many wait; -ENOMEM; with a sentence.
  */
 int queue_add(struct queue *queue, struct request *request, void *context, uint64_t *ret_id,
               struct failure *failure);
 
-/* Ends a task that runs, or drops one that waits; the observer is told. Return: 0; -ENOENT, for REQUEST_RESUME too. */
+/*
+ * Ends a task that runs, or drops one that waits, and calls the observer. Return: 0; -ENOENT, also for
+ * REQUEST_RESUME.
+ */
 int queue_cancel(struct queue *queue, uint64_t id);
 
-/* The same for all of them; from now on none is taken. */
+/* Does so for all tasks, and takes no more. */
 void queue_stop(struct queue *queue);
 
 /* The task that runs; NULL when none does. */
 const struct task *queue_running(const struct queue *queue);
 
-/* Those that wait, in their order. */
+/* The tasks that wait, in order. */
 size_t queue_waiting(const struct queue *queue, const struct task *ret_tasks[QUEUE_MAX + 1]);

@@ -98,7 +98,7 @@ static void keep_in_history(struct records *records, const struct jobs_outcome *
                 log_say(LOG_LEVEL_WARNING, "history: %s", failure.text);
 }
 
-/* Those that live, and those of which the report says why they could not be scanned. */
+/* The guests that live, and those of which the report says why they could not be scanned. */
 static int keep_known(struct records *records, const struct report *report)
 {
         const size_t n_listed = guest_list_n(records->guest_list);
@@ -155,8 +155,8 @@ static void log_summary(const struct task *task, const struct report *report)
 }
 
 /*
- * Whether a guest that the report does not name is gone: not where only some were asked for, or libvirt was
- * silent.
+ * Whether the report shows that guests it does not name are gone. It does not if only some were asked for, or
+ * libvirt did not answer.
  */
 static bool names_all_guests(const struct jobs_outcome *outcome)
 {
@@ -170,7 +170,7 @@ static bool names_all_guests(const struct jobs_outcome *outcome)
         return true;
 }
 
-/* Names that somebody asked for and that no guest has: the answer says so, and that is all. */
+/* Names that a client asked for and no guest has: only the answer mentions them. */
 static bool is_about_nobody(const struct task *task, const struct report *report)
 {
         for (size_t i = 0; i < report->n_guests; i++)
@@ -179,7 +179,7 @@ static bool is_about_nobody(const struct task *task, const struct report *report
         return task->request.guests.n > 0;
 }
 
-/* Of some guests: without those that were not even found. The guests stay the report's. */
+/* Leaves out guests that were not even found. The guests still belong to the report. */
 static struct report found_only(const struct report *report, struct report_guest *guests)
 {
         struct report found = *report;
@@ -229,7 +229,7 @@ static void keep_failure(struct records *records, const struct task *task, const
         (void)sd_notifyf(0, "STATUS=Idle; the last scan failed: %s", failure->text);
 }
 
-/* Says who was still paused. */
+/* Logs which guests were still paused. */
 static void tell_resumed(struct json_object *result)
 {
         struct json_object *guests = json_get(result, "guests", json_type_array);

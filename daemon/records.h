@@ -20,11 +20,12 @@ struct records *records_free(struct records *records);
 
 /**
  * records_configure() - open the history and the metrics' port of a configuration
- * @config: borrowed until another one comes
+ * @config: borrowed until the next one
  *
- * What is open and stays the same is left alone; what could not be had before is tried again.
+ * Leaves alone what is open and stays the same; retries what failed before.
  *
- * Return: 0, or the negative errno of a part that cannot be had, which was logged; the others are there.
+ * Return: 0, or the negative errno of a part that could not be opened, which was logged. The other parts
+ * work.
  */
 int records_configure(struct records *records, const struct options *config);
 

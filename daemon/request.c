@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define SECONDS_SUFFIX "_seconds"
-/* No duration of a request is longer. */
+/* Upper limit of a request's durations. */
 #define SECONDS_MOST 1e6
 /* QEMU's and libvirt's names are far shorter. */
 #define NAME_MAX_BYTES 4096
@@ -101,7 +101,7 @@ static const struct option_row *find_row(const char *key, size_t length)
         return NULL;
 }
 
-/* A value as a file has it; the caller frees it. NULL for one of the wrong type. */
+/* A value in the form a file has; the caller frees it. NULL for one of the wrong type. */
 static char *text_of(struct json_object *value, bool is_bool, bool in_seconds)
 {
         const bool is_number =
@@ -109,7 +109,7 @@ static char *text_of(struct json_object *value, bool is_bool, bool in_seconds)
         const double seconds = in_seconds && is_number ? json_object_get_double(value) : -1;
         char *text = NULL;
 
-        /* Written so that NaN is no number. */
+        /* Written so that NaN counts as no number. */
         if (seconds >= 0 && seconds <= SECONDS_MOST)
                 return asprintf(&text, "%.0fus", seconds * USEC_PER_SEC) < 0 ? NULL : text;
         if (in_seconds || !json_object_is_type(value, is_bool ? json_type_boolean : json_type_string))
@@ -119,7 +119,7 @@ static char *text_of(struct json_object *value, bool is_bool, bool in_seconds)
         return strdup(json_object_get_string(value));
 }
 
-/* By the row's key; a duration also by its key with "_seconds" behind it, as a number. */
+/* Finds a value by the row's key. A duration may also be a number, under the key with "_seconds" appended. */
 static int read_option(struct options *wish, const char *key, struct json_object *value,
                        struct failure *failure)
 {
@@ -225,7 +225,7 @@ int request_arguments(const struct request *request, const struct options *confi
         const char *uri =
                 virt_uri_find(config->guests.libvirt_uri, "", libvirt_has_answered && request->guests.n == 0);
         CLEANUP_FREE char *uri_copy = uri ? strdup(uri) : NULL;
-        /* A forecast about some guests would leave out what the others share with them. */
+        /* A forecast for some guests would leave out what the others share with them. */
         const bool forecasts = request->forecast && request->guests.n == 0;
         struct options child = *config; /* nothing of it is freed */
         struct strv strv = {.error = uri && !uri_copy ? -ENOMEM : 0};
@@ -240,7 +240,7 @@ int request_arguments(const struct request *request, const struct options *confi
         child.scan.recheck_usec = request->recheck_usec;
         child.merging.forecast = forecasts;
         child.merging.service_pid = forecasts ? getpid() : 0;
-        child.control_socket = NULL; /* that would be the service itself */
+        child.control_socket = NULL; /* that is the service itself */
         child.stale = true;
         child.events = true;
         strv_add(&strv, "samepage");

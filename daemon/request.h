@@ -16,7 +16,7 @@ enum request_kind {
         REQUEST_KIND_COUNT_,
 };
 
-/* Who wants it. */
+/* Who asked for it. */
 enum request_origin {
         REQUEST_BY_SCHEDULE,
         REQUEST_BY_CONTROL,  /* somebody at the control socket */
@@ -56,22 +56,23 @@ void request_init(struct request *request, enum request_kind kind, enum request_
 
 void request_deinit(struct request *request);
 
-/* Makes it about this guest (too). Return: 0; -EINVAL for what is no name; -E2BIG; -ENOMEM. */
+/* Adds a guest to the request. Return: 0; -EINVAL for what is no name; -E2BIG; -ENOMEM. */
 int request_add_guest(struct request *request, const char *name);
 
 /**
  * request_read() - take over what a client of the control socket asks for
- * @arguments: {"guests": [NAME…]}, and the options that have OPTION_ON_REQUEST by their keys, true or false or a
- *	       text as in the file. Durations may be numbers: "max_pause_seconds", "recheck_seconds". A pause may be
- *	       shorter than the one of the configuration, not longer. May be NULL
+ * @arguments: {"guests": [NAME…]}, and the options that have OPTION_ON_REQUEST by their keys, true or
+ *             false or a text as in the file. Durations may be numbers: "max_pause_seconds",
+ *             "recheck_seconds". A pause may be shorter than the one of the configuration, not longer. May be
+ *             NULL
  *
  * Return: 0; -EINVAL for a wrong type or value, or a key that is not known, with a sentence.
  */
 int request_read(struct request *request, struct json_object *arguments, struct failure *failure);
 
 /**
- * request_arguments() - the command line of samepage(1) for it
- * @libvirt_has_answered: the libvirt of this host: who is about all guests asks it also without its socket
+ * request_arguments() - the command line of samepage(1) for a request
+ * @libvirt_has_answered: the host's libvirt has; a request about all guests asks it even without a socket
  * @skip: names that are left out; may be NULL
  * @ret: NULL-terminated; strv_free() it
  *

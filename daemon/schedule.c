@@ -13,7 +13,7 @@ uint64_t schedule_first_usec(const struct options *config, uint64_t random)
 uint64_t schedule_next_usec(const struct options *config, uint64_t random)
 {
         const uint64_t interval = config->interval_usec;
-        /* Never more than the interval, so that no time lies below 0. */
+        /* At most the interval, so that no time is below 0. */
         const uint64_t jitter = config->jitter_usec < interval ? config->jitter_usec : interval;
         uint64_t latest = 0;
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The service's life. One thread owns all state and never waits for a guest: whatever talks to one runs in a
- * process of its own (worker.c). Whoever starts the service is told when it is ready, reads the configuration
- * again, and ends.
+ * The service's life. One thread owns all state and never waits for a guest: child processes talk to guests
+ * (worker.c). The service tells its starter when it is ready, reads the configuration again on request, and
+ * ends.
  *
- * A part that cannot be had (the history's disk, a port in use, no control group) costs that part and not the
- * service, as what it does for the guests is worth more; at the start, and when asked to check, it is an
- * error.
+ * A part that cannot be set up (the history's disk, a port in use, no control group) costs that part and not
+ * the service, because the service's work for the guests is worth more. At the start, and when asked to
+ * check, it is an error.
  */
 #include "daemon/service.h"
 
@@ -32,7 +32,7 @@
 #include <systemd/sd-daemon.h>
 #include <time.h>
 
-/* The parts; observe_jobs() says in which order they hear of jobs. */
+/* The parts; observe_jobs() sets the order in which they learn of jobs. */
 struct service {
         sd_event *event;
         const char *config_path;
@@ -63,7 +63,7 @@ static int load_config(const struct service *service, struct options **ret)
         return config_load(&source, ret, NULL);
 }
 
-/* Leases of a scan that runs lie in the old one: another folder needs a service that starts anew. */
+/* Leases of a running scan are in the old folder: another folder needs a restart of the service. */
 static void keep_runtime_dir(struct options *old, struct options *config)
 {
         char *other = config->runtime_dir;
@@ -81,9 +81,7 @@ static int first_error(int before, int r)
         return before < 0 ? before : r;
 }
 
-/*
- * Puts a configuration in force; parts that could not be had before are tried again. Return: the first error.
- */
+/* Applies a configuration; tries again the parts that failed before. Return: the first error. */
 static int configure_parts(struct service *service, struct options *config)
 {
         struct options *old = service->config;
@@ -168,7 +166,9 @@ static int take_signals(struct service *service)
         return r;
 }
 
-/* Each part hears of a job's end after those before it: who asked gets an answer when all is kept. */
+/*
+ * Each part learns of a job's end after those before it: the client gets its answer after everything is kept.
+ */
 static int observe_jobs(struct service *service)
 {
         const struct jobs_observer observers[] = {
@@ -198,7 +198,7 @@ static int make_observers(struct service *service)
         return r < 0 ? r : observe_jobs(service);
 }
 
-/* The guest list is what the others are told of guests by, and tells the records. */
+/* The guest list comes first: the others ask it about guests, and it calls the records. */
 static void on_guest_gone(void *context, const char *name)
 {
         const struct service *service = context;
@@ -256,7 +256,7 @@ int service_run(const char *config_path, bool must_exist)
                 r = configure_parts(&service, TAKE_PTR(config));
         options_free(config);
         if (r >= 0) {
-                /* What an earlier one left paused is resumed before anything else. */
+                /* Guests that an earlier service left paused are resumed before anything else. */
                 jobs_resume_left_overs(service.jobs);
                 (void)sd_notify(0, "READY=1\nSTATUS=Idle");
                 log_say(LOG_LEVEL_INFO, "samepaged " SAMEPAGE_VERSION " is ready");

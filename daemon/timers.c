@@ -13,11 +13,11 @@
 #include <time.h>
 
 #define PAUSED_USEC (USEC_PER_SEC / 2)
-/* Between two attempts to resume what the dead left paused. */
+/* Time between two attempts to resume guests that dead scans left paused. */
 #define RESUME_USEC (10 * USEC_PER_SEC)
-/* Between two looks at how many passes KSM has completed. */
+/* Time between two looks at how many passes KSM has completed. */
 #define PASSES_USEC (60 * USEC_PER_SEC)
-/* The kernel may wait so much longer to wake us. */
+/* The kernel may wake us this much later. */
 #define ACCURACY_USEC (USEC_PER_SEC / 4)
 
 struct timers {
@@ -25,8 +25,8 @@ struct timers {
         struct jobs *jobs;
         struct metrics *metrics;
         sd_event_source *schedule; /* the next scan */
-        sd_event_source *passes;   /* looks how far KSM is */
-        sd_event_source *paused;   /* looks how many guests are paused, while some may be */
+        sd_event_source *passes;   /* counts KSM's passes */
+        sd_event_source *paused;   /* counts paused guests, while there may be some */
 };
 
 static uint64_t draw_jitter(void)
@@ -71,7 +71,7 @@ static int on_schedule(sd_event_source *source, uint64_t usec, void *context)
                 return 0;
         }
         arm_timer(source, schedule_next_usec(timers->config, draw_jitter()));
-        /* One that takes longer than the interval is not followed by a second one at once. */
+        /* A scan that takes longer than the interval is not followed by a second one at once. */
         if (has_scheduled_scan(timers))
                 return 0;
         request_init(&request, REQUEST_SCAN, REQUEST_BY_SCHEDULE, timers->config);
@@ -79,7 +79,7 @@ static int on_schedule(sd_event_source *source, uint64_t usec, void *context)
         return 0;
 }
 
-/* How many lease files there are: one for each guest that is paused by us. */
+/* The number of lease files: one for each guest that we paused. */
 static unsigned int count_leases(const struct timers *timers)
 {
         CLEANUP_CLOSE int fd = -1;
@@ -95,7 +95,7 @@ static unsigned int count_leases(const struct timers *timers)
         return (unsigned int)n;
 }
 
-/* Whether somebody works who may have paused a guest: who waits for his second look has not. */
+/* Whether a job runs that may have paused a guest. A job that waits for its second look has not. */
 static bool may_have_paused(const struct timers *timers)
 {
         const struct task *running = jobs_running(timers->jobs);
@@ -108,7 +108,7 @@ static void count_paused(struct timers *timers)
         const unsigned int n = count_leases(timers);
 
         metrics_set_paused(timers->metrics, n);
-        /* Nobody works, and yet some are paused: a scan that died, or somebody's without the service. */
+        /* No job runs, yet guests are paused: by a scan that died, or by one without the service. */
         if (n > 0 && !may_have_paused(timers) &&
             clock_now_usec() - jobs_resumed_usec(timers->jobs) > RESUME_USEC)
                 jobs_resume_left_overs(timers->jobs);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The libvirt of the configuration, and whether it answers: the last that scans and its watcher saw of it. */
+/* The libvirt of the configuration, and whether it answers: what scans and its watcher last saw of it. */
 #pragma once
 
 #include "metrics/metrics.h"
@@ -8,29 +8,30 @@
 
 /**
  * struct virt_source - initialise with .metrics
- * @metrics: where it is told; borrowed
+ * @metrics: receives the state; borrowed
  *
  * The other members are its own.
  */
 struct virt_source {
         struct metrics *metrics;
         const char *configured; /* NULL: none */
-        bool answers;           /* the last that was heard of it */
-        bool has_answered;      /* so that its silence is no host without libvirt */
+        bool answers;           /* as last seen */
+        bool has_answered;      /* so its silence does not mean a host without libvirt */
 };
 
 /*
- * Begins with another one, of which nothing is known; @configured is borrowed, also by virt_source_forget().
+ * Switches to another libvirt, of which nothing is known yet. @configured is borrowed, also by
+ * virt_source_forget().
  */
 void virt_source_begin(struct virt_source *source, const char *configured);
 
 /*
- * The configuration was read again, and names the same one: if it does not answer now, it was removed for
+ * The configuration was read again and names the same libvirt. If it does not answer now, it was removed for
  * good.
  */
 void virt_source_forget(struct virt_source *source, const char *configured);
 
-/* Whether it answers, as a scan or its watcher has just seen. */
+/* Records whether it answers, as a scan or its watcher just saw. */
 void virt_source_hear(struct virt_source *source, bool answers);
 
 /* Its URI, borrowed; NULL when there is none. */

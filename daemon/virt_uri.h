@@ -4,17 +4,17 @@
 
 #include <stdbool.h>
 
-/* In the configuration: the host's own, if there is one. */
+/* The configuration's word for the host's own libvirt, if there is one. */
 #define VIRT_URI_AUTO "auto"
 
 /**
  * virt_uri_find() - the URI of the libvirt to use
  * @configured: of the configuration; NULL: none
- * @root: "", or a fixture in whose folder run/ sockets are looked for
- * @has_answered: the one of this host has, and so it is there, though its socket may be away
+ * @root: "", or a fixture in whose folder run/ sockets are searched
+ * @has_answered: this host's libvirt has answered, so it is there even if its socket is away
  *
- * With VIRT_URI_AUTO it is qemu:///system as long as a socket of libvirtd or virtqemud is there; so a host that gets
- * libvirt later is served, and one without it is not complained about.
+ * With VIRT_URI_AUTO it is qemu:///system as long as a socket of libvirtd or virtqemud is there. So a host
+ * that gets libvirt later is served, and one without it causes no complaint.
  *
  * Return: borrowed; NULL when there is none.
  */

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* samepaged(8): the service. It starts itself under other names for what it has done in processes of their own: worker.c. */
+/*
+ * samepaged(8): the service. It starts its own program under other names for work in child processes:
+ * worker.c.
+ */
 #include "base/version.h"
 #include "conf/config.h"
 #include "daemon/command/program.h"
@@ -116,7 +119,7 @@ int main(int argc, char **argv)
         const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
         const char *name = slash ? slash + 1 : argc > 0 ? argv[0] : "";
 
-        (void)prctl(PR_SET_NAME, name); /* it was called by /proc/self/exe */
+        (void)prctl(PR_SET_NAME, name); /* it was started as /proc/self/exe */
         if (strcmp(name, "samepage") == 0)
                 return program_run(argc, argv);
         program_prepare();

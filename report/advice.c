@@ -45,7 +45,7 @@ static const struct {
 
 static_assert(sizeof(advice) / sizeof(advice[0]) == GAP_REASON_MAX_, "every reason has advice");
 
-/* How fast KSM is, as far as it is known: pages a second at most. */
+/* KSM's speed as far as it is known: pages a second at most. */
 static bool find_pace(const struct ksm *ksm, int64_t *ret_pages_per_sec)
 {
         int64_t pages = 0;
@@ -88,7 +88,7 @@ void advice_sentence(enum gap_reason reason, const struct ksm *ksm, char *text, 
                 (void)snprintf(text, size, "%s", advice[reason].sentence);
 }
 
-/* Twice as many users as now, of which the kernel keeps the number in an int. */
+/* Twice the present number of users; the kernel keeps it in an int. */
 static int64_t more_users(int64_t now)
 {
         return now > INT32_MAX / 2 ? INT32_MAX : 2 * now;

@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-/* A sentence about a guest of whom this reason holds, without its name. @ksm gives the numbers in it. */
+/* A sentence about a guest to which this reason applies, without its name. @ksm gives the numbers in it. */
 void advice_sentence(enum gap_reason reason, const struct ksm *ksm, char *text, size_t size);
 
 /* Longer than every remedy, its NUL included. */
@@ -18,7 +18,7 @@ void advice_sentence(enum gap_reason reason, const struct ksm *ksm, char *text, 
  * @ksm: gives the numbers in it
  * @recheck_seconds: between the two looks; 0 when there was no second one
  *
- * What is to be typed can be pasted into a shell as it is.
+ * Commands in it can be pasted into a shell as they are.
  */
 void advice_remedy(enum gap_reason reason, const struct ksm *ksm, double recheck_seconds, char *text,
                    size_t size);

@@ -9,14 +9,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Memory is read: {"done_bytes", "total_bytes"}; with "recheck_in_seconds" it has been, and will be looked at again. */
+/*
+ * Memory is being read: {"done_bytes", "total_bytes"}. With "recheck_in_seconds" it has been read, and the
+ * scan waits for its second look.
+ */
 #define EVENT_PROGRESS "PROGRESS"
 /* The end, with the report as --json would print it. */
 #define EVENT_REPORT "REPORT"
 /* The end without a report: {"desc"}. */
 #define EVENT_FAILED "FAILED"
 
-/* Has the second look that is waited for take place at once; blocked until then, it waits until there is somebody to hurry. */
+/* Ends the wait for the second look. It is blocked until the wait begins, so that it stays pending. */
 #define EVENTS_HURRY_SIGNAL SIGURG
 
 /**
@@ -36,5 +39,5 @@ void events_print_wait(uint64_t done_bytes, uint64_t total_bytes, uint64_t left_
 /* Prints EVENT_FAILED with a sentence. */
 void events_print_failure(const char *sentence);
 
-/* Says on the standard error output why the program failed, and with --events as EVENT_FAILED too. */
+/* Prints on standard error why the program failed; with --events also as EVENT_FAILED. */
 void events_complain(const struct options *options, const char *sentence);

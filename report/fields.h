@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How the members of a struct stand in JSON: one row of a table says how a member is written and how it is
- * read, so that the two cannot differ.
+ * How the members of a struct stand in JSON. One row of a table says how a member is written and how it is
+ * read, so the two cannot differ.
  *
- * What is read is hostile: it comes from another process or from a file. What lacks, or is of another type,
- * is not known; text is made printable; no number is so large that the sum of a few could overflow.
+ * Input is hostile: it comes from another process or from a file. A value that is missing or of another type
+ * is unknown. Text is made printable. No number is so large that the sum of a few could overflow.
  */
 #pragma once
 
@@ -14,19 +14,21 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* A number that is not known; null in JSON. */
+/* An unknown number; null in JSON. */
 #define FIELD_UNKNOWN (-1)
 
-/* An address space of x86-64 with five levels: no size is larger, and the sum of 32 of them is an int64_t. */
+/*
+ * The address space of x86-64 with five levels: no size is larger, and the sum of 32 of them fits an int64_t.
+ */
 #define FIELD_BYTES_MAX (INT64_C(1) << 57)
 
 enum field_type {
-        FIELD_TYPE_END,     /* behind the last row */
+        FIELD_TYPE_END,     /* after the last row */
         FIELD_TYPE_TEXT,    /* char *, allocated; NULL: null */
-        FIELD_TYPE_CHARS,   /* char []; empty: null. What is longer is cut */
+        FIELD_TYPE_CHARS,   /* char []; empty: null. Longer text is cut */
         FIELD_TYPE_WORD,    /* const char *, one of @names; NULL: null */
-        FIELD_TYPE_CHOICE,  /* likewise, but never NULL: what is none of them is the first */
-        FIELD_TYPE_NAME,    /* enum, by @names; what is none of them is the first */
+        FIELD_TYPE_CHOICE,  /* likewise, but never NULL: another word is the first */
+        FIELD_TYPE_NAME,    /* enum, by @names; another word is the first */
         FIELD_TYPE_BOOL,    /* false when not known */
         FIELD_TYPE_BYTES,   /* int64_t, from 0; FIELD_UNKNOWN: null */
         FIELD_TYPE_SIGNED,  /* int64_t; FIELD_UNKNOWN: null */
@@ -42,7 +44,7 @@ enum field_type {
 /**
  * struct field - one row
  * @is_needed: without it, the whole cannot be read
- * @within: the object that the key is in, by its key in the whole; NULL: it is in the whole itself
+ * @within: the object that the key is in, by its key in the whole; NULL: the whole itself
  * @flag: offset of a bool, never 0: where it is false, null is written; a NAME sets it when it is read
  * @n: offset of the size_t that counts a LIST
  */
@@ -91,11 +93,11 @@ struct field {
 void fields_write(struct json_object *object, const struct field *fields, const void *structure);
 
 /**
- * fields_read() - fill a struct, which is all 0, with what an object says
- * @json: borrowed; where it is no object, nothing is known
+ * fields_read() - fill a struct, which is all 0, from an object
+ * @json: borrowed; where it is no object, everything is unknown
  *
- * What is allocated belongs to the struct, after a failure as well.
+ * What is allocated belongs to the struct, after a failure too.
  *
- * Return: 0; -EBADMSG when something lacks that is needed; -E2BIG when a list is too long; -ENOMEM.
+ * Return: 0; -EBADMSG when something needed is missing; -E2BIG when a list is too long; -ENOMEM.
  */
 int fields_read(struct json_object *json, const struct field *fields, void *structure);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The result of one scan as plain data: what text, JSON, metrics and history are made from. Sizes are bytes,
- * times seconds; a negative number (REPORT_UNKNOWN) stands for "not known", which JSON prints as null.
+ * The result of one scan as plain data, from which text, JSON, metrics and history are made. Sizes are bytes,
+ * times seconds. A negative number (REPORT_UNKNOWN) means "not known", which JSON prints as null.
  */
 #pragma once
 
@@ -23,7 +23,7 @@
 #define REPORT_SCHEMA_SCAN   "samepage.scan.v1"
 #define REPORT_SCHEMA_GUESTS "samepage.guests.v1"
 
-/* Why KSM cannot merge a RAM block that the guest does not see. */
+/* Why KSM cannot merge a RAM block: the guest does not see it. */
 #define REPORT_NOT_MAPPED "not-mapped"
 
 #define REPORT_VIA_QMP     "qmp"
@@ -31,8 +31,8 @@
 
 /* How far a guest's figures belong to one instant. */
 enum report_consistency {
-        REPORT_CONSISTENCY_EXACT,  /* all read while it stood still, at once */
-        REPORT_CONSISTENCY_SLICED, /* all read while it stood still, in several pauses */
+        REPORT_CONSISTENCY_EXACT,  /* all read while it was paused, at once */
+        REPORT_CONSISTENCY_SLICED, /* all read while it was paused, in several pauses */
         REPORT_CONSISTENCY_LIVE,   /* read while it ran */
         REPORT_CONSISTENCY_COUNT_,
 };
@@ -142,7 +142,7 @@ struct report *report_free(struct report *report);
 /* How many guests have figures. */
 size_t report_n_scanned(const struct report *report);
 
-/* Whether a guest was found at all: one that was not has no process. */
+/* Whether a guest was found at all: one that was not found has no process. */
 static inline bool report_guest_is_found(const struct report_guest *guest)
 {
         return guest->pid > 0;
@@ -154,6 +154,9 @@ static inline bool report_guest_is_domain(const struct report_guest *guest)
         return strcmp(guest->via, REPORT_VIA_LIBVIRT) == 0;
 }
 
-/* What sharing would free, and what is merged, zero pages aside in both; REPORT_UNKNOWN when not known. */
+/*
+ * Bytes that sharing would free and bytes that are merged, both without zero pages; REPORT_UNKNOWN when not
+ * known.
+ */
 int64_t report_ideal_bytes(const struct report_figures *figures);
 int64_t report_merged_bytes(const struct report_figures *figures);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The schema is a contract: keys are added, never renamed. It stands in tables of fields, but for KSM's files
- * and settings, which are whatever the kernel has, and for lists that go by the report's guests.
+ * The schema is a contract: keys are added, never renamed. Tables of fields define it, except for KSM's files
+ * and settings, which are whatever the kernel has, and for lists in the order of the report's guests.
  */
 #include "report/report_json.h"
 
@@ -58,7 +58,7 @@ static const struct field block_fields[] = {
 };
 
 #define GUEST(key, member) FIELD(key, struct report_guest, member)
-/* Only guests that were scanned have a consistency, which says so, and figures. */
+/* Only scanned guests have figures and a consistency, which marks them as scanned. */
 #define IF_SCANNED       .flag = offsetof(struct report_guest, scanned)
 #define FIGURE(member)   GUEST(#member, figures.member), IF_SCANNED
 #define ACTUALLY(member) GUEST(#member, figures.actual_##member), IF_SCANNED, .within = "actual"
@@ -323,7 +323,7 @@ static void parse_ksm(struct json_object *json, struct ksm *ksm)
 static void add_to_guest(const struct report *report, struct report_reason *reason, const char *name,
                          int64_t bytes)
 {
-        /* Of two guests of one name the second one was not scanned. */
+        /* The second of two guests with one name was not scanned. */
         for (size_t i = 0; name && bytes > 0 && bytes <= FIELD_BYTES_MAX && i < report->n_guests; i++)
                 if (report->guests[i].scanned && strcmp(report->guests[i].name, name) == 0) {
                         reason->by_guest[i] = bytes;

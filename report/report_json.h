@@ -14,12 +14,12 @@ struct json_object *report_to_json(const struct report *report);
 struct json_object *report_guests_to_json(const struct report *report);
 
 /**
- * report_parse() - make a report of what report_to_json() gave
+ * report_parse() - make a report from what report_to_json() returned
  * @json: schema "samepage.scan.v1"; borrowed
  * @ret: report_free() it
  *
- * Keys that are not known are ignored, keys that lack are unknown values: a report of another version of the
- * program is read as far as it goes. Text is made printable.
+ * Ignores unknown keys; missing keys are unknown values. So a report of another version of the program is
+ * read as far as possible. Text is made printable.
  *
  * Return: 0; -EBADMSG when it is no such report; -E2BIG when it has more than GUEST_CHOICE_MAX guests;
  * -ENOMEM; all with a sentence.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What merging would save and cost, what is to be done, and what came of it: the part of a report about that. */
+/* The part of a report about merging: forecast, plan, and what came of it. */
 #pragma once
 
 #include "base/failure.h"
@@ -32,23 +32,23 @@ struct report_merge_guest {
 
 /**
  * struct report_merge - forecast, plan and outcome
- * @merges: it is worth while; otherwise the figures are all 0
- * @group: of the guests that are to be merged; NULL: they have none, or it is all groups
+ * @merges: it is worthwhile; otherwise the figures are all 0
+ * @group: of the guests to merge; NULL: they have none, or all groups are merged
  * @cross_group: guests of different groups may share
  * @self_bytes, @inter_bytes, @zero_bytes: that would be saved
- * @scanned_bytes: memory that KSM would look at
- * @bookkeeping_bytes: that KSM takes for it
+ * @scanned_bytes: memory that KSM would scan
+ * @bookkeeping_bytes: that KSM needs for it
  * @net_bytes: saved, less bookkeeping
- * @isolation_bytes: that would be saved besides if all guests shared with each other
- * @mergeable_bytes: memory that KSM may merge, pages that use no frame included
- * @sharable_bytes: of it that would be merged
+ * @isolation_bytes: that would be saved in addition if all guests shared with each other
+ * @mergeable_bytes: memory that KSM may merge, including pages that use no frame
+ * @sharable_bytes: the part of it that would be merged
  * @huge_pages: that would be split
  * @reached_bytes: that the chosen guests save now; REPORT_UNKNOWN where frames are not known
- * @settings: KSM's, that are to be written; those that have their value already are named, too
+ * @settings: KSM settings to write, including those that have their value already
  * @acts: it was carried out, or tried
  * @is_done: KSM's settings were written
  * @refusal: why it was not carried out, or not completely; empty when there is nothing to say
- * @may_pass: that may be otherwise at another time, without anybody's doing
+ * @may_pass: that may change by itself at another time
  */
 struct report_merge {
         bool merges;

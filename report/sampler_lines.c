@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-/* Of a normal distribution, 95 % lie within so many standard deviations. */
+/* 95 % of a normal distribution lie within this many standard deviations. */
 #define Z95 1.96
 
 static struct json_object *pids_to_json(const pid_t *pids, size_t n)
@@ -35,8 +35,8 @@ static double share_of(struct json_object *data, const char *key, int64_t pages)
 }
 
 /*
- * Of the interval of Agresti and Coull ("Approximate is better than exact", 1998): as if two more had been found, and two
- * more not. So a few pages that all say the same do not make certain.
+ * The interval of Agresti and Coull ("Approximate is better than exact", 1998): it adds two hits and two
+ * misses. So a few pages that all agree do not count as certainty.
  */
 static double half_width(double share, double n)
 {

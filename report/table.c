@@ -7,7 +7,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 
-/* Doubles the room whenever the cells have filled it, which they have at 0, 1, 2, 4, 8 and so on. */
+/* Doubles the room whenever it is full, which it is at 0, 1, 2, 4, 8 cells and so on. */
 static bool has_room(struct table *table)
 {
         const size_t n = table->n_cells;
@@ -46,7 +46,7 @@ static unsigned int column_width(const struct table *table, size_t column)
         return width;
 }
 
-/* Spaces are held back until something follows them. */
+/* Spaces are written only when something follows them. */
 static void print_row(const struct table *table, size_t first, const unsigned int *widths, const char *indent,
                       FILE *out)
 {

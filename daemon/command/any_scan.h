@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A scan for a command: in this process or by the service, with its progress shown, and its report printed. */
+/* A scan for a command, in this process or by the service: shows its progress and prints its report. */
 #pragma once
 
 #include "base/failure.h"
@@ -16,5 +16,5 @@
  */
 int any_scan_run(const struct options *options, struct report **ret, struct failure *failure);
 
-/* Prints the report in the way that was asked for. Return: whether all of it could be written. */
+/* Prints the report in the format asked for. Return: whether all of it could be written. */
 bool any_scan_print(const struct options *options, const struct report *report);

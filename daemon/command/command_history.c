@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 
-/* From the file itself, which works without a service as well. */
+/* Reads the file itself, which works without a service too. */
 static int read_file(const struct options *options, struct json_object **ret, struct failure *failure)
 {
         const struct history_filter filter = {

@@ -12,7 +12,7 @@
 /* Values of getopt_long() for options that are not in the table; those are their index. */
 enum { OPTION_HELP = 1000, OPTION_VERSION };
 
-/* Old names of options and their names: they are taken, and no text tells of them. */
+/* Old names of options, each with its present name. They still work; no text mentions them. */
 static const char *const old_names[][2] = {{"zero-pages", "use-zero-pages"}};
 
 static void add_long_option(const struct option_row *row, const char *name, struct option *long_options,
@@ -68,7 +68,7 @@ static int apply_option(const struct option_row *row, struct options *options, s
         return r < 0 ? failure_set(failure, -EINVAL, "--%s: %s", row->name, reason.text) : 0;
 }
 
-/* Parses the options behind a command (or before one, where only --help and --version are known). */
+/* Parses the options after a command, or before one, where only --help and --version are known. */
 static int parse_options(int argc, char **argv, unsigned int takes, struct options *options,
                          struct failure *failure)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * With --apply the work is done by a process of its own: the guard may have to kill it (lease_pause_exclusive), and somebody
- * has to be left who says so. It ends with this process, whatever that dies of.
+ * With --apply a child process does the work. The guard may have to kill it (lease_pause_exclusive), and then
+ * this process reports that. The child ends when this process ends, whatever the cause.
  */
 #include "base/clock.h"
 #include "base/print.h"
@@ -83,7 +83,7 @@ static enum exit_code reclaim_and_print(const struct options *options, struct re
         return code;
 }
 
-/* The process that acts. */
+/* Runs in the child that gives memory back. */
 static _Noreturn void reclaim_as_child(const struct options *options, struct reclaim_trace *trace,
                                        pid_t parent)
 {
@@ -111,7 +111,7 @@ static void complain_of_end(const struct options *options, const struct reclaim_
         events_complain(options, text);
 }
 
-/* Waits for the process that acts. */
+/* Forks the child and waits for it. */
 static enum exit_code run_apart(const struct options *options, struct reclaim_trace *trace)
 {
         const pid_t self = getpid();
@@ -134,7 +134,7 @@ static enum exit_code run_apart(const struct options *options, struct reclaim_tr
 
 static enum exit_code apply_reclaim(const struct options *options)
 {
-        /* Shared, and so still there when who wrote it is not. */
+        /* Shared, so it outlives the child that writes it. */
         struct reclaim_trace *trace =
                 mmap(NULL, sizeof(*trace), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         enum exit_code code = EXIT_CODE_FAILED;

@@ -10,7 +10,7 @@
 
 #include <stdio.h>
 
-/* What came of it all: guests, and how many of KSM's settings were put back. */
+/* The result: guests, and how many of KSM's settings were put back. */
 struct outcome {
         struct stale_results guests;
         size_t n_settings;
@@ -57,7 +57,7 @@ static bool print_resumed(const struct options *options, const struct outcome *o
         return print_finish();
 }
 
-/* Failed when a guest may still be paused. */
+/* The exit code is EXIT_CODE_FAILED or EXIT_CODE_PARTLY when a guest may still be paused. */
 static enum exit_code judge_resume(const struct stale_results *results)
 {
         size_t n_failed = 0;
@@ -69,7 +69,10 @@ static enum exit_code judge_resume(const struct stale_results *results)
         return n_failed == results->count ? EXIT_CODE_FAILED : EXIT_CODE_PARTLY;
 }
 
-/* A service that died while it acted on KSM; what a person has changed by samepage(1) is nobody's to put back. */
+/*
+ * Puts back the settings of a service that died while it acted on KSM. Settings that a person changed with
+ * samepage(1) stay as they are.
+ */
 static int put_settings_back(const struct options *options, struct outcome *outcome, struct failure *failure)
 {
         const struct apply_place place = {options->ksm_dir, options->runtime_dir};
@@ -86,7 +89,7 @@ static int put_settings_back(const struct options *options, struct outcome *outc
 
 static int resume_guests(const struct options *options, struct outcome *outcome, struct failure *failure)
 {
-        /* Guests first: they stand still. */
+        /* Guests first: they are paused. */
         const int r = stale_resume(options->runtime_dir, !options->stale, &outcome->guests, failure);
         struct failure other = {0};
         const int other_r = put_settings_back(options, outcome, r < 0 ? &other : failure);

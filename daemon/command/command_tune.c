@@ -40,7 +40,7 @@ static enum exit_code undo_settings(const struct options *options)
         return print_undone(options, n) ? EXIT_CODE_DONE : EXIT_CODE_FAILED;
 }
 
-/* The guests are marked, and kept apart. What a person has changed is his to undo. */
+/* The guests are marked and kept apart by now. What a person changed, only a person undoes. */
 static void write_settings(const struct options *options, struct report_merge *merge)
 {
         const struct apply_place place = {options->ksm_dir, options->runtime_dir};
@@ -94,7 +94,7 @@ enum exit_code command_tune(const struct options *options)
                 events_complain(options, failure.text);
                 return EXIT_CODE_FAILED;
         }
-        /* A service writes them itself, and judges. */
+        /* The service writes the settings itself and judges the outcome. */
         if (tuning.merging.acts && tuning.merging.service_pid == 0)
                 write_settings(&tuning, report->merge);
         if (any_scan_print(&tuning, report))

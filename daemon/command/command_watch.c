@@ -18,7 +18,7 @@
 
 #define CLEAR "\033[H\033[J"
 
-/* One line: what the service does at this moment. */
+/* Prints one line: what the service is doing now. */
 static void print_state(struct json_object *state)
 {
         struct json_object *running = NULL;
@@ -53,7 +53,7 @@ static void print_state(struct json_object *state)
         (void)printf("\n\n");
 }
 
-/* The last report; that there is none yet is no failure. */
+/* Prints the last report. Having none yet is no failure. */
 static void print_last(struct control_call *call, uint64_t deadline_usec)
 {
         CLEANUP_JSON struct json_object *json = NULL;

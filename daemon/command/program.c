@@ -29,14 +29,16 @@ static const struct command commands[] = {
         {0},
 };
 
-/* Fingerprints confirm what is in a guest's memory: no core dump, and no debugger but root's. */
+/* Fingerprints can confirm what is in a guest's memory: no core dump, and no debugger except root's. */
 static void keep_secrets(void)
 {
         (void)prctl(PR_SET_DUMPABLE, 0);
         (void)setrlimit(RLIMIT_CORE, &(struct rlimit){0});
 }
 
-/* A guest takes five descriptors and one for each of its shared mappings: 200 guests exceed the usual 1024. */
+/*
+ * A guest takes five descriptors and one for each of its shared mappings: 200 guests exceed the usual 1024.
+ */
 static void raise_limits(void)
 {
         struct rlimit files = {0};
@@ -63,7 +65,7 @@ static enum exit_code run_command(int argc, char **argv, struct options *options
         case COMMAND_LINE_RUN:
                 return command->run(options);
         default:
-                events_complain(options, failure.text); /* --events is given before what is wrong */
+                events_complain(options, failure.text); /* parsed before the error, so --events is honoured */
                 return EXIT_CODE_USAGE;
         }
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* samepage(1) as a function: the service runs its commands in processes of their own. */
+/* samepage(1) as a function: the service runs its commands in child processes. */
 #pragma once
 
 /* What both programs do first: keep secrets out of core dumps, raise limits. */

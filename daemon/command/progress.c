@@ -23,7 +23,7 @@ void progress_init(struct progress *progress)
         };
 }
 
-/* Whether there is somebody to see a line, and time enough has gone by for one. */
+/* Whether a person sees the line, and enough time has passed to show one. */
 static bool begin_line(struct progress *progress)
 {
         if (!progress->enabled || clock_now_usec() < progress->begun_usec + USEC_PER_SEC)
@@ -72,7 +72,7 @@ void progress_tell(void *context, uint64_t done_bytes, uint64_t total_bytes)
         events_print_progress(done_bytes, total_bytes);
 }
 
-/* A second that has begun is told as a whole one. */
+/* Rounds up to whole seconds. */
 static uint64_t to_seconds(uint64_t usec)
 {
         return (usec + USEC_PER_SEC - 1) / USEC_PER_SEC;

@@ -6,8 +6,8 @@
 #include <stdint.h>
 
 /**
- * struct progress - how far it is
- * @done_bytes, @total_bytes: as told last, as an event
+ * struct progress - how far the work is
+ * @done_bytes, @total_bytes: as last reported by an event
  */
 struct progress {
         uint64_t begun_usec;
@@ -17,19 +17,21 @@ struct progress {
         bool shown;
 };
 
-/* Standard error gets the bar, if it is a terminal. */
+/* The bar goes to standard error, if that is a terminal. */
 void progress_init(struct progress *progress);
 
-/* Draws the bar, from the second second on. */
+/* Draws the bar, once a second has passed. */
 void progress_update(struct progress *progress, uint64_t done_bytes, uint64_t total_bytes);
 
 /* Removes the bar. */
 void progress_deinit(struct progress *progress);
 
-/* The two ways to tell it, for struct job_observer with a struct progress as @context: to a person, and as an event. */
+/*
+ * Report progress to a person, or as an event: for struct job_observer, with a struct progress as @context.
+ */
 void progress_show(void *context, uint64_t done_bytes, uint64_t total_bytes);
 void progress_tell(void *context, uint64_t done_bytes, uint64_t total_bytes);
 
-/* The same of the time until the second look. */
+/* Report the time until the second look, likewise. */
 void progress_show_wait(void *context, uint64_t left_usec);
 void progress_tell_wait(void *context, uint64_t left_usec);

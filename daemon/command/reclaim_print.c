@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A RAM block, its mappings taken together; those of one block are of one kind. */
+/* A RAM block with its mappings added up; the mappings of a block are of one kind. */
 struct block_figures {
         enum reclaim_kind kind;
         const char *id;
@@ -22,7 +22,7 @@ struct block_figures {
         const char *refusal; /* NULL: none */
 };
 
-/* Sums up the parts of one block from @first on; returns where the next block begins. */
+/* Adds up the parts of the block that begins at part @first. Return: where the next block begins. */
 static size_t sum_block(const struct reclaim_guest *guest, size_t first, struct block_figures *ret)
 {
         const size_t block = guest->parts[first].block;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What `samepage reclaim` says. */
+/* What `samepage reclaim` prints. */
 #pragma once
 
 #include "daemon/reclaim/reclaim_job.h"
@@ -12,5 +12,5 @@ struct json_object *reclaim_to_json(const struct reclaim_result *result);
 
 void reclaim_print(const struct reclaim_result *result, FILE *out);
 
-/* What failed, and what is left as it is, one sentence a line. */
+/* Prints what failed and what was left as it is, one sentence a line. */
 void reclaim_print_complaints(const struct reclaim_result *result, FILE *out);

@@ -34,8 +34,9 @@ static int open_call(const struct options *options, struct control_call **ret, s
                 options->control_socket);
 }
 
-/* How to read, and what is merged with what, is the service's business: leaving such options out silently
- * would be a lie. */
+/*
+ * The service decides how guests are read and what is merged. Ignoring such an option silently would mislead.
+ */
 static int refuse_local_options(const struct options *options, struct failure *failure)
 {
         for (const struct option_row *row = options_table; row->type; row++)
@@ -47,7 +48,7 @@ static int refuse_local_options(const struct options *options, struct failure *f
         return 0;
 }
 
-/* Acting through the service is the business of its configuration. */
+/* The service acts as its configuration says, not on request. */
 static int refuse_acting(const struct options *options, struct failure *failure)
 {
         if (options->merging.acts)
@@ -69,7 +70,7 @@ static void add_guests(struct json_object *arguments, const struct options *opti
         json_add(arguments, "guests", guests);
 }
 
-/* By its key. */
+/* Adds the option by its key. */
 static void add_option(struct json_object *arguments, const struct options *options,
                        const struct option_row *row)
 {
@@ -141,7 +142,7 @@ int remote_guests(const struct options *options, struct report **ret, struct fai
                 return r;
         arguments = json_object_new_object();
         add_guests(arguments, options);
-        /* Behind a scan it waits for the end of that. */
+        /* The request waits for a scan that runs. */
         r = control_call_execute(call, "query-guests", arguments, USEC_INFINITY, NULL, NULL, &guests,
                                  failure);
         return r < 0 ? r : report_parse_guests(guests, ret, failure);

@@ -11,15 +11,15 @@
 #include <json-c/json.h>
 #include <stdbool.h>
 
-/* Whether a command is about the guests of the service: none is named by a socket. */
+/* Whether the command is about the service's guests: no socket is named. */
 bool remote_is_wanted(const struct options *options);
 
 /**
  * remote_scan() - have the service scan
- * @observer: as job_run() would call it; may be NULL
+ * @observer: called as job_run() calls it; may be NULL
  *
- * Return: 0; -ENOENT or -ECONNREFUSED when no service runs; -EREMOTEIO when it refuses; -EINVAL for options that only
- * the service's configuration has; another negative errno; all with a sentence.
+ * Return: 0; -ENOENT or -ECONNREFUSED when no service runs; -EREMOTEIO when it refuses; -EINVAL for options
+ * that only the service's configuration has; another negative errno; all with a sentence.
  */
 int remote_scan(const struct options *options, const struct job_observer *observer, struct report **ret,
                 struct failure *failure);

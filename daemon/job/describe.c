@@ -96,7 +96,7 @@ static int describe_guest(const struct inventory_guest *from, struct report_gues
         guest->error = from->failure;
         if (!guest->name)
                 return -ENOMEM;
-        /* It may be a path, which is any bytes; JSON and terminals take UTF-8. */
+        /* The name may be a path, so any bytes; JSON and terminals take UTF-8. */
         text_make_printable(guest->name);
         if (!from->qmp)
                 return 0;

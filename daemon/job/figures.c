@@ -20,7 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The scanned guests, and where each stands in the report. */
+/* The scanned guests, and the index of each in the report. */
 struct scanned {
         struct pages **pages;
         size_t *indexes;
@@ -55,7 +55,7 @@ static bool ram_is_locked(const struct guest_ram *ram)
         return false;
 }
 
-/* When its QEMU started, by the clock that ksm_clock_tick() takes samples with. */
+/* When its QEMU started, by the clock of ksm_clock_tick()'s samples. */
 static uint64_t started_usec(const struct qmp_guest *guest)
 {
         const long ticks_per_sec = sysconf(_SC_CLK_TCK);
@@ -191,7 +191,7 @@ static struct gap_facts gather_facts(const struct apply_place *place, const stru
         return facts;
 }
 
-/* Only where it matters: KSM keeps to the nodes, and there are several. */
+/* Nodes matter only where KSM does not merge across them and the host has several. */
 static bool learn_nodes(const struct ksm *ksm, struct numa *ret)
 {
         CLEANUP_CLOSE int fd = -1;
@@ -285,7 +285,7 @@ int figures_fill(struct pool *pool, const struct apply_place *place, const struc
         struct scanned scanned = {0};
         int r = ksm_read(place->ksm_dir, &report->ksm);
 
-        /* Unreadable settings are no reason to lose the scan: reasons that need them become "unexplained". */
+        /* Unreadable settings do not lose the scan: reasons that need them become "unexplained". */
         if (r < 0)
                 report->ksm.available = false;
         r = scanned_init(&scanned, place, inventory, report);

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Guests that are waited for at the same time: one that hangs must not hold up a host full of others. */
+/* Guests waited for at the same time: one that hangs must not delay a host full of others. */
 #define OPEN_AT_ONCE 32
 
 struct opening {
@@ -97,7 +97,7 @@ static bool open_guest(void *context, unsigned int worker, size_t item)
         return true;
 }
 
-/* The same socket by two paths would wait for itself: QEMU serves one client at a time. */
+/* The same socket under two paths would wait for itself: QEMU serves one client at a time. */
 static void refuse_sockets_given_twice(struct inventory *inventory)
 {
         struct stat *files = calloc(inventory->n_guests + 1, sizeof(*files));
@@ -160,7 +160,7 @@ static void refuse_names_given_twice(struct inventory *inventory)
         }
 }
 
-/* A name as it is, and as reports print it: who read it there may use it so. */
+/* A name as it is, and as reports print it: --guest takes both. */
 struct name {
         const char *raw;
         char *printable;
@@ -204,7 +204,7 @@ static bool is_named(const struct guest_choice *choice, const char *raw)
         return choice->names.n == 0;
 }
 
-/* A guest that was not reached may be the one that is wanted: its failure is told. */
+/* A guest that was not reached may be the wanted one, so its failure is reported. */
 static bool is_wanted_guest(const struct guest_choice *choice, const struct inventory_guest *guest)
 {
         return !guest->qmp || is_named(choice, guest->name);
@@ -285,7 +285,7 @@ static int append_guest(struct inventory *inventory, const char *name, const cha
         return guest->name && (guest->domain_uuid || !domain_uuid) ? 0 : -ENOMEM;
 }
 
-/* The domains to be reached; of a libvirt that does not answer, a guest that failed. */
+/* Lists the domains to reach. A libvirt that does not answer counts as a guest that failed. */
 static int list_wanted_domains(const struct opening *opening, const struct failure *bridge_failure,
                                struct bridge_domains *ret_domains, struct failure *ret_failure)
 {
@@ -298,7 +298,7 @@ static int list_wanted_domains(const struct opening *opening, const struct failu
         return bridge_list(opening->bridge, opening->choice->timeout_usec, ret_domains, ret_failure);
 }
 
-/* Makes a place for each guest that is named, and for those that are not found. */
+/* Makes room for every guest: named, found, and missing ones. */
 static int list_guests(const struct opening *opening, const struct bridge_domains *domains)
 {
         const struct guest_choice *choice = opening->choice;
@@ -313,7 +313,7 @@ static int list_guests(const struct opening *opening, const struct bridge_domain
                 r = append_guest(inventory, choice->qmp_sockets.words[i], NULL);
         if (r == 0)
                 refuse_sockets_given_twice(inventory);
-        /* A domain that is not wanted is not even connected to. */
+        /* An unwanted domain is not even connected to. */
         for (size_t i = 0; i < domains->count && r == 0; i++)
                 if (is_named(choice, domains->domains[i].name))
                         r = append_guest(inventory, domains->domains[i].name, domains->domains[i].uuid);

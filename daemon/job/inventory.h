@@ -36,16 +36,16 @@ struct inventory {
 };
 
 /**
- * inventory_new() - reach all guests of @choice at once and find their RAM
+ * inventory_new() - connect to all guests of @choice at once and find their RAM
  * @bridge: to libvirt; borrowed for the call; NULL without one
  * @bridge_failure: why there is none, though @choice names a libvirt
  *
  * Starts threads for the time of the call, since each guest may take seconds to answer.
  *
- * A guest that fails stays in the inventory with its error; so does a --guest name that no guest has. A
- * second guest of the same name, a socket given twice, or a domain that is also given by its QMP socket, fails:
- * its figures could not be told apart, or would count twice. A libvirt that cannot be reached is a guest that
- * failed, by the name of its URI.
+ * A guest that fails stays in the inventory with its error. So does a --guest name that no guest has. A
+ * second guest of the same name, a socket given twice, or a domain that is also given by its QMP socket,
+ * fails: its figures could not be told apart, or would count twice. A libvirt that does not answer is a guest
+ * that failed, named by its URI.
  *
  * Return: 0; -ENOMEM, -EAGAIN.
  */
@@ -53,10 +53,10 @@ int inventory_new(const struct guest_choice *choice, const struct scan_wish *sca
                   const struct bridge *bridge, const struct failure *bridge_failure, struct inventory **ret);
 
 /**
- * inventory_start_bridge() - start the bridge that is wanted
+ * inventory_start_bridge() - start the bridge to libvirt, if one is wanted
  * @ret_failure: why it could not be started
  *
- * To be called while the process has one thread.
+ * Call it while the process has one thread.
  *
  * Return: NULL when it could not be started, or none is wanted.
  */

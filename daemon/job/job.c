@@ -3,13 +3,13 @@
  * One scan:
  *
  *      guard, bridge    forked first, while the process is small and has one thread
- *      inventory        guests reached, their RAM found; nothing read
- *      reading          (daemon/job/read_guests.c) the only part in which guests stand still
+ *      inventory        connects to the guests and finds their RAM; reads nothing
+ *      reading          (daemon/job/read_guests.c) the only part in which guests are paused
  *      frames           all guests in one go, so that they belong together
  *      census           pure computation
- *      second look      (daemon/job/second_look.c) if it is wanted: nothing of the guests is held any more, and they run
+ *      second look      (daemon/job/second_look.c) if wanted: the scan has let go of the guests, which run
  *      gap              pure computation
- *      acting           (daemon/job/merge_act.c) only where it was asked for
+ *      acting           (daemon/job/merge_act.c) only if asked for
  *      report
  */
 #include "daemon/job/job.h"
@@ -61,7 +61,7 @@ static void job_deinit(struct job *job)
         close_fd(&job->kpageflags_fd);
 }
 
-/* Keeps this thread, and with it the threads that it starts, on the CPUs that were chosen. */
+/* Keeps this thread, and the threads that it starts, on the chosen CPUs. */
 static int confine_to_cpus(const struct scan_wish *scan, struct failure *failure)
 {
         if (scan->cpus.chosen && sched_setaffinity(0, sizeof(scan->cpus.set), &scan->cpus.set) < 0)
@@ -90,7 +90,7 @@ static int start_workers(struct job *job, const struct scan_wish *scan)
 {
         int r = pool_new(n_threads(scan), &job->pool);
 
-        /* Nobody waits for a scan that pauses nobody. */
+        /* A scan that pauses no guest keeps nobody waiting. */
         if (r == 0 && scan->mode == SCAN_MODE_LIVE)
                 pool_be_idle(job->pool);
         return r;
@@ -111,8 +111,9 @@ static int list_rams(struct job *job)
         return 0;
 }
 
-/* Only a scan that may pause needs a guard. Its failure is told by the guests that cannot be paused without
- * one. */
+/*
+ * Only a scan that may pause needs a guard. The guests that cannot be paused without one report its failure.
+ */
 static struct guard *start_guard(const struct job_wish *wish, struct failure *ret_failure)
 {
         struct guard *guard = NULL;
@@ -122,7 +123,7 @@ static struct guard *start_guard(const struct job_wish *wish, struct failure *re
         return guard;
 }
 
-/* A guest that ended after it was read has no frames any more: only it is left out of the figures. */
+/* A guest that ended after it was read has no frames. Only that guest is left out of the figures. */
 static void lose_ended_guests(struct job *job)
 {
         for (size_t i = 0; i < job->n_rams; i++) {
@@ -169,9 +170,9 @@ static int read_memory(struct job *job, const struct job_wish *wish, const struc
 }
 
 /*
- * Whoever wants to talk to a guest need not wait for the second look: its memory is read without QEMU's help. Only private
- * memory is: a guest that ends meanwhile gives its shared memory back. And nobody waits for the result so much that he
- * would give a guest's CPU for it.
+ * Frees the guests for other clients before the second look, which reads memory without QEMU's help. It reads
+ * private memory only, so shared memory of a guest that ends meanwhile is given back. The result is not
+ * urgent enough to take CPU time from a guest.
  */
 static void let_go(struct job *job)
 {

@@ -8,7 +8,7 @@
 #include "merge/ksm/apply.h"
 #include "report/report.h"
 
-/* What is wanted of a scan. All is borrowed. */
+/* What a scan is to do. All is borrowed. */
 struct job_wish {
         const struct guest_choice *guests;
         const struct scan_wish *scan;

@@ -1,16 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The order keeps trust groups apart at every moment: first the mark is taken from whoever is not to be
- * merged, and that is checked; then the others are marked. KSM is switched on by whoever asked for the plan,
- * when it is here. If a guest cannot be unmarked, or a process that is none of the guests has opted in,
- * nothing is merged.
+ * The order keeps trust groups apart at every moment. First the guests that must not be merged lose their
+ * mark, and that is checked. Then the others are marked. Whoever asked for the plan switches KSM on
+ * afterwards. If a guest cannot be unmarked, or a process that is not one of the guests has opted in, nothing
+ * is merged.
  *
- * QEMU says yes to marking RAM that KSM cannot merge and does nothing, so what counts is the flag of the
- * mapping. Each guest is looked at again right before: it may have been started anew, or changed by somebody
- * else.
+ * QEMU accepts marking RAM that KSM cannot merge and does nothing, so what counts is the flag of the mapping.
+ * Each guest is examined again right before: it may have been restarted, or changed by another program.
  *
- * What is marked stays so when KSM's settings are put back: taking it back would let guests of different
- * groups share as soon as somebody else switches KSM on.
+ * Marks stay when KSM's settings are put back. Removing them would let guests of different groups share as
+ * soon as another program switches KSM on.
  */
 #include "daemon/job/merge_act.h"
 
@@ -30,10 +29,10 @@
 #include <string.h>
 #include <unistd.h>
 
-/* QEMU's video memory and firmware are always marked, and are smaller. */
+/* QEMU's video memory and firmware are always marked; they are smaller than this. */
 #define UNMARKED_MOST_BYTES (UINT64_C(512) << 20)
 
-/* Whether every mapping of a block that KSM can merge has the mark, or none has. */
+/* Checks that all mappings of a block that KSM can merge have the mark, or none has. */
 static int check_block(const char *smaps, const struct ram_block *block, bool merge, struct failure *failure)
 {
         CLEANUP_FREE struct mapping *mappings = NULL;
@@ -49,8 +48,8 @@ static int check_block(const char *smaps, const struct ram_block *block, bool me
 }
 
 /*
- * Whether memory that QEMU does not tell of has the mark: plugged in just now, or by
- * prctl(PR_SET_MEMORY_MERGE).
+ * Checks that no memory outside QEMU's list of blocks has the mark. It could be plugged in just now, or be
+ * marked by prctl(PR_SET_MEMORY_MERGE).
  */
 static int check_rest(const char *smaps, struct failure *failure)
 {
@@ -91,13 +90,13 @@ static int change_guest(struct qmp_guest *guest, bool merge, int64_t merged_byte
         return r < 0 ? r : check_guest(guest, merge, failure);
 }
 
-/* One that has ended has nothing that could be merged any more. */
+/* A guest that ended has nothing to merge. */
 static bool has_ended(const struct qmp_guest *guest)
 {
         return !guest || !pidfd_is_alive(guest->pidfd);
 }
 
-/* Of a domain only libvirt's monitor passthrough can do it. */
+/* A domain's RAM can only be marked through libvirt's monitor passthrough. */
 static int check_monitor(bool uses_monitor, const struct inventory_guest *guest, struct failure *failure)
 {
         if (!guest->by_libvirt || uses_monitor)
@@ -107,7 +106,7 @@ static int check_monitor(bool uses_monitor, const struct inventory_guest *guest,
                 "a domain's RAM is marked through libvirt's monitor passthrough: --libvirt-monitor");
 }
 
-/* Return: 0 when all that live are changed; the last one's negative errno. */
+/* Return: 0 when all living guests are changed; else the negative errno of the last failure. */
 static int change_guests(bool uses_monitor, const struct inventory *inventory, struct report *report,
                          enum plan_change change)
 {
@@ -132,7 +131,7 @@ static int change_guests(bool uses_monitor, const struct inventory *inventory, s
         return r;
 }
 
-/* Also those that had no mark when they were scanned. */
+/* Checks guests that had no mark at the scan, too. */
 static bool are_unmarked(const struct inventory *inventory, struct report_merge *merge)
 {
         bool all = true;
@@ -148,7 +147,7 @@ static bool are_unmarked(const struct inventory *inventory, struct report_merge 
         return all;
 }
 
-/* Those whose mark the plan decides: a guest that could not be scanned is a stranger. */
+/* The plan decides the marks of scanned guests; a guest that could not be scanned counts as a stranger. */
 static bool find_stranger(const struct inventory *inventory, const struct report_merge *merge,
                           struct failure *failure)
 {
@@ -162,8 +161,9 @@ static bool find_stranger(const struct inventory *inventory, const struct report
 }
 
 /*
- * What the guests that are to be unmarked have in KSM's pages now: they get pages of their own for it, for
- * the zero pages that KSM placed too (use_zero_pages). REPORT_UNKNOWN where their frames are not known.
+ * Memory that the guests to be unmarked will need: pages of their own for all that they have in KSM's pages
+ * now, and for the zero pages that KSM placed (use_zero_pages). REPORT_UNKNOWN where their frames are not
+ * known.
  */
 static int64_t needed_bytes(const struct report *report)
 {
@@ -197,7 +197,7 @@ static int64_t available_bytes(void)
         return (int64_t)kb * 1024;
 }
 
-/* Un-merging must not cost a guest its life. */
+/* Un-merging must not get a guest killed for lack of memory. */
 static bool has_memory(const struct report *report, struct failure *failure)
 {
         const int64_t needed = needed_bytes(report);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Groups by name become numbers. A guest without a group trusts nobody: it is a group of its own. Where guests of
- * different groups may share, all are one group, and the names say nothing.
+ * Numbers the groups that have names. A guest without a group trusts nobody, so it is a group of its own.
+ * Where guests of different groups may share, all guests are one group and the names do not matter.
  */
 #include "daemon/job/merge_plan.h"
 
@@ -80,7 +80,7 @@ static void observe_guest(const struct merge_plan *making, size_t g, struct plan
                         observe_range(&pages->blocks[b].ranges[r], guest);
 }
 
-/* The number of the group that is wanted; negative: any. */
+/* The number of the wanted group; negative: any group. */
 static int64_t pinned_group(const struct merge_plan *making)
 {
         const struct merging *merging = making->merging;

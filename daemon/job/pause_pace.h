@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What those who pause guests again and again have in common. */
+/* What all code that pauses guests repeatedly has in common. */
 #pragma once
 
 #include "qmp/pause/lease.h"
@@ -10,16 +10,16 @@
 /* Between two pauses the guest runs for this many times the length of the first one. */
 #define PAUSE_PACE_RUN_FACTOR 4
 
-/* So many pauses in a row in which nothing could be done mean that they are too short. */
+/* After this many pauses in a row in which nothing could be done, the pauses are too short. */
 #define PAUSE_PACE_FRUITLESS_MAX 3
 
-/* How long the guest stood still in the pause that has just ended; 0 when it did not end. */
+/* How long the guest was paused in the pause that just ended; 0 when it did not end. */
 static inline uint64_t pause_pace_usec(const struct lease *lease)
 {
         return lease->resumed_usec > lease->stop_sent_usec ? lease->resumed_usec - lease->stop_sent_usec : 0;
 }
 
-/* Lets guests run that stood still for so long. */
+/* Lets guests run that were paused for @paused_usec. */
 static inline void pause_pace_rest(uint64_t paused_usec)
 {
         (void)usleep((useconds_t)(PAUSE_PACE_RUN_FACTOR * paused_usec));

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Each guest is read in one of three ways, by the state it is met in and the mode asked for:
+ * Each guest is read in one of three ways, by the state it is found in and the mode asked for:
  *
- *   paused by us    Pause, read, resume; again until all is read. Each pause is bounded: the guard resumes
- *                   the guest when its time is up, whether we are done or not, and what was read later does
- *                   not count. One pause that sufficed makes the result "exact", several make it "sliced".
- *   found stopped   Somebody else stopped it: it is read as it is and never resumed. That it stood still all
- *                   the while is checked afterwards; if it did not, the result is "live".
- *   live            It runs on, and the result says so. Shared RAM is then read by pread(2): a mapping could
- *                   touch a page that has just become a hole.
+ *   paused by us    Pause, read, resume; repeat until all is read. Each pause is bounded: the guard resumes
+ *                   the guest when its time is up, whether we are done or not. What was read later does not
+ *                   count. If one pause sufficed the result is "exact"; after several it is "sliced".
+ *   found stopped   Another client stopped it: it is read as it is and never resumed. Afterwards we check
+ *                   that it was stopped throughout; if not, the result is "live".
+ *   live            The guest keeps running, and the result says so. Shared RAM is then read by pread(2): a
+ *                   mapping could touch a page that has just become a hole.
  *
- * A guest that is migrating, or in a state that lasts only for a moment, is not read at all: its memory is
- * about to change hands.
+ * A guest that is migrating, or in a state that lasts only a moment, is not read at all: its memory is about
+ * to change hands.
  */
 #include "daemon/job/read_guests.h"
 
@@ -31,7 +31,7 @@ struct read_guest {
         uint64_t paused_usec;
         unsigned int pauses;
         bool moved;        /* it ran while we read: the result is live */
-        bool stopped_late; /* somebody else stopped it before we could; not read yet */
+        bool stopped_late; /* another client stopped it before we could; not read yet */
 };
 
 struct read_guests {
@@ -63,11 +63,11 @@ static void fail_reading(const struct read_guests *reading, size_t guest, const 
 
 static void resume_leases(struct read_guests *reading, struct lease **leases, size_t n)
 {
-        /* Who resumed it, and when, stands in each lease; a guard that died shows at the next pause. */
+        /* Each lease records who resumed it and when. A dead guard shows at the next pause. */
         (void)lease_resume(reading->context->guard, leases, n);
 }
 
-/* Guests must not wait for the end of a long pause when nobody is left to end it but us. */
+/* Guests must not wait for the end of a long pause when only we are left to end it. */
 static void watch_guard(struct read_guests *reading)
 {
         if (!reading->context->guard || guard_is_alive(reading->context->guard))
@@ -94,7 +94,7 @@ static void on_scan_tick(void *context)
                 observer->progress(observer->context, done_bytes, total_bytes);
 }
 
-/* A guest whose memory is read need not wait for the others. */
+/* A guest that was read need not wait for the others. */
 static void on_guest_done(void *context, size_t guest)
 {
         struct read_guests *reading = context;
@@ -136,7 +136,7 @@ static void finish_reading(struct read_guests *reading, size_t guest, enum repor
         report->scan_seconds = (double)(clock_now_usec() - state->begun_usec) / USEC_PER_SEC;
 }
 
-/* Notes whether the guest ran since it was last asked; a guest that cannot be asked is lost. */
+/* Records whether the guest ran since the last query. A guest that does not answer is lost. */
 static void check_stood_still(struct read_guests *reading, size_t guest)
 {
         struct qmp_guest *qmp = qmp_of(reading, guest);
@@ -156,7 +156,7 @@ static void read_found_stopped(struct read_guests *reading, size_t guest)
         (void)scan_accept(reading->context->scan, guest, 0, USEC_INFINITY);
         if (!has_failed(reading, guest))
                 check_stood_still(reading, guest);
-        /* It may have been stopped after a part of it was read in pauses of ours. */
+        /* It may have been stopped after we read a part of it in our own pauses. */
         finish_reading(reading, guest,
                        reading->guests[guest].pauses > 0 ? REPORT_CONSISTENCY_SLICED
                                                          : REPORT_CONSISTENCY_EXACT);
@@ -171,7 +171,7 @@ static void read_live(struct read_guests *reading, const size_t *guests, size_t 
         }
 }
 
-/* States in which the virtual CPUs stand still for good and RAM is whole. */
+/* States in which the virtual CPUs are stopped for good and RAM is whole. */
 static bool is_stopped(const char *state)
 {
         static const char *const states[] = {
@@ -187,7 +187,7 @@ static bool is_stopped(const char *state)
 
 enum treatment { TREATMENT_NONE, TREATMENT_LIVE, TREATMENT_STOPPED, TREATMENT_PAUSE };
 
-/* Decides how to read a guest; one that is not to be read is marked as failed. */
+/* Decides how to read a guest; marks one that must not be read as failed. */
 static enum treatment treat_guest(struct read_guests *reading, size_t guest)
 {
         struct report_guest *report = report_of(reading, guest);
@@ -216,7 +216,7 @@ static enum treatment treat_guest(struct read_guests *reading, size_t guest)
         return TREATMENT_NONE;
 }
 
-/* Says what is unusual about a guest that was found stopped, and by whom it is not going to be resumed. */
+/* Notes that a guest was found stopped, and that the scan does not resume it. */
 static void note_found_state(const struct read_guests *reading, size_t guest)
 {
         struct report_guest *report = report_of(reading, guest);
@@ -225,7 +225,7 @@ static void note_found_state(const struct read_guests *reading, size_t guest)
                           report->found_state);
 }
 
-/* Keeps what was read while the guest stood still in the pause that has just ended; returns how many ranges. */
+/* Keeps what was read during the pause that just ended. Return: how many ranges. */
 static size_t account_pause(struct read_guests *reading, size_t guest)
 {
         struct read_guest *state = &reading->guests[guest];
@@ -242,11 +242,11 @@ static size_t account_pause(struct read_guests *reading, size_t guest)
                 report_of(reading, guest)->note = lease->failure;
         state->moved = state->moved || lease->resumed_by_other;
         if (lease->resumed_by_other)
-                until = USEC_INFINITY; /* nobody knows since when it runs: it counts, as live */
+                until = USEC_INFINITY; /* it is unknown since when it runs: counts, as live */
         return scan_accept(reading->context->scan, guest, lease->stopped_usec, until);
 }
 
-/* Gives up on the guests of a party, after pauses in which nothing of any of them could be read. */
+/* Gives up on the guests of a party after several pauses in which nothing could be read. */
 static void fail_fruitless(struct read_guests *reading, size_t n)
 {
         const uint64_t msec = reading->context->wish->max_pause_usec / USEC_PER_MSEC;
@@ -258,7 +258,10 @@ static void fail_fruitless(struct read_guests *reading, size_t n)
                                        (unsigned long long)msec);
 }
 
-/* Pauses the party. Those that cannot be paused leave it: found stopped, or failed. Returns who is left. */
+/*
+ * Pauses the party. Guests that cannot be paused leave it: found stopped, or failed. Return: how many are
+ * left.
+ */
 static size_t pause_party(struct read_guests *reading, size_t n)
 {
         size_t n_paused = 0;
@@ -278,7 +281,7 @@ static size_t pause_party(struct read_guests *reading, size_t n)
                 }
                 if (lease->state == PAUSE_OUTCOME_NOT_RUNNING &&
                     treat_guest(reading, guest) == TREATMENT_STOPPED) {
-                        /* Later: the others of the party stand still meanwhile. */
+                        /* Read later: the others of the party are paused meanwhile. */
                         reading->guests[guest].stopped_late = true;
                         continue;
                 }
@@ -302,7 +305,7 @@ static uint64_t earliest_deadline(const struct read_guests *reading, size_t n)
         return earliest;
 }
 
-/* How long the party stood still in the pause that has just ended. */
+/* How long the party was paused in the pause that just ended. */
 static uint64_t longest_pause(const struct read_guests *reading, size_t n)
 {
         uint64_t longest = 0;
@@ -315,7 +318,7 @@ static uint64_t longest_pause(const struct read_guests *reading, size_t n)
         return longest;
 }
 
-/* Takes those out of the party of whom everything has been read. */
+/* Removes guests that were read completely from the party. Return: how many are left. */
 static size_t dismiss_complete(struct read_guests *reading, size_t n)
 {
         size_t n_left = 0;
@@ -333,7 +336,7 @@ static size_t dismiss_complete(struct read_guests *reading, size_t n)
         return n_left;
 }
 
-/* Reads the first @n guests of the party, pausing all of them at one instant, as often as it takes. */
+/* Reads the first @n guests of the party; pauses all of them at one instant, as often as needed. */
 static void read_party(struct read_guests *reading, size_t n)
 {
         unsigned int n_fruitless = 0;

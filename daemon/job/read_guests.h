@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Reading the guests' memory: which guests stand still when, and which readings count. */
+/* Reads the guests' memory: decides which guests are paused when, and which readings count. */
 #pragma once
 
 #include "daemon/job/inventory.h"
@@ -9,9 +9,9 @@
 #include "scanner/scan.h"
 
 /**
- * struct read_guests_context - all that the reading works with; everything is borrowed
+ * struct read_guests_context - what the reading works with; everything is borrowed
  * @guard: NULL when it could not be started, @guard_failure then says why
- * @rams, @indexes: the @n_guests guests of @scan, and their places in @inventory and @report
+ * @rams, @indexes: the @n_guests guests of @scan, and their indexes in @inventory and @report
  */
 struct read_guests_context {
         const struct scan_wish *wish;

@@ -18,16 +18,19 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* A share of 10 % of them is known to 1 % with 95 % confidence. */
+/* With this many pages, a share of 10 % is known to 1 % with 95 % confidence. */
 #define SAMPLE_PAGES 4000
 #define SEND_USEC    (UINT64_C(5) * USEC_PER_SEC)
 
-/* Between two looks while KSM stands still; while it runs, its end should not be missed. */
+/* Time between two looks while KSM does not run; shorter while it runs, to notice when it ends. */
 #define PERIOD_USEC     (UINT64_C(5) * 1000000)
 #define RUN_PERIOD_USEC (UINT64_C(1) * 1000000)
-/* Between two looks at contents, which take longer. */
+/* Time between two looks at contents, which take longer. */
 #define READ_USEC (UINT64_C(15) * 1000000)
-/* Between two looks for strangers while KSM stands still, in looks at the sample; while it runs it is each of them. */
+/*
+ * Looks at the sample for each look for strangers, while KSM does not run. While it runs, each look does
+ * both.
+ */
 #define STRANGER_LOOKS 6
 
 struct sampler {
@@ -47,7 +50,7 @@ static void add_process(struct sampler *sampler, pid_t pid)
         CLEANUP_CLOSE int pidfd = -1;
         CLEANUP_CLOSE int proc_fd = -1;
 
-        /* One that is gone, or has nothing to merge any more, is simply not in the sample. */
+        /* A process that is gone, or has nothing to merge, is left out of the sample. */
         if (process_open(pid, &pidfd, &proc_fd) == 0)
                 (void)sample_add(sampler->sample, pid, proc_fd);
 }
@@ -77,8 +80,8 @@ static int watch_guests(struct sampler *sampler, struct json_object *line)
         sampler->apart = apart_free(sampler->apart);
         sampler->n_looks = 0;
         sampler->figures = (struct sample_figures){0};
-        sampler->read_usec = clock_now_usec(); /* by the drawing */
-        /* Without it zero pages take longer. */
+        sampler->read_usec = clock_now_usec(); /* the drawing reads them */
+        /* Without the anchor, merging zero pages takes longer. */
         (void)anchor_cast(&sampler->anchor);
         if (r == 0 && array)
                 r = apart_new(pids, n, others, n_others, &sampler->apart);

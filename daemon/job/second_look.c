@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Nothing is looked at twice while KSM is off: its gap has one reason then. When it runs, or stands still because samepaged
- * sees nothing to merge, the pages of the gap that it may merge are chosen, and looked at again so many seconds after their
- * frames were read (scanner/recheck.c).
+ * There is no second look while KSM is off: the gap then has one reason. When KSM runs, or samepaged stopped
+ * it because there is nothing to merge, the pages of the gap that KSM may merge are chosen. They are examined
+ * again the given number of seconds after their frames were read (scanner/recheck.c).
  *
- * KSM meets every page once a pass, and merges it when it meets it for the second time with the same content. The pass that was under
- * way at the first look may have been past the page, and the one under way at the second may not have reached it. So it
- * has met the page twice for certain when two whole passes lie in between, which takes the counter three steps. (With
- * smart_scan it passes over pages that it often met in vain. Then this only takes "not-scanned-yet" away from a page,
- * and nothing else is said of it.)
+ * KSM visits every page once a pass, and merges it at the second visit if the content is the same. The pass
+ * under way at the first look may have been past the page, and the one under way at the second may not have
+ * reached it. So KSM has certainly visited the page twice when two whole passes lie in between, which takes
+ * the counter three steps. (With smart_scan KSM skips pages that it often visited in vain. Then this only
+ * takes "not-scanned-yet" away from a page and says nothing else of it.)
  *
- * While it waits, so does whatever the service has to do next. A look that is sooner than it was wanted tells less, and
- * nothing wrong: so who waits for us sends EVENTS_HURRY_SIGNAL, a signal that does nothing where nobody has blocked it.
+ * While the scan waits, the service's next job waits too. A look sooner than wanted tells less, and nothing
+ * wrong. So the service sends EVENTS_HURRY_SIGNAL to end the wait; the signal does nothing where it is not
+ * blocked.
  */
 #include "daemon/job/second_look.h"
 
@@ -23,7 +24,7 @@
 
 #include <time.h>
 
-/* So often it is told that we still wait: who hears nothing for long takes us for hung. */
+/* Interval of the reports during the wait: without them the scan would be taken for hung. */
 #define SLICE_USEC USEC_PER_SEC
 
 static void fill_signals(sigset_t *ret)
@@ -40,7 +41,7 @@ void second_look_prepare(void)
         (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
 }
 
-/* Returns whether somebody is in a hurry: also if he was before. */
+/* Return: whether a hurry signal arrived, now or before. */
 static bool sleep_for(uint64_t usec)
 {
         const struct timespec length = {
@@ -98,7 +99,7 @@ int second_look_run(const struct apply_place *place, const struct first_look *fi
         if (r < 0 || n_wanted == 0)
                 return r;
         wait_until(first->ended_usec + first->recheck_usec, first->observer);
-        /* Passes that end while we look do not count. */
+        /* Passes that end during the look do not count. */
         *ret_met_twice = has_met_twice(place, ksm);
         *ret_seconds = (double)(clock_now_usec() - first->ended_usec) / USEC_PER_SEC;
         return recheck_run(pool, first->key, census->pages, census->n_guests);

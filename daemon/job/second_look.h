@@ -29,7 +29,7 @@ struct first_look {
         const struct job_observer *observer;
 };
 
-/* Blocks EVENTS_HURRY_SIGNAL, in this thread and those that it starts. */
+/* Blocks EVENTS_HURRY_SIGNAL in this thread and in those that it starts. */
 void second_look_prepare(void);
 
 /**
