@@ -104,27 +104,28 @@ static const struct command *find_command(const struct command *commands, const 
         return NULL;
 }
 
-int command_line_parse(int argc, char **argv, const struct command *commands, struct options *options,
+int command_line_parse(const struct command_line *line, struct options *options,
                        const struct command **ret_command, struct failure *failure)
 {
         const struct command *command = NULL;
         int first = 0;
-        int r = parse_options(argc, argv, 0, options, failure);
+        int r = parse_options(line->argc, line->argv, 0, options, failure);
 
         *ret_command = NULL;
         if (r != COMMAND_LINE_RUN)
                 return r;
-        if (optind == argc)
+        if (optind == line->argc)
                 return failure_set(failure, -EINVAL, "no command given; \"samepage --help\" lists them");
-        command = find_command(commands, argv[optind]);
+        command = find_command(line->commands, line->argv[optind]);
         if (!command)
                 return failure_set(failure, -EINVAL, "unknown command \"%s\"; \"samepage --help\" lists them",
-                                   argv[optind]);
+                                   line->argv[optind]);
         *ret_command = command;
         first = optind;
-        r = parse_options(argc - first, argv + first, command->takes, options, failure);
-        if (r == COMMAND_LINE_RUN && first + optind < argc)
-                return failure_set(failure, -EINVAL, "unexpected argument \"%s\"", argv[first + optind]);
+        r = parse_options(line->argc - first, line->argv + first, command->takes, options, failure);
+        if (r == COMMAND_LINE_RUN && first + optind < line->argc)
+                return failure_set(failure, -EINVAL, "unexpected argument \"%s\"",
+                                   line->argv[first + optind]);
         return r;
 }
 

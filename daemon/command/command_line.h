@@ -15,14 +15,23 @@ enum command_line_result {
 };
 
 /**
+ * struct command_line - what was typed, and the commands that there are; all is borrowed
+ * @commands: ended by one without a name
+ */
+struct command_line {
+        int argc;
+        char **argv;
+        const struct command *commands;
+};
+
+/**
  * command_line_parse() - parse the command line
- * @commands: known commands, ended by one without a name
  * @options: initialised; receives what the options say
  * @ret_command: the command, or NULL when only --help or --version was given
  *
  * Return: an enum command_line_result, or -EINVAL with a sentence.
  */
-int command_line_parse(int argc, char **argv, const struct command *commands, struct options *options,
+int command_line_parse(const struct command_line *line, struct options *options,
                        const struct command **ret_command, struct failure *failure);
 
 /* Prints the help text of one command, or of the program when @command is NULL. */

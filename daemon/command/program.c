@@ -51,9 +51,10 @@ static void raise_limits(void)
 
 static enum exit_code run_command(int argc, char **argv, struct options *options)
 {
+        const struct command_line line = {argc, argv, commands};
         const struct command *command = NULL;
         struct failure failure = {0};
-        int r = command_line_parse(argc, argv, commands, options, &command, &failure);
+        int r = command_line_parse(&line, options, &command, &failure);
 
         switch (r) {
         case COMMAND_LINE_HELP:

@@ -236,22 +236,24 @@ static void find_users(struct frame_users *users, int kpageflags_fd)
         frame_users_init(users, proc_fd, kpageflags_fd);
 }
 
-static int fill_gap(struct pool *pool, const struct apply_place *place, const struct first_look *first,
-                    struct report *report, const struct scanned *scanned, const struct census *census)
+static int fill_gap(const struct first_look *first, struct report *report, const struct scanned *scanned,
+                    const struct census *census)
 {
-        struct gap_facts facts = gather_facts(place, &report->ksm, scanned);
+        struct gap_facts facts = gather_facts(first->place, &report->ksm, scanned);
         CLEANUP(frame_users_deinit) struct frame_users users = {-1, -1};
         struct numa numa = {0};
         struct gap *gap = NULL;
-        int r = second_look_run(place, first, census, pool, &report->ksm, &report->recheck_seconds,
-                                &facts.was_met_twice);
+        struct second_look second = {0};
+        int r = second_look_run(first, census, &report->ksm, &second);
 
+        report->recheck_seconds = second.seconds;
+        facts.was_met_twice = second.was_met_twice;
         facts.numa = learn_nodes(&report->ksm, &numa) ? &numa : NULL;
         find_users(&users, first->kpageflags_fd);
         facts.count_users = count_users;
         facts.users_context = &users;
         if (r == 0)
-                r = gap_new(census, pool, &facts, &gap);
+                r = gap_new(census, first->pool, &facts, &gap);
         if (r == 0)
                 r = fill_reasons(report, scanned, gap);
         gap_free(gap);
@@ -259,38 +261,40 @@ static int fill_gap(struct pool *pool, const struct apply_place *place, const st
         return r;
 }
 
-static int fill_report(struct pool *pool, const struct apply_place *place, const struct merging *merging,
-                       const struct first_look *first, struct report *report, const struct scanned *scanned)
+static int fill_report(const struct first_look *first, const struct merging *merging, struct report *report,
+                       const struct scanned *scanned)
 {
         struct census *census = NULL;
         struct actual *actual = NULL;
-        int r = census_new(pool, scanned->pages, scanned->n, &census);
+        int r = census_new(first->pool, scanned->pages, scanned->n, &census);
 
         if (r == 0)
-                r = actual_new(census, pool, &actual);
+                r = actual_new(census, first->pool, &actual);
         if (r == 0)
                 fill_guests(report, scanned, census, actual);
         if (r == 0 && actual->known)
-                r = fill_gap(pool, place, first, report, scanned, census);
+                r = fill_gap(first, report, scanned, census);
         if (r == 0 && merging->forecast)
-                r = merge_plan_run(pool, merging, census, actual, scanned->indexes, report);
+                r = merge_plan_run(
+                        &(struct merge_plan_input){merging, census, actual, scanned->indexes, report},
+                        first->pool);
         actual_free(actual);
         census_free(census);
         return r;
 }
 
-int figures_fill(struct pool *pool, const struct apply_place *place, const struct merging *merging,
-                 const struct first_look *first, const struct inventory *inventory, struct report *report)
+int figures_fill(const struct first_look *first, const struct merging *merging,
+                 const struct inventory *inventory, struct report *report)
 {
         struct scanned scanned = {0};
-        int r = ksm_read(place->ksm_dir, &report->ksm);
+        int r = ksm_read(first->place->ksm_dir, &report->ksm);
 
         /* Unreadable settings do not lose the scan: reasons that need them become "unexplained". */
         if (r < 0)
                 report->ksm.available = false;
-        r = scanned_init(&scanned, place, inventory, report);
+        r = scanned_init(&scanned, first->place, inventory, report);
         if (r == 0)
-                r = fill_report(pool, place, merging, first, report, &scanned);
+                r = fill_report(first, merging, report, &scanned);
         scanned_deinit(&scanned);
         return r;
 }

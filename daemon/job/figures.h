@@ -2,7 +2,6 @@
 /* From the pages of the scanned guests to the figures of the report. */
 #pragma once
 
-#include "base/pool.h"
 #include "conf/wishes.h"
 #include "daemon/job/inventory.h"
 #include "daemon/job/second_look.h"
@@ -10,12 +9,11 @@
 
 /**
  * figures_fill() - compute the figures of all guests that the report marks as scanned
- * @pool: borrowed for the call
  * @first: what the figures are made from
  *
  * Looks at some pages a second time, if that is wanted; the guests run meanwhile.
  *
  * Return: 0, or a negative errno.
  */
-int figures_fill(struct pool *pool, const struct apply_place *place, const struct merging *merging,
-                 const struct first_look *first, const struct inventory *inventory, struct report *report);
+int figures_fill(const struct first_look *first, const struct merging *merging,
+                 const struct inventory *inventory, struct report *report);

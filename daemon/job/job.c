@@ -190,10 +190,17 @@ static int make_figures(struct job *job, const struct job_wish *wish, const stru
 {
         if (wish->scan->recheck_usec > 0)
                 let_go(job);
-        return figures_fill(job->pool, &wish->place, wish->merging,
-                            &(struct first_look){&job->key, job->kpageflags_fd, job->frames_usec,
-                                                 wish->scan->recheck_usec, observer},
-                            job->inventory, job->report);
+        return figures_fill(
+                &(struct first_look){
+                        .pool = job->pool,
+                        .place = &wish->place,
+                        .key = &job->key,
+                        .kpageflags_fd = job->kpageflags_fd,
+                        .ended_usec = job->frames_usec,
+                        .recheck_usec = wish->scan->recheck_usec,
+                        .observer = observer,
+                },
+                wish->merging, job->inventory, job->report);
 }
 
 static int run_scan(struct job *job, const struct job_wish *wish, const struct job_observer *observer,

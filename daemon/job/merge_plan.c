@@ -19,11 +19,7 @@
 #define NOBODY INT64_MAX
 
 struct merge_plan {
-        const struct merging *merging;
-        const struct census *census;
-        const struct actual *actual;
-        const size_t *indexes;
-        struct report *report;
+        const struct merge_plan_input *in;
         uint32_t *groups; /* by scanned guest */
         size_t n_groups;
         bool *left_out;
@@ -35,17 +31,17 @@ struct merge_plan {
 
 static const char *group_of(const struct merge_plan *making, size_t guest)
 {
-        const struct report_guest *report = &making->report->guests[making->indexes[guest]];
-        const char *group = groups_find(&making->merging->groups, report->name);
+        const struct report_guest *report = &making->in->report->guests[making->in->indexes[guest]];
+        const char *group = groups_find(&making->in->merging->groups, report->name);
 
         return group ? group : report->group;
 }
 
 static void number_groups(struct merge_plan *making)
 {
-        const size_t n_guests = making->census->n_guests;
+        const size_t n_guests = making->in->census->n_guests;
 
-        if (making->merging->cross_group) {
+        if (making->in->merging->cross_group) {
                 making->n_groups = 1;
                 return;
         }
@@ -71,7 +67,7 @@ static void observe_range(const struct pages_range *range, struct plan_guest *gu
 
 static void observe_guest(const struct merge_plan *making, size_t g, struct plan_guest *guest)
 {
-        const struct pages *pages = making->census->pages[g];
+        const struct pages *pages = making->in->census->pages[g];
 
         *guest = (struct plan_guest){
                 .group = making->groups[g], .is_whole = true, .left_out = making->left_out[g]};
@@ -83,11 +79,11 @@ static void observe_guest(const struct merge_plan *making, size_t g, struct plan
 /* The number of the wanted group; negative: any group. */
 static int64_t pinned_group(const struct merge_plan *making)
 {
-        const struct merging *merging = making->merging;
+        const struct merging *merging = making->in->merging;
 
         if (!merging->group || merging->cross_group)
                 return -1;
-        for (size_t g = 0; g < making->census->n_guests; g++) {
+        for (size_t g = 0; g < making->in->census->n_guests; g++) {
                 const char *group = group_of(making, g);
 
                 if (group && strcmp(group, merging->group) == 0)
@@ -98,7 +94,7 @@ static int64_t pinned_group(const struct merge_plan *making)
 
 static struct plan_rules rules_of(const struct merge_plan *making)
 {
-        const struct merging *merging = making->merging;
+        const struct merging *merging = making->in->merging;
 
         return (struct plan_rules){
                 .cross_group = merging->cross_group,
@@ -110,7 +106,7 @@ static struct plan_rules rules_of(const struct merge_plan *making)
 
 static int reckon_forecast(struct merge_plan *making, struct pool *pool)
 {
-        const struct ksm *ksm = &making->report->ksm;
+        const struct ksm *ksm = &making->in->report->ksm;
         int64_t max_page_sharing = 0;
         int64_t use_zero_pages = 0;
         struct forecast_request request = {.groups = making->groups, .n_groups = making->n_groups};
@@ -118,19 +114,21 @@ static int reckon_forecast(struct merge_plan *making, struct pool *pool)
         (void)ksm_get(ksm, "max_page_sharing", &max_page_sharing);
         (void)ksm_get(ksm, "use_zero_pages", &use_zero_pages);
         request.max_page_sharing = max_page_sharing > 0 ? (uint64_t)max_page_sharing : 0;
-        request.use_zero_pages = making->merging->use_zero_pages == TRISTATE_KEEP
+        request.use_zero_pages = making->in->merging->use_zero_pages == TRISTATE_KEEP
                                          ? use_zero_pages == 1
-                                         : making->merging->use_zero_pages == TRISTATE_YES;
-        return forecast_leave_out_losses(making->census, pool, &request, making->left_out, &making->forecast);
+                                         : making->in->merging->use_zero_pages == TRISTATE_YES;
+        return forecast_leave_out_losses(making->in->census, pool, &request, making->left_out,
+                                         &making->forecast);
 }
 
 static int decide_plan(struct merge_plan *making)
 {
         const struct plan_rules rules = rules_of(making);
 
-        for (size_t g = 0; g < making->census->n_guests; g++)
+        for (size_t g = 0; g < making->in->census->n_guests; g++)
                 observe_guest(making, g, &making->guests[g]);
-        return plan_new(&rules, making->forecast, making->guests, making->census->n_guests, &making->plan);
+        return plan_new(&rules, making->forecast, making->guests, making->in->census->n_guests,
+                        &making->plan);
 }
 
 static int64_t to_bytes(uint64_t pages)
@@ -165,15 +163,15 @@ static void count_saved(void *context, uint64_t *scratch, uint64_t *sums, const 
 /* What the chosen guests save now, each with itself and with the others. */
 static int count_reached(struct merge_plan *making, struct pool *pool)
 {
-        const struct actual *actual = making->actual;
+        const struct actual *actual = making->in->actual;
         uint64_t pages = 0;
         int r = 0;
 
         making->reached_bytes = REPORT_UNKNOWN;
         if (!actual->known)
                 return 0;
-        r = census_count_duplicates(making->census, pool, count_saved, making, 0, 1, &pages);
-        for (size_t g = 0; g < making->census->n_guests; g++)
+        r = census_count_duplicates(making->in->census, pool, count_saved, making, 0, 1, &pages);
+        for (size_t g = 0; g < making->in->census->n_guests; g++)
                 if (is_chosen(making, g))
                         pages += actual->guests[g].zero;
         making->reached_bytes = to_bytes(pages);
@@ -185,12 +183,12 @@ static void fill_figures(const struct merge_plan *making, struct report_merge *m
         const struct forecast_figures *figures = &making->plan->figures;
         const struct plan_rules rules = rules_of(making);
         int64_t pages_scanned = 0;
-        const double page_seconds = ksm_get(&making->report->ksm, "pages_scanned", &pages_scanned)
+        const double page_seconds = ksm_get(&making->in->report->ksm, "pages_scanned", &pages_scanned)
                                             ? ksmd_page_seconds(pages_scanned)
                                             : KSMD_PAGE_SECONDS;
-        const struct plan_rate fast = plan_rate_of_cpu(making->merging->cpu_percent, page_seconds);
+        const struct plan_rate fast = plan_rate_of_cpu(making->in->merging->cpu_percent, page_seconds);
         const struct plan_rate steady = plan_rate_for(figures->scanned);
-        const struct plan_rate *rate = making->merging->service_pid > 0 ? &fast : &steady;
+        const struct plan_rate *rate = making->in->merging->service_pid > 0 ? &fast : &steady;
 
         merge->self_bytes = to_bytes(figures->self);
         merge->inter_bytes = to_bytes(figures->inter);
@@ -204,7 +202,7 @@ static void fill_figures(const struct merge_plan *making, struct report_merge *m
         merge->huge_pages = (int64_t)making->plan->huge_pages;
         merge->reached_bytes = making->reached_bytes;
         merge->cost = plan_cost(figures->scanned, rate, page_seconds);
-        merge->settings = plan_settings(&rules, &making->report->ksm, rate);
+        merge->settings = plan_settings(&rules, &making->in->report->ksm, rate);
 }
 
 static void fill_merge_guest(const struct merge_plan *making, size_t g, struct report_merge_guest *guest)
@@ -221,17 +219,17 @@ static void fill_merge_guest(const struct merge_plan *making, size_t g, struct r
 
 static int fill_merge(const struct merge_plan *making)
 {
-        struct report_merge *merge = report_merge_new(making->report->n_guests);
+        struct report_merge *merge = report_merge_new(making->in->report->n_guests);
 
         if (!merge)
                 return -ENOMEM;
-        making->report->merge = merge;
+        making->in->report->merge = merge;
         merge->merges = making->plan->merges;
-        merge->cross_group = making->merging->cross_group;
-        for (size_t g = 0; g < making->census->n_guests; g++) {
+        merge->cross_group = making->in->merging->cross_group;
+        for (size_t g = 0; g < making->in->census->n_guests; g++) {
                 const char *group = group_of(making, g);
 
-                fill_merge_guest(making, g, &merge->guests[making->indexes[g]]);
+                fill_merge_guest(making, g, &merge->guests[making->in->indexes[g]]);
                 if (!is_chosen(making, g) || merge->cross_group || merge->group || !group)
                         continue;
                 merge->group = strdup(group);
@@ -242,22 +240,18 @@ static int fill_merge(const struct merge_plan *making)
                 fill_figures(making, merge);
         if (rules_of(making).pinned == NOBODY)
                 (void)failure_set(&merge->refusal, 0, "no guest is in the group \"%s\"",
-                                  making->merging->group);
+                                  making->in->merging->group);
         return 0;
 }
 
-int merge_plan_run(struct pool *pool, const struct merging *merging, const struct census *census,
-                   const struct actual *actual, const size_t *indexes, struct report *report)
+int merge_plan_run(const struct merge_plan_input *in, struct pool *pool)
 {
-        CLEANUP_FREE uint32_t *groups = calloc(census->n_guests + 1, sizeof(*groups));
-        CLEANUP_FREE bool *left_out = calloc(census->n_guests + 1, sizeof(*left_out));
-        CLEANUP_FREE struct plan_guest *guests = calloc(census->n_guests + 1, sizeof(*guests));
+        const size_t n_guests = in->census->n_guests;
+        CLEANUP_FREE uint32_t *groups = calloc(n_guests + 1, sizeof(*groups));
+        CLEANUP_FREE bool *left_out = calloc(n_guests + 1, sizeof(*left_out));
+        CLEANUP_FREE struct plan_guest *guests = calloc(n_guests + 1, sizeof(*guests));
         struct merge_plan making = {
-                .merging = merging,
-                .census = census,
-                .actual = actual,
-                .indexes = indexes,
-                .report = report,
+                .in = in,
                 .groups = groups,
                 .left_out = left_out,
                 .guests = guests,

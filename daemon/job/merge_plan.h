@@ -11,11 +11,22 @@
 #include <stddef.h>
 
 /**
- * merge_plan_run() - fill in what merging would save and cost, and what is to be done
+ * struct merge_plan_input - what a plan is made from, and where it goes; everything is borrowed
  * @census, @actual: of the scanned guests
  * @indexes: their places in @report
+ * @report: receives forecast and plan
+ */
+struct merge_plan_input {
+        const struct merging *merging;
+        const struct census *census;
+        const struct actual *actual;
+        const size_t *indexes;
+        struct report *report;
+};
+
+/**
+ * merge_plan_run() - fill in what merging would save and cost, and what is to be done
  *
  * Return: 0 or -ENOMEM.
  */
-int merge_plan_run(struct pool *pool, const struct merging *merging, const struct census *census,
-                   const struct actual *actual, const size_t *indexes, struct report *report);
+int merge_plan_run(const struct merge_plan_input *in, struct pool *pool);

@@ -64,9 +64,9 @@ static void wait_until(uint64_t usec, const struct job_observer *observer)
         }
 }
 
-static bool can_tell(const struct apply_place *place, const struct first_look *first, const struct ksm *ksm)
+static bool can_tell(const struct first_look *first, const struct ksm *ksm)
 {
-        return first->recheck_usec > 0 && first->kpageflags_fd >= 0 && ksmd_is_at_work(ksm, place);
+        return first->recheck_usec > 0 && first->kpageflags_fd >= 0 && ksmd_is_at_work(ksm, first->place);
 }
 
 static bool has_met_twice(const struct apply_place *place, const struct ksm *ksm)
@@ -79,28 +79,26 @@ static bool has_met_twice(const struct apply_place *place, const struct ksm *ksm
                ksm_get(&now, "full_scans", &after) && after - before > GAP_PASSES_NEEDED;
 }
 
-int second_look_run(const struct apply_place *place, const struct first_look *first,
-                    const struct census *census, struct pool *pool, const struct ksm *ksm,
-                    double *ret_seconds, bool *ret_met_twice)
+int second_look_run(const struct first_look *first, const struct census *census, const struct ksm *ksm,
+                    struct second_look *ret)
 {
         uint64_t n_wanted = 0;
         int r = 0;
 
-        *ret_seconds = 0;
-        *ret_met_twice = false;
-        if (!can_tell(place, first, ksm))
+        *ret = (struct second_look){0};
+        if (!can_tell(first, ksm))
                 return 0;
         for (size_t g = 0; r == 0 && g < census->n_guests; g++)
                 r = pages_add_marks(census->pages[g]);
         if (r == 0)
-                r = gap_mark_candidates(census, pool);
+                r = gap_mark_candidates(census, first->pool);
         for (size_t g = 0; r == 0 && g < census->n_guests; g++)
                 n_wanted += pages_count_wanted(census->pages[g]);
         if (r < 0 || n_wanted == 0)
                 return r;
         wait_until(first->ended_usec + first->recheck_usec, first->observer);
         /* Passes that end during the look do not count. */
-        *ret_met_twice = has_met_twice(place, ksm);
-        *ret_seconds = (double)(clock_now_usec() - first->ended_usec) / USEC_PER_SEC;
-        return recheck_run(pool, first->key, census->pages, census->n_guests);
+        ret->was_met_twice = has_met_twice(first->place, ksm);
+        ret->seconds = (double)(clock_now_usec() - first->ended_usec) / USEC_PER_SEC;
+        return recheck_run(first->pool, first->key, census->pages, census->n_guests);
 }

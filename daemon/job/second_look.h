@@ -14,19 +14,31 @@
 #include <stdint.h>
 
 /**
- * struct first_look - what the second one follows
- * @key: of its fingerprints, borrowed
- * @kpageflags_fd: from frames_open(), borrowed
+ * struct first_look - what the second one follows; everything is borrowed
+ * @key: of its fingerprints
+ * @kpageflags_fd: from frames_open()
  * @ended_usec: when the frames had been read
  * @recheck_usec: how much later the second one is wanted; 0: never
- * @observer: who is told how long the second one is waited for; NULL: nobody; borrowed
+ * @observer: who is told how long the second one is waited for; NULL: nobody
  */
 struct first_look {
+        struct pool *pool;
+        const struct apply_place *place;
         const struct fingerprint_key *key;
         int kpageflags_fd;
         uint64_t ended_usec;
         uint64_t recheck_usec;
         const struct job_observer *observer;
+};
+
+/**
+ * struct second_look - what came of it
+ * @seconds: between the two looks; 0 when there was no second one
+ * @was_met_twice: KSM visited every page twice in between
+ */
+struct second_look {
+        double seconds;
+        bool was_met_twice;
 };
 
 /* Blocks EVENTS_HURRY_SIGNAL in this thread and in those that it starts. */
@@ -36,13 +48,10 @@ void second_look_prepare(void);
  * second_look_run() - wait, or until somebody hurries us, and look again, if that is wanted and of use
  * @census: whose guests' frames are known
  * @ksm: as it was after the first look
- * @ret_seconds: between the two looks; 0 when there was no second one
- * @ret_met_twice: KSM met every page twice in between
  *
  * Marks pages as scanner/recheck.h says.
  *
  * Return: 0 or -ENOMEM.
  */
-int second_look_run(const struct apply_place *place, const struct first_look *first,
-                    const struct census *census, struct pool *pool, const struct ksm *ksm,
-                    double *ret_seconds, bool *ret_met_twice);
+int second_look_run(const struct first_look *first, const struct census *census, const struct ksm *ksm,
+                    struct second_look *ret);

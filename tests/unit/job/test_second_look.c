@@ -30,8 +30,7 @@ struct look {
         struct fingerprint_key key;
         int kpageflags_fd;
         struct heard heard;
-        double seconds;
-        bool was_met_twice;
+        struct second_look second;
 };
 
 static void hear(void *context, uint64_t left_usec)
@@ -75,12 +74,17 @@ static void look_deinit(struct look *look)
 static void run_look(struct look *look)
 {
         const struct job_observer observer = {.waiting = hear, .context = &look->heard};
-        const struct first_look first = {&look->key, look->kpageflags_fd, clock_now_usec(),
-                                         look->recheck_usec, &observer};
+        const struct first_look first = {
+                .pool = made_guests_pool(),
+                .place = &look->place,
+                .key = &look->key,
+                .kpageflags_fd = look->kpageflags_fd,
+                .ended_usec = clock_now_usec(),
+                .recheck_usec = look->recheck_usec,
+                .observer = &observer,
+        };
 
-        CU_ASSERT_EQUAL(second_look_run(&look->place, &first, look->census, made_guests_pool(), &look->before,
-                                        &look->seconds, &look->was_met_twice),
-                        0);
+        CU_ASSERT_EQUAL(second_look_run(&first, look->census, &look->before, &look->second), 0);
 }
 
 /* The pass under way at the first look and the one at the second prove nothing: two whole ones take three steps. */
@@ -94,8 +98,8 @@ static void test_met_twice(void)
                 (void)snprintf(passes, sizeof(passes), "%d\n", PASSES_BEFORE + n);
                 made_tree_file(&look.tree, "full_scans", passes);
                 run_look(&look);
-                CU_ASSERT_EQUAL(look.was_met_twice, n >= 3);
-                CU_ASSERT_TRUE(look.seconds > 0);
+                CU_ASSERT_EQUAL(look.second.was_met_twice, n >= 3);
+                CU_ASSERT_TRUE(look.second.seconds > 0);
                 look_deinit(&look);
         }
 }
@@ -108,10 +112,10 @@ static void test_counter_that_fell(void)
         look_init(&look, "1\n");
         made_tree_file(&look.tree, "full_scans", "3\n");
         run_look(&look);
-        CU_ASSERT_FALSE(look.was_met_twice);
+        CU_ASSERT_FALSE(look.second.was_met_twice);
         CU_ASSERT_EQUAL(unlinkat(look.tree.fd, "full_scans", 0), 0);
         run_look(&look);
-        CU_ASSERT_FALSE(look.was_met_twice);
+        CU_ASSERT_FALSE(look.second.was_met_twice);
         look_deinit(&look);
 }
 
@@ -126,7 +130,7 @@ static void test_waiting_is_told(void)
         CU_ASSERT_EQUAL(look.heard.n, 2);
         CU_ASSERT(look.heard.first_usec > USEC_PER_SEC && look.heard.first_usec <= USEC_PER_SEC * 3 / 2);
         CU_ASSERT(look.heard.last_usec > 0 && look.heard.last_usec <= USEC_PER_SEC / 2);
-        CU_ASSERT_TRUE(look.seconds >= 1.5);
+        CU_ASSERT_TRUE(look.second.seconds >= 1.5);
         look_deinit(&look);
 }
 
@@ -142,8 +146,8 @@ static void test_hurried(void)
         CU_ASSERT_EQUAL(kill(getpid(), EVENTS_HURRY_SIGNAL), 0);
         run_look(&look);
         CU_ASSERT_EQUAL(look.heard.n, 1);
-        CU_ASSERT_TRUE(look.seconds > 0);
-        CU_ASSERT_TRUE(look.seconds < 3600);
+        CU_ASSERT_TRUE(look.second.seconds > 0);
+        CU_ASSERT_TRUE(look.second.seconds < 3600);
         CU_ASSERT(clock_now_usec() - begun_usec < 60 * USEC_PER_SEC);
         CU_ASSERT_PTR_NOT_NULL(look.guests.pages[0]->blocks[0].marks);
         look_deinit(&look);
@@ -155,12 +159,12 @@ static void test_nothing_to_look_at(void)
 
         look_init(&look, "0\n");
         run_look(&look);
-        CU_ASSERT_TRUE(look.seconds == 0 && look.heard.n == 0);
+        CU_ASSERT_TRUE(look.second.seconds == 0 && look.heard.n == 0);
         look_deinit(&look);
         look_init(&look, "1\n");
         look.recheck_usec = 0;
         run_look(&look);
-        CU_ASSERT_TRUE(look.seconds == 0);
+        CU_ASSERT_TRUE(look.second.seconds == 0);
         CU_ASSERT_PTR_NULL(look.guests.pages[0]->blocks[0].marks);
         look_deinit(&look);
 }
@@ -176,7 +180,7 @@ static bool looks_for(const char *run, int pid, uint64_t start_ticks)
         (void)snprintf(note, sizeof(note), "owner %d %" PRIu64 "\nsetting run 0 0 0\n", pid, start_ticks);
         made_tree_file(&look.tree, "ksm-settings", note);
         run_look(&look);
-        looked = look.seconds > 0;
+        looked = look.second.seconds > 0;
         look_deinit(&look);
         return looked;
 }
