@@ -145,7 +145,8 @@ static int execute(struct control_client *client, const char *command, struct js
         r = keep_reply(client, id, &reply);
         if (r < 0)
                 return r;
-        r = client->owner.server->execute(client->owner.server->context, command, arguments, reply, &value,
+        r = client->owner.server->execute(client->owner.server->context,
+                                          &(struct control_command){command, arguments, reply}, &value,
                                           &failure);
         if (r == CONTROL_E_LATER)
                 return 0;

@@ -26,8 +26,8 @@ struct control_commands {
 
 struct command {
         const char *name;
-        int (*execute)(struct control_commands *commands, struct json_object *arguments,
-                       struct control_reply *reply, struct json_object **ret_value, struct failure *failure);
+        int (*execute)(struct control_commands *commands, const struct control_command *command,
+                       struct json_object **ret_value, struct failure *failure);
 };
 
 static struct json_object *task_to_json(const struct task *task)
@@ -69,13 +69,12 @@ static struct json_object *get_argument(struct json_object *arguments, const cha
         return value;
 }
 
-static int query_version(struct control_commands *commands, struct json_object *arguments,
-                         struct control_reply *reply, struct json_object **ret_value, struct failure *failure)
+static int query_version(struct control_commands *commands, const struct control_command *command,
+                         struct json_object **ret_value, struct failure *failure)
 {
-        int r = take_none(arguments, failure);
+        int r = take_none(command->arguments, failure);
 
         (void)commands;
-        (void)reply;
         if (r < 0)
                 return r;
         *ret_value = json_object_new_object();
@@ -83,20 +82,20 @@ static int query_version(struct control_commands *commands, struct json_object *
         return 0;
 }
 
-static int query_guests(struct control_commands *commands, struct json_object *arguments,
-                        struct control_reply *reply, struct json_object **ret_value, struct failure *failure)
+static int query_guests(struct control_commands *commands, const struct control_command *command,
+                        struct json_object **ret_value, struct failure *failure)
 {
         struct request request;
         int r = 0;
 
         (void)ret_value;
         request_init(&request, REQUEST_GUESTS, REQUEST_BY_CONTROL, commands->config);
-        r = request_read(&request, arguments, failure);
+        r = request_read(&request, command->arguments, failure);
         if (r < 0) {
                 request_deinit(&request);
                 return r;
         }
-        r = jobs_add(commands->jobs, &request, reply, NULL, failure);
+        r = jobs_add(commands->jobs, &request, command->reply, NULL, failure);
         return r < 0 ? r : CONTROL_E_LATER;
 }
 
@@ -113,24 +112,24 @@ static int take_wait(struct json_object *arguments, bool *ret_wait, struct failu
         return 0;
 }
 
-static int scan_guests(struct control_commands *commands, struct json_object *arguments,
-                       struct control_reply *reply, struct json_object **ret_value, struct failure *failure)
+static int scan_guests(struct control_commands *commands, const struct control_command *command,
+                       struct json_object **ret_value, struct failure *failure)
 {
         struct request request;
         uint64_t id = 0;
         bool wait = false;
-        int r = take_wait(arguments, &wait, failure);
+        int r = take_wait(command->arguments, &wait, failure);
 
         request_init(&request, REQUEST_SCAN, REQUEST_BY_CONTROL, commands->config);
         if (r == 0)
-                r = request_read(&request, arguments, failure);
+                r = request_read(&request, command->arguments, failure);
         if (r == 0 && request.mode != SCAN_MODE_LIVE)
                 r = jobs_check_gap(commands->jobs, &request, failure);
         if (r < 0) {
                 request_deinit(&request);
                 return r;
         }
-        r = jobs_add(commands->jobs, &request, wait ? reply : NULL, &id, failure);
+        r = jobs_add(commands->jobs, &request, wait ? command->reply : NULL, &id, failure);
         if (r < 0)
                 return r;
         if (wait)
@@ -140,30 +139,28 @@ static int scan_guests(struct control_commands *commands, struct json_object *ar
         return 0;
 }
 
-static int cancel_job(struct control_commands *commands, struct json_object *arguments,
-                      struct control_reply *reply, struct json_object **ret_value, struct failure *failure)
+static int cancel_job(struct control_commands *commands, const struct control_command *command,
+                      struct json_object **ret_value, struct failure *failure)
 {
-        struct json_object *id = get_argument(arguments, "id");
+        struct json_object *id = get_argument(command->arguments, "id");
 
-        (void)reply;
         (void)ret_value;
-        if (!json_object_is_type(id, json_type_int) || json_object_object_length(arguments) != 1)
+        if (!json_object_is_type(id, json_type_int) || json_object_object_length(command->arguments) != 1)
                 return failure_set(failure, -EINVAL, "cancel takes the \"id\" of a scan, a number");
         if (jobs_cancel(commands->jobs, (uint64_t)json_object_get_int64(id)) < 0)
                 return failure_set(failure, -ENOENT, "no scan of this id runs or waits");
         return 0;
 }
 
-static int query_scan(struct control_commands *commands, struct json_object *arguments,
-                      struct control_reply *reply, struct json_object **ret_value, struct failure *failure)
+static int query_scan(struct control_commands *commands, const struct control_command *command,
+                      struct json_object **ret_value, struct failure *failure)
 {
         const struct task *tasks[QUEUE_MAX + 1];
         const struct task *running = jobs_running(commands->jobs);
         const size_t n = jobs_waiting(commands->jobs, tasks);
         struct json_object *waiting = NULL;
-        int r = take_none(arguments, failure);
+        int r = take_none(command->arguments, failure);
 
-        (void)reply;
         if (r < 0)
                 return r;
         waiting = json_object_new_array();
@@ -175,13 +172,12 @@ static int query_scan(struct control_commands *commands, struct json_object *arg
         return 0;
 }
 
-static int query_report(struct control_commands *commands, struct json_object *arguments,
-                        struct control_reply *reply, struct json_object **ret_value, struct failure *failure)
+static int query_report(struct control_commands *commands, const struct control_command *command,
+                        struct json_object **ret_value, struct failure *failure)
 {
-        struct json_object *id = get_argument(arguments, "id");
+        struct json_object *id = get_argument(command->arguments, "id");
 
-        (void)reply;
-        if (arguments && json_object_object_length(arguments) != (id ? 1 : 0))
+        if (command->arguments && json_object_object_length(command->arguments) != (id ? 1 : 0))
                 return failure_set(failure, -EINVAL, "query-report takes the \"id\" of a report, or nothing");
         if (id && !json_object_is_type(id, json_type_string))
                 return failure_set(failure, -EINVAL, "the \"id\" of a report is a string");
@@ -200,19 +196,18 @@ static int query_report(struct control_commands *commands, struct json_object *a
         return 0;
 }
 
-static int query_history(struct control_commands *commands, struct json_object *arguments,
-                         struct control_reply *reply, struct json_object **ret_value, struct failure *failure)
+static int query_history(struct control_commands *commands, const struct control_command *command,
+                         struct json_object **ret_value, struct failure *failure)
 {
         (void)ret_value;
         if (!records_history(commands->records))
                 return failure_set(failure, -ENOENT, "no history is kept");
-        return history_queries_start(commands->queries, commands->config->history_file, arguments, reply,
-                                     failure);
+        return history_queries_start(commands->queries, commands->config->history_file, command->arguments,
+                                     command->reply, failure);
 }
 
-static int query_commands(struct control_commands *commands, struct json_object *arguments,
-                          struct control_reply *reply, struct json_object **ret_value,
-                          struct failure *failure);
+static int query_commands(struct control_commands *commands, const struct control_command *command,
+                          struct json_object **ret_value, struct failure *failure);
 
 static const struct command table[] = {
         {"query-version", query_version},
@@ -225,14 +220,12 @@ static const struct command table[] = {
         {"cancel", cancel_job},
 };
 
-static int query_commands(struct control_commands *commands, struct json_object *arguments,
-                          struct control_reply *reply, struct json_object **ret_value,
-                          struct failure *failure)
+static int query_commands(struct control_commands *commands, const struct control_command *command,
+                          struct json_object **ret_value, struct failure *failure)
 {
-        int r = take_none(arguments, failure);
+        int r = take_none(command->arguments, failure);
 
         (void)commands;
-        (void)reply;
         if (r < 0)
                 return r;
         *ret_value = json_object_new_array();
@@ -241,13 +234,12 @@ static int query_commands(struct control_commands *commands, struct json_object 
         return 0;
 }
 
-static int execute_command(void *context, const char *command, struct json_object *arguments,
-                           struct control_reply *reply, struct json_object **ret_value,
-                           struct failure *failure)
+static int execute_command(void *context, const struct control_command *command,
+                           struct json_object **ret_value, struct failure *failure)
 {
         for (size_t i = 0; i < ARRAY_SIZE(table); i++)
-                if (strcmp(table[i].name, command) == 0)
-                        return table[i].execute(context, arguments, reply, ret_value, failure);
+                if (strcmp(table[i].name, command->name) == 0)
+                        return table[i].execute(context, command, ret_value, failure);
         return CONTROL_E_UNKNOWN;
 }
 

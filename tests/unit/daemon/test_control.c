@@ -28,25 +28,25 @@ struct fixture {
 };
 
 /* Commands: "echo" gives its arguments back, "later" keeps the reply, "fail" fails. */
-static int execute(void *context, const char *command, struct json_object *arguments,
-                   struct control_reply *reply, struct json_object **ret_value, struct failure *failure)
+static int execute(void *context, const struct control_command *command, struct json_object **ret_value,
+                   struct failure *failure)
 {
         struct fixture *fixture = context;
 
         fixture->n_executed++;
-        if (strcmp(command, "echo") == 0) {
-                *ret_value = json_object_get(arguments);
+        if (strcmp(command->name, "echo") == 0) {
+                *ret_value = json_object_get(command->arguments);
                 return 0;
         }
-        if (strcmp(command, "answer") == 0) {
+        if (strcmp(command->name, "answer") == 0) {
                 control_reply_send(fixture->kept, json_object_new_int(5), NULL);
                 return 0;
         }
-        if (strcmp(command, "fail") == 0)
+        if (strcmp(command->name, "fail") == 0)
                 return failure_set(failure, -EIO, "it \"failed\"");
-        if (strcmp(command, "later") != 0)
+        if (strcmp(command->name, "later") != 0)
                 return CONTROL_E_UNKNOWN;
-        fixture->kept = reply;
+        fixture->kept = command->reply;
         return CONTROL_E_LATER;
 }
 
