@@ -39,6 +39,7 @@
 struct merger {
         sd_event *event;
         const struct options *config; /* NULL before the first one */
+        struct apply_place place;     /* of @config */
         struct jobs *jobs;
         struct metrics_merge *metrics;
         struct apply_owner owner; /* this process */
@@ -54,11 +55,6 @@ struct merger {
 };
 
 static void carry_out(struct merger *merger, unsigned int actions, struct report *report);
-
-static struct apply_place place_of(const struct merger *merger)
-{
-        return (struct apply_place){merger->config->ksm_dir, merger->config->runtime_dir};
-}
 
 static struct loop_look look_at_ksm(struct merger *merger)
 {
@@ -77,13 +73,12 @@ static struct loop_look look_at_ksm(struct merger *merger)
 /* Settings that a person changed with samepage(1) stay. */
 static void put_back(struct merger *merger)
 {
-        const struct apply_place place = place_of(merger);
         struct failure failure = {0};
         size_t n = 0;
 
-        if (!apply_owner_is(&place, &merger->owner))
+        if (!apply_owner_is(&merger->place, &merger->owner))
                 return;
-        if (apply_restore(&place, &n, &failure) < 0)
+        if (apply_restore(&merger->place, &n, &failure) < 0)
                 log_say(LOG_LEVEL_ERROR, "KSM's settings could not be put back: %s", failure.text);
         else if (n > 0)
                 log_say(LOG_LEVEL_NOTICE, "KSM's settings are as they were found");
@@ -109,7 +104,6 @@ static void give_up(struct merger *merger, const struct failure *failure)
 /* Writes the settings of the loop's speed; the switches were set with the plan. */
 static void write_speed(struct merger *merger)
 {
-        const struct apply_place place = place_of(merger);
         const struct plan_rules rules = {.pinned = -1};
         const struct plan_rate rate = plan_rate_of_cpu(merger->config->merging.cpu_percent,
                                                        ksmd_page_seconds(merger->progress.pages_scanned));
@@ -117,33 +111,31 @@ static void write_speed(struct merger *merger)
                 plan_settings(&rules, NULL, merger->loop.pace.speed == PACE_FAST ? &rate : NULL);
         struct failure failure = {0};
 
-        if (apply_settings_write(&place, &merger->owner, &settings, &failure) < 0)
+        if (apply_settings_write(&merger->place, &merger->owner, &settings, &failure) < 0)
                 give_up(merger, &failure);
 }
 
 /* Settings of a person stay. Settings of a dead service are put back by whoever comes next. */
 static void stop_ksm(struct merger *merger)
 {
-        const struct apply_place place = place_of(merger);
         struct apply_owner owner = {0};
 
-        if (apply_owner_read(&place, &owner) == 0 && !apply_owner_is(&place, &merger->owner))
+        if (apply_owner_read(&merger->place, &owner) == 0 && !apply_owner_is(&merger->place, &merger->owner))
                 return;
-        if (ksm_is_running(place.ksm_dir))
+        if (ksm_is_running(merger->place.ksm_dir))
                 write_speed(merger);
 }
 
 /* The guests are marked and kept apart by now. Return: whether KSM follows the plan. */
 static bool write_plan(struct merger *merger, struct report_merge *plan)
 {
-        const struct apply_place place = place_of(merger);
         struct apply_settings settings = plan->settings;
         unsigned int actions = 0;
 
         /* Where there is nothing to gain KSM is not even switched on. */
         if (merger->loop.pace.speed == PACE_STOPPED)
                 apply_settings_add(&settings, "run", 0);
-        plan->is_done = apply_settings_write(&place, &merger->owner, &settings, &plan->refusal) == 0;
+        plan->is_done = apply_settings_write(&merger->place, &merger->owner, &settings, &plan->refusal) == 0;
         if (plan->is_done)
                 return true;
         actions = loop_refused(&merger->loop);
@@ -154,33 +146,27 @@ static bool write_plan(struct merger *merger, struct report_merge *plan)
 
 /* Jobs */
 
-static void add_tuning_job(struct merger *merger)
+static int add_forecast(struct merger *merger, bool acts, uint64_t *ret_id, struct failure *failure)
 {
-        struct failure failure = {0};
         struct request request;
 
         request_init(&request, REQUEST_SCAN, REQUEST_BY_SERVICE, merger->config);
         request.mode = SCAN_MODE_LIVE;
         request.forecast = true;
-        request.acts = true;
+        request.acts = acts;
         request.recheck_usec = 0; /* a second look would close its connections */
-        if (jobs_add(merger->jobs, &request, NULL, &merger->tuning, &failure) == 0)
+        return jobs_add(merger->jobs, &request, NULL, ret_id, failure);
+}
+
+static void add_tuning_job(struct merger *merger)
+{
+        struct failure failure = {0};
+
+        if (add_forecast(merger, true, &merger->tuning, &failure) == 0)
                 return;
         log_say(LOG_LEVEL_WARNING, "merging: a scan is left out: %s", failure.text);
         /* The loop asks again, as after a tuning without result. */
         merger->loop.is_tuning = false;
-}
-
-/* Compares the forecast with the outcome, for history and metrics. */
-static void add_comparison_job(struct merger *merger)
-{
-        struct request request;
-
-        request_init(&request, REQUEST_SCAN, REQUEST_BY_SERVICE, merger->config);
-        request.mode = SCAN_MODE_LIVE;
-        request.forecast = true;
-        request.recheck_usec = 0;
-        (void)jobs_add(merger->jobs, &request, NULL, NULL, NULL);
 }
 
 /* Arrivals */
@@ -312,8 +298,9 @@ static void carry_out(struct merger *merger, unsigned int actions, struct report
                 (void)jobs_cancel(merger->jobs, merger->tuning);
         if (actions & LOOP_TUNE)
                 add_tuning_job(merger);
+        /* Another forecast shows the outcome of the last one, to history and metrics. */
         if (actions & LOOP_COMPARE)
-                add_comparison_job(merger);
+                (void)add_forecast(merger, false, NULL, NULL);
         if (actions & LOOP_END_SAMPLING)
                 merger->sampler = worker_free(merger->sampler);
         if (actions & LOOP_PUT_BACK)
@@ -377,29 +364,18 @@ static void take_plan(struct merger *merger, struct report *report)
         carry_out(merger, actions, report);
 }
 
-static void take_no_plan(struct merger *merger, bool is_complete)
-{
-        const struct loop_look now = look_at_ksm(merger);
-
-        carry_out(merger,
-                  loop_tuned(&merger->loop, &now,
-                             &(struct loop_tuning){.plan = LOOP_PLAN_NONE, .is_complete = is_complete}),
-                  NULL);
-}
-
 /* Once a second */
 
 static bool is_disturbed(struct merger *merger, struct failure *failure)
 {
-        const struct apply_place place = place_of(merger);
         const uint64_t now_usec = clock_now_usec();
 
-        if (!apply_owner_is(&place, &merger->owner)) {
+        if (!apply_owner_is(&merger->place, &merger->owner)) {
                 (void)failure_set(failure, -EBUSY,
                                   "somebody else has undone or taken over what samepaged set");
                 return true;
         }
-        if (apply_settings_check(&place, failure) < 0)
+        if (apply_settings_check(&merger->place, failure) < 0)
                 return true;
         if (now_usec - merger->rival_usec < RIVAL_USEC)
                 return false;
@@ -469,11 +445,17 @@ static void merger_on_reported(void *context, const struct task *task, struct re
 static void merger_on_ended(void *context, const struct jobs_outcome *outcome)
 {
         struct merger *merger = context;
+        const struct loop_tuning tuning = {
+                .plan = LOOP_PLAN_NONE,
+                .is_complete = outcome->report && outcome->report->complete,
+        };
+        struct loop_look now = {0};
 
         if (!is_tuning(merger, outcome->task))
                 return;
         merger->tuning = 0;
-        take_no_plan(merger, outcome->report && outcome->report->complete);
+        now = look_at_ksm(merger);
+        carry_out(merger, loop_tuned(&merger->loop, &now, &tuning), NULL);
 }
 
 struct jobs_observer merger_observer(struct merger *merger)
@@ -492,6 +474,7 @@ void merger_configure(struct merger *merger, const struct options *config)
         };
 
         merger->config = config;
+        merger->place = (struct apply_place){config->ksm_dir, config->runtime_dir};
         merger->sockets = add_up_sockets(config);
         carry_out(merger, loop_begin(&merger->loop, &rules, clock_now_usec()), NULL);
         if (!rules.is_wanted)
