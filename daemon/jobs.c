@@ -175,12 +175,13 @@ static bool skipped_all(struct jobs *jobs, const struct report *report, struct f
 
 /* After a job */
 
-static void tell_reported(const struct jobs *jobs, const struct task *task, struct report *report)
-{
-        for (size_t i = 0; i < jobs->n_observers; i++)
-                if (jobs->observers[i].reported)
-                        jobs->observers[i].reported(jobs->observers[i].context, task, report);
-}
+/* Calls a function of each observer that has it. */
+#define TELL_OBSERVERS(jobs, function, ...)                                                               \
+        do {                                                                                              \
+                for (size_t i = 0; i < (jobs)->n_observers; i++)                                          \
+                        if ((jobs)->observers[i].function)                                                \
+                                (jobs)->observers[i].function((jobs)->observers[i].context, __VA_ARGS__); \
+        } while (0)
 
 /* Return: the report as JSON, for the client that asked; NULL with a sentence, and then without a report. */
 static struct json_object *take_report(struct jobs *jobs, const struct task *task, struct json_object *result,
@@ -194,7 +195,7 @@ static struct json_object *take_report(struct jobs *jobs, const struct task *tas
         if (!skipped_all(jobs, report, failure)) {
                 report->note = jobs->skipped;
                 hear_libvirt(jobs, task, report);
-                tell_reported(jobs, task, report);
+                TELL_OBSERVERS(jobs, reported, task, report);
                 json = set_groups(jobs, report) < 0 ? NULL : report_to_json(report);
                 if (!json)
                         (void)failure_errno(failure, -ENOMEM, "cannot keep the report");
@@ -277,9 +278,7 @@ static void jobs_on_ended(void *context, struct task *task, struct json_object *
         if (!value && !jobs->is_refused)
                 resume_after_failure(jobs, task);
         jobs->is_refused = false;
-        for (size_t i = 0; i < jobs->n_observers; i++)
-                if (jobs->observers[i].ended)
-                        jobs->observers[i].ended(jobs->observers[i].context, &outcome);
+        TELL_OBSERVERS(jobs, ended, &outcome);
         json_object_put(value);
         report_free(report);
 }
@@ -288,18 +287,14 @@ static void jobs_on_begun(void *context, const struct task *task)
 {
         const struct jobs *jobs = context;
 
-        for (size_t i = 0; i < jobs->n_observers; i++)
-                if (jobs->observers[i].begun)
-                        jobs->observers[i].begun(jobs->observers[i].context, task);
+        TELL_OBSERVERS(jobs, begun, task);
 }
 
 static void jobs_on_progress(void *context, const struct task *task)
 {
         const struct jobs *jobs = context;
 
-        for (size_t i = 0; i < jobs->n_observers; i++)
-                if (jobs->observers[i].progress)
-                        jobs->observers[i].progress(jobs->observers[i].context, task);
+        TELL_OBSERVERS(jobs, progress, task);
 }
 
 /* Asking for one */

@@ -163,12 +163,6 @@ struct queue *queue_free(struct queue *queue)
         return NULL;
 }
 
-/* Whether a request to resume guests waits. It stands first in the queue, and one is enough. */
-static bool resume_waits(const struct queue *queue)
-{
-        return queue->n_waiting > 0 && queue->waiting[0]->request.kind == REQUEST_RESUME;
-}
-
 static int check_room(const struct queue *queue, enum request_kind kind, struct failure *failure)
 {
         if (queue->is_stopped)
@@ -196,15 +190,13 @@ int queue_add(struct queue *queue, struct request *request, void *context, uint6
 
         if (r == 0 && !task)
                 r = failure_errno(failure, -ENOMEM, "cannot take the request");
-        if (r < 0 || !task) {
+        /* A request to resume guests stands first in the queue, and one is enough. */
+        if (r < 0 || !task ||
+            (request->kind == REQUEST_RESUME && queue->n_waiting > 0 &&
+             queue->waiting[0]->request.kind == REQUEST_RESUME)) {
                 request_deinit(request);
                 free(task);
                 return r;
-        }
-        if (request->kind == REQUEST_RESUME && resume_waits(queue)) {
-                request_deinit(request);
-                free(task);
-                return 0;
         }
         *task = (struct task){.id = ++queue->last_id, .request = *request, .context = context};
         *request = (struct request){0};
