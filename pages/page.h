@@ -14,6 +14,11 @@
 /* A page of the sharing model, whatever page size backs it. */
 #define PAGE_BYTES (UINT64_C(1) << PAGE_SHIFT)
 
+static inline int64_t page_bytes(uint64_t n_pages)
+{
+        return (int64_t)(n_pages * PAGE_BYTES);
+}
+
 /*
  * Fingerprint word: a keyed hash of the page's bytes, or one of the values below, which no hash ever takes.
  */

@@ -19,6 +19,11 @@
 
 #define EXIT_USAGE 2
 
+static int finish_output(void)
+{
+        return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 static int print_help(void)
 {
         (void)fputs(
@@ -36,19 +41,7 @@ static int print_help(void)
                 "The configuration:\n",
                 stdout);
         config_print_options(stdout);
-        return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_SUCCESS : EXIT_FAILURE;
-}
-
-static int print_sample(void)
-{
-        config_print_sample(stdout);
-        return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_SUCCESS : EXIT_FAILURE;
-}
-
-static int print_version(void)
-{
-        (void)printf("samepaged %s\n", SAMEPAGE_VERSION);
-        return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_SUCCESS : EXIT_FAILURE;
+        return finish_output();
 }
 
 static void print_problem(void *context, enum config_severity severity, const char *text)
@@ -96,12 +89,14 @@ static int run_arguments(int argc, char **argv)
                         checks = true;
                         break;
                 case SAMPLE:
-                        return print_sample();
+                        config_print_sample(stdout);
+                        return finish_output();
                 case HELP:
                 case 'h':
                         return print_help();
                 case VERSION:
-                        return print_version();
+                        (void)printf("samepaged %s\n", SAMEPAGE_VERSION);
+                        return finish_output();
                 default:
                         return fail_usage(option == ':' ? "an argument is missing for" : "unknown option",
                                           argv[optind - 1]);

@@ -142,11 +142,6 @@ static void print_forecast(const struct report_merge *merge, FILE *out)
                         SIZE(merge->isolation_bytes));
 }
 
-static const char *word_of_change(enum plan_change change)
-{
-        return change == PLAN_CHANGE_MERGE ? "mark its RAM mergeable" : "take the mark off its RAM";
-}
-
 static void print_changes(const struct report *report, FILE *out)
 {
         const struct report_merge *merge = report->merge;
@@ -160,18 +155,12 @@ static void print_changes(const struct report *report, FILE *out)
                                       name, SIZE(-guest->net_bytes));
                 if (guest->change == PLAN_CHANGE_NONE)
                         continue;
-                (void)fprintf(out, "  %s: %s%s%s%s\n", name, word_of_change(guest->change),
+                (void)fprintf(out, "  %s: %s%s%s%s\n", name,
+                              guest->change == PLAN_CHANGE_MERGE ? "mark its RAM mergeable"
+                                                                 : "take the mark off its RAM",
                               guest->is_done ? ": done" : "", guest->failure.text[0] ? ": " : "",
                               guest->failure.text);
         }
-}
-
-/* What a setting of KSM is now. */
-static const char *found_value(const struct report *report, const char *name)
-{
-        const struct ksm_file *file = ksm_find(&report->ksm, name);
-
-        return file ? file->text : "?";
 }
 
 static void print_settings(const struct report *report, FILE *out)
@@ -180,7 +169,8 @@ static void print_settings(const struct report *report, FILE *out)
 
         for (size_t i = 0; i < merge->settings.n; i++) {
                 const struct apply_setting *setting = &merge->settings.settings[i];
-                const char *found = found_value(report, setting->name);
+                const struct ksm_file *file = ksm_find(&report->ksm, setting->name);
+                const char *found = file ? file->text : "?";
 
                 if (strcmp(found, setting->value) != 0)
                         (void)fprintf(out, "  KSM: %s %s, was %s%s\n", setting->name, setting->value, found,

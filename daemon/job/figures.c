@@ -101,23 +101,18 @@ static int scanned_init(struct scanned *scanned, const struct apply_place *place
         return r;
 }
 
-static int64_t to_bytes(uint64_t pages)
-{
-        return (int64_t)(pages * PAGE_BYTES);
-}
-
 static struct report_figures to_figures(const struct census_figures *ideal,
                                         const struct actual_figures *actual, bool actual_known)
 {
         struct report_figures figures = {
-                .ram_bytes = to_bytes(ideal->ram),
-                .present_bytes = to_bytes(ideal->present),
-                .absent_bytes = to_bytes(ideal->absent),
-                .swapped_bytes = to_bytes(ideal->swapped),
-                .zero_bytes = to_bytes(ideal->zero),
-                .distinct_bytes = to_bytes(ideal->distinct),
-                .self_sharing_bytes = to_bytes(ideal->self_sharing),
-                .inter_sharing_bytes = to_bytes(ideal->inter_sharing),
+                .ram_bytes = page_bytes(ideal->ram),
+                .present_bytes = page_bytes(ideal->present),
+                .absent_bytes = page_bytes(ideal->absent),
+                .swapped_bytes = page_bytes(ideal->swapped),
+                .zero_bytes = page_bytes(ideal->zero),
+                .distinct_bytes = page_bytes(ideal->distinct),
+                .self_sharing_bytes = page_bytes(ideal->self_sharing),
+                .inter_sharing_bytes = page_bytes(ideal->inter_sharing),
                 .actual_saved_bytes = REPORT_UNKNOWN,
                 .actual_ksm_bytes = REPORT_UNKNOWN,
                 .actual_self_bytes = REPORT_UNKNOWN,
@@ -126,11 +121,11 @@ static struct report_figures to_figures(const struct census_figures *ideal,
         };
 
         if (actual_known) {
-                figures.actual_saved_bytes = to_bytes(actual_saved(actual));
-                figures.actual_ksm_bytes = to_bytes(actual->ksm);
-                figures.actual_self_bytes = to_bytes(actual->self);
-                figures.actual_inter_bytes = to_bytes(actual->inter);
-                figures.actual_zero_bytes = to_bytes(actual->zero);
+                figures.actual_saved_bytes = page_bytes(actual_saved(actual));
+                figures.actual_ksm_bytes = page_bytes(actual->ksm);
+                figures.actual_self_bytes = page_bytes(actual->self);
+                figures.actual_inter_bytes = page_bytes(actual->inter);
+                figures.actual_zero_bytes = page_bytes(actual->zero);
         }
         return figures;
 }
@@ -149,7 +144,7 @@ static void fill_blocks(struct report_guest *guest, const struct pages *pages)
         for (size_t i = 0; i < guest->n_blocks; i++)
                 for (size_t b = 0; b < pages->n_blocks; b++)
                         if (strcmp(guest->blocks[i].id, pages->blocks[b].id) == 0)
-                                guest->blocks[i].present_bytes = to_bytes(count_present(&pages->blocks[b]));
+                                guest->blocks[i].present_bytes = page_bytes(count_present(&pages->blocks[b]));
 }
 
 static void fill_guests(struct report *report, const struct scanned *scanned, const struct census *census,
@@ -208,13 +203,14 @@ static int fill_reason(struct report *report, const struct scanned *scanned, con
 {
         struct report_reason *entry = &report->reasons[report->n_reasons];
 
-        *entry = (struct report_reason){.reason = reason, .bytes = to_bytes(gap->by_reason[reason])};
+        *entry = (struct report_reason){.reason = reason, .bytes = page_bytes(gap->by_reason[reason])};
         entry->by_guest = calloc(report->n_guests + 1, sizeof(*entry->by_guest));
         if (!entry->by_guest)
                 return -ENOMEM;
         report->n_reasons++;
         for (size_t i = 0; i < scanned->n; i++)
-                entry->by_guest[scanned->indexes[i]] = to_bytes(gap->by_guest[i * GAP_REASON_MAX_ + reason]);
+                entry->by_guest[scanned->indexes[i]] =
+                        page_bytes(gap->by_guest[i * GAP_REASON_MAX_ + reason]);
         return 0;
 }
 
@@ -222,7 +218,7 @@ static int fill_reasons(struct report *report, const struct scanned *scanned, co
 {
         int r = 0;
 
-        report->gap_bytes = to_bytes(gap->pages);
+        report->gap_bytes = page_bytes(gap->pages);
         for (enum gap_reason reason = 0; reason < GAP_REASON_MAX_ && r == 0; reason++)
                 if (gap->by_reason[reason] > 0)
                         r = fill_reason(report, scanned, gap, reason);

@@ -204,12 +204,6 @@ static bool is_named(const struct guest_choice *choice, const char *raw)
         return choice->names.n == 0;
 }
 
-/* A guest that was not reached may be the wanted one, so its failure is reported. */
-static bool is_wanted_guest(const struct guest_choice *choice, const struct inventory_guest *guest)
-{
-        return !guest->qmp || is_named(choice, guest->name);
-}
-
 static void free_guest(struct inventory_guest *guest)
 {
         guest_ram_free(guest->ram);
@@ -223,10 +217,13 @@ static void drop_unwanted(const struct guest_choice *choice, struct inventory *i
         size_t n = 0;
 
         for (size_t i = 0; i < inventory->n_guests; i++) {
-                if (is_wanted_guest(choice, &inventory->guests[i]))
-                        inventory->guests[n++] = inventory->guests[i];
+                struct inventory_guest *guest = &inventory->guests[i];
+
+                /* A guest that was not reached may be the wanted one, so its failure is reported. */
+                if (!guest->qmp || is_named(choice, guest->name))
+                        inventory->guests[n++] = *guest;
                 else
-                        free_guest(&inventory->guests[i]);
+                        free_guest(guest);
         }
         inventory->n_guests = n;
 }

@@ -131,11 +131,6 @@ static int decide_plan(struct merge_plan *making)
                         &making->plan);
 }
 
-static int64_t to_bytes(uint64_t pages)
-{
-        return (int64_t)(pages * PAGE_BYTES);
-}
-
 static bool is_chosen(const struct merge_plan *making, size_t g)
 {
         const struct plan_guest *guest = &making->guests[g];
@@ -174,7 +169,7 @@ static int count_reached(struct merge_plan *making, struct pool *pool)
         for (size_t g = 0; g < making->in->census->n_guests; g++)
                 if (is_chosen(making, g))
                         pages += actual->guests[g].zero;
-        making->reached_bytes = to_bytes(pages);
+        making->reached_bytes = page_bytes(pages);
         return r;
 }
 
@@ -190,12 +185,12 @@ static void fill_figures(const struct merge_plan *making, struct report_merge *m
         const struct plan_rate steady = plan_rate_for(figures->scanned);
         const struct plan_rate *rate = making->in->merging->service_pid > 0 ? &fast : &steady;
 
-        merge->self_bytes = to_bytes(figures->self);
-        merge->inter_bytes = to_bytes(figures->inter);
-        merge->zero_bytes = to_bytes(figures->zero);
-        merge->scanned_bytes = to_bytes(figures->scanned);
-        merge->mergeable_bytes = to_bytes(figures->scanned + figures->zero_now);
-        merge->sharable_bytes = to_bytes(figures->sharable + figures->zero);
+        merge->self_bytes = page_bytes(figures->self);
+        merge->inter_bytes = page_bytes(figures->inter);
+        merge->zero_bytes = page_bytes(figures->zero);
+        merge->scanned_bytes = page_bytes(figures->scanned);
+        merge->mergeable_bytes = page_bytes(figures->scanned + figures->zero_now);
+        merge->sharable_bytes = page_bytes(figures->sharable + figures->zero);
         merge->bookkeeping_bytes = (int64_t)(figures->scanned * KSM_ITEM_BYTES);
         merge->net_bytes = forecast_net_bytes(figures);
         merge->isolation_bytes = making->plan->isolation_bytes;
