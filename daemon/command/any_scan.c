@@ -11,8 +11,7 @@
 
 #include <stdio.h>
 
-static int scan_anywhere(const struct options *options, const struct job_observer *observer,
-                         struct report **ret, struct failure *failure)
+int any_scan_run(const struct options *options, struct report **ret, struct failure *failure)
 {
         const struct job_wish wish = {
                 .guests = &options->guests,
@@ -20,23 +19,11 @@ static int scan_anywhere(const struct options *options, const struct job_observe
                 .merging = &options->merging,
                 .place = {options->ksm_dir, options->runtime_dir},
         };
+        struct progress progress;
+        const struct job_observer observer = progress_init(&progress, options->events);
+        int r = remote_is_wanted(options) ? remote_scan(options, &observer, ret, failure)
+                                          : job_run(&wish, &observer, ret, failure);
 
-        return remote_is_wanted(options) ? remote_scan(options, observer, ret, failure)
-                                         : job_run(&wish, observer, ret, failure);
-}
-
-int any_scan_run(const struct options *options, struct report **ret, struct failure *failure)
-{
-        struct progress progress = {0};
-        int r = 0;
-
-        if (options->events)
-                return scan_anywhere(options,
-                                     &(struct job_observer){progress_tell, progress_tell_wait, &progress},
-                                     ret, failure);
-        progress_init(&progress);
-        r = scan_anywhere(options, &(struct job_observer){progress_show, progress_show_wait, &progress}, ret,
-                          failure);
         progress_deinit(&progress);
         return r;
 }

@@ -31,15 +31,10 @@ static int run_job(const struct options *options, struct reclaim_trace *trace,
                 .runtime_dir = options->runtime_dir,
                 .apply = options->apply,
         };
-        struct progress progress = {0};
-        int r = 0;
+        struct progress progress;
+        const struct job_observer observer = progress_init(&progress, options->events);
+        int r = reclaim_job_run(&wish, &observer, trace, ret_result, failure);
 
-        if (options->events)
-                return reclaim_job_run(&wish, &(struct job_observer){progress_tell, NULL, &progress}, trace,
-                                       ret_result, failure);
-        progress_init(&progress);
-        r = reclaim_job_run(&wish, &(struct job_observer){progress_show, NULL, &progress}, trace, ret_result,
-                            failure);
         progress_deinit(&progress);
         return r;
 }

@@ -13,16 +13,6 @@
 
 #define BAR_COLUMNS 40
 
-void progress_init(struct progress *progress)
-{
-        const char *terminal = getenv("TERM");
-
-        *progress = (struct progress){
-                .begun_usec = clock_now_usec(),
-                .enabled = isatty(STDERR_FILENO) && terminal && strcmp(terminal, "dumb") != 0,
-        };
-}
-
 /* Whether a person sees the line, and enough time has passed to show one. */
 static bool begin_line(struct progress *progress)
 {
@@ -32,8 +22,9 @@ static bool begin_line(struct progress *progress)
         return true;
 }
 
-void progress_update(struct progress *progress, uint64_t done_bytes, uint64_t total_bytes)
+static void show_progress(void *context, uint64_t done_bytes, uint64_t total_bytes)
 {
+        struct progress *progress = context;
         char bar[BAR_COLUMNS + 1] = "";
         char done[TABLE_SIZE_BYTES] = "";
         char total[TABLE_SIZE_BYTES] = "";
@@ -51,19 +42,7 @@ void progress_update(struct progress *progress, uint64_t done_bytes, uint64_t to
         (void)fflush(stderr);
 }
 
-void progress_deinit(struct progress *progress)
-{
-        if (progress->shown)
-                (void)fputs("\r\033[K", stderr);
-        progress->shown = false;
-}
-
-void progress_show(void *context, uint64_t done_bytes, uint64_t total_bytes)
-{
-        progress_update(context, done_bytes, total_bytes);
-}
-
-void progress_tell(void *context, uint64_t done_bytes, uint64_t total_bytes)
+static void tell_progress(void *context, uint64_t done_bytes, uint64_t total_bytes)
 {
         struct progress *progress = context;
 
@@ -78,7 +57,7 @@ static uint64_t to_seconds(uint64_t usec)
         return (usec + USEC_PER_SEC - 1) / USEC_PER_SEC;
 }
 
-void progress_show_wait(void *context, uint64_t left_usec)
+static void show_wait(void *context, uint64_t left_usec)
 {
         if (!begin_line(context))
                 return;
@@ -86,9 +65,28 @@ void progress_show_wait(void *context, uint64_t left_usec)
         (void)fflush(stderr);
 }
 
-void progress_tell_wait(void *context, uint64_t left_usec)
+static void tell_wait(void *context, uint64_t left_usec)
 {
         const struct progress *progress = context;
 
         events_print_wait(progress->done_bytes, progress->total_bytes, to_seconds(left_usec));
+}
+
+struct job_observer progress_init(struct progress *progress, bool as_events)
+{
+        const char *terminal = getenv("TERM");
+
+        *progress = (struct progress){
+                .begun_usec = clock_now_usec(),
+                .enabled = isatty(STDERR_FILENO) && terminal && strcmp(terminal, "dumb") != 0,
+        };
+        return as_events ? (struct job_observer){tell_progress, tell_wait, progress}
+                         : (struct job_observer){show_progress, show_wait, progress};
+}
+
+void progress_deinit(struct progress *progress)
+{
+        if (progress->shown)
+                (void)fputs("\r\033[K", stderr);
+        progress->shown = false;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A progress bar on a terminal for what takes longer than a second. */
+/* The progress of a job: a bar on a terminal for what takes longer than a second, or events. */
 #pragma once
+
+#include "daemon/job/job_observer.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -17,21 +19,14 @@ struct progress {
         bool shown;
 };
 
-/* The bar goes to standard error, if that is a terminal. */
-void progress_init(struct progress *progress);
-
-/* Draws the bar, once a second has passed. */
-void progress_update(struct progress *progress, uint64_t done_bytes, uint64_t total_bytes);
+/**
+ * progress_init() - begin to report progress
+ * @as_events: by events on standard output; else by a bar on standard error, once a second has passed, if that
+ *             is a terminal
+ *
+ * Return: what the job is to call; it borrows @progress.
+ */
+struct job_observer progress_init(struct progress *progress, bool as_events);
 
 /* Removes the bar. */
 void progress_deinit(struct progress *progress);
-
-/*
- * Report progress to a person, or as an event: for struct job_observer, with a struct progress as @context.
- */
-void progress_show(void *context, uint64_t done_bytes, uint64_t total_bytes);
-void progress_tell(void *context, uint64_t done_bytes, uint64_t total_bytes);
-
-/* Report the time until the second look, likewise. */
-void progress_show_wait(void *context, uint64_t left_usec);
-void progress_tell_wait(void *context, uint64_t left_usec);
