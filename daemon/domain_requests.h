@@ -11,10 +11,7 @@
 
 struct domain_requests;
 
-/*
- * @merger learns of domains that come and go, @libvirt whether libvirt answers; both borrowed. Return: 0 or
- * -ENOMEM.
- */
+/* @merger learns of domains that come and go, @libvirt whether it answers; borrowed. Return: 0, -ENOMEM. */
 int domain_requests_new(sd_event *event, struct jobs *jobs, struct merger *merger,
                         struct virt_source *libvirt, struct domain_requests **ret);
 

@@ -70,10 +70,7 @@ struct queue *queue_free(struct queue *queue);
 int queue_add(struct queue *queue, struct request *request, void *context, uint64_t *ret_id,
               struct failure *failure);
 
-/*
- * Ends a task that runs, or drops one that waits, and calls the observer. Return: 0; -ENOENT, also for
- * REQUEST_RESUME.
- */
+/* Ends a task that runs, or drops one that waits. Return: 0; -ENOENT, also for REQUEST_RESUME. */
 int queue_cancel(struct queue *queue, uint64_t id);
 
 /* Does so for all tasks, and takes no more. */

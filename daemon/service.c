@@ -166,9 +166,7 @@ static int take_signals(struct service *service)
         return r;
 }
 
-/*
- * Each part learns of a job's end after those before it: the client gets its answer after everything is kept.
- */
+/* Each part learns of a job's end after those before it: the client gets its answer when all is kept. */
 static int observe_jobs(struct service *service)
 {
         const struct jobs_observer observers[] = {

@@ -19,16 +19,10 @@ struct virt_source {
         bool has_answered;      /* so its silence does not mean a host without libvirt */
 };
 
-/*
- * Switches to another libvirt, of which nothing is known yet. @configured is borrowed, also by
- * virt_source_forget().
- */
+/* Switches to another libvirt, not known yet. @configured is borrowed, also by virt_source_forget(). */
 void virt_source_begin(struct virt_source *source, const char *configured);
 
-/*
- * The configuration was read again and names the same libvirt. If it does not answer now, it was removed for
- * good.
- */
+/* The configuration, read again, names the same libvirt. If it does not answer now, it is gone for good. */
 void virt_source_forget(struct virt_source *source, const char *configured);
 
 /* Records whether it answers, as a scan or its watcher just saw. */

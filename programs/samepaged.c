@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * samepaged(8): the service. It starts its own program under other names for work in child processes:
- * worker.c.
- */
+/* samepaged(8): the service. It starts its own program under other names for child processes: worker.c. */
 #include "base/version.h"
 #include "conf/config.h"
 #include "daemon/command/program.h"

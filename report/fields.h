@@ -17,9 +17,7 @@
 /* An unknown number; null in JSON. */
 #define FIELD_UNKNOWN (-1)
 
-/*
- * The address space of x86-64 with five levels: no size is larger, and the sum of 32 of them fits an int64_t.
- */
+/* The address space of x86-64 with five levels: no size is larger; the sum of 32 fits an int64_t. */
 #define FIELD_BYTES_MAX (INT64_C(1) << 57)
 
 enum field_type {

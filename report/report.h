@@ -154,9 +154,6 @@ static inline bool report_guest_is_domain(const struct report_guest *guest)
         return strcmp(guest->via, REPORT_VIA_LIBVIRT) == 0;
 }
 
-/*
- * Bytes that sharing would free and bytes that are merged, both without zero pages; REPORT_UNKNOWN when not
- * known.
- */
+/* Bytes that sharing would free, and that are merged, both without zero pages; REPORT_UNKNOWN if unknown. */
 int64_t report_ideal_bytes(const struct report_figures *figures);
 int64_t report_merged_bytes(const struct report_figures *figures);

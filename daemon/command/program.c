@@ -36,9 +36,7 @@ static void keep_secrets(void)
         (void)setrlimit(RLIMIT_CORE, &(struct rlimit){0});
 }
 
-/*
- * A guest takes five descriptors and one for each of its shared mappings: 200 guests exceed the usual 1024.
- */
+/* A guest takes five descriptors and one per shared mapping: 200 guests exceed the usual 1024. */
 static void raise_limits(void)
 {
         struct rlimit files = {0};

@@ -34,9 +34,7 @@ static int open_call(const struct options *options, struct control_call **ret, s
                 options->control_socket);
 }
 
-/*
- * The service decides how guests are read and what is merged. Ignoring such an option silently would mislead.
- */
+/* The service decides how guests are read and what is merged. Ignoring such an option would mislead. */
 static int refuse_local_options(const struct options *options, struct failure *failure)
 {
         for (const struct option_row *row = options_table; row->type; row++)

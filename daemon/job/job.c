@@ -111,9 +111,7 @@ static int list_rams(struct job *job)
         return 0;
 }
 
-/*
- * Only a scan that may pause needs a guard. The guests that cannot be paused without one report its failure.
- */
+/* Only a scan that may pause needs a guard. Guests that cannot be paused without one report its failure. */
 static struct guard *start_guard(const struct job_wish *wish, struct failure *ret_failure)
 {
         struct guard *guard = NULL;

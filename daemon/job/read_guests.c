@@ -258,10 +258,7 @@ static void fail_fruitless(struct read_guests *reading, size_t n)
                                        (unsigned long long)msec);
 }
 
-/*
- * Pauses the party. Guests that cannot be paused leave it: found stopped, or failed. Return: how many are
- * left.
- */
+/* Pauses the party. Guests that cannot be paused leave it: found stopped, or failed. Return: who is left. */
 static size_t pause_party(struct read_guests *reading, size_t n)
 {
         size_t n_paused = 0;

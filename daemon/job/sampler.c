@@ -27,10 +27,7 @@
 #define RUN_PERIOD_USEC (UINT64_C(1) * 1000000)
 /* Time between two looks at contents, which take longer. */
 #define READ_USEC (UINT64_C(15) * 1000000)
-/*
- * Looks at the sample for each look for strangers, while KSM does not run. While it runs, each look does
- * both.
- */
+/* Looks at the sample for each look for strangers while KSM does not run. While it runs, one for one. */
 #define STRANGER_LOOKS 6
 
 struct sampler {
