@@ -96,19 +96,12 @@ static void print_gap(const struct report *report, FILE *out)
         table_deinit(&table);
 }
 
-static size_t count_chosen(const struct report_merge *merge)
+static void print_whom(const struct report_merge *merge, FILE *out)
 {
         size_t n = 0;
 
         for (size_t i = 0; i < merge->n_guests; i++)
                 n += merge->guests[i].is_chosen;
-        return n;
-}
-
-static void print_whom(const struct report_merge *merge, FILE *out)
-{
-        const size_t n = count_chosen(merge);
-
         (void)fprintf(out, "%zu guest%s", n, n == 1 ? "" : "s");
         if (merge->cross_group)
                 (void)fprintf(out, " across all groups");
