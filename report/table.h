@@ -31,7 +31,7 @@ void table_print(const struct table *table, const char *indent, FILE *out);
 void table_deinit(struct table *table);
 
 /**
- * table_format_bytes() - a size in human units: "0", "512", "3.1K", "412M", "4.0G"; "-" when negative (unknown)
+ * table_format_bytes() - a size in human units: "0", "512", "3.1K", "412M", "4.0G"; "-" when negative
  *
  * Return: @text, which holds TABLE_SIZE_BYTES.
  */

@@ -21,8 +21,8 @@ struct progress {
 
 /**
  * progress_init() - begin to report progress
- * @as_events: by events on standard output; else by a bar on standard error, once a second has passed, if that
- *             is a terminal
+ * @as_events: by events on standard output; else by a bar on standard error, if that is a terminal, once a
+ *             second has passed
  *
  * Return: what the job is to call; it borrows @progress.
  */
