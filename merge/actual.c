@@ -55,8 +55,8 @@ static void count_frame(struct actual_figures *guests, struct actual_figures *to
         }
 }
 
-static void count_content(void *context, uint64_t *scratch, uint64_t *sums, const struct census_copy *copies,
-                          size_t n_copies)
+static void count_shared_content(void *context, uint64_t *scratch, uint64_t *sums,
+                                 const struct census_copy *copies, size_t n_copies)
 {
         const size_t n_guests = *(const size_t *)context;
         struct actual_figures *guests = guest_sums(sums);
@@ -68,7 +68,7 @@ static void count_content(void *context, uint64_t *scratch, uint64_t *sums, cons
         }
 }
 
-static int compare_words(const void *a, const void *b)
+static int compare_frames(const void *a, const void *b)
 {
         const uint64_t x = *(const uint64_t *)a;
         const uint64_t y = *(const uint64_t *)b;
@@ -80,7 +80,7 @@ static size_t count_distinct(uint64_t *frames, size_t n)
 {
         size_t n_distinct = 0;
 
-        qsort(frames, n, sizeof(*frames), compare_words);
+        qsort(frames, n, sizeof(*frames), compare_frames);
         for (size_t i = 0; i < n; i++)
                 n_distinct += i == 0 || frames[i] != frames[i - 1];
         return n_distinct;
@@ -134,7 +134,7 @@ static int count_zero_pages(struct actual *actual, const struct census *census)
         return 0;
 }
 
-static struct actual *make(size_t n_guests)
+static struct actual *make_actual(size_t n_guests)
 {
         struct actual *actual = calloc(1, sizeof(*actual));
 
@@ -148,7 +148,7 @@ static int count_shared_frames(struct actual *actual, const struct census *censu
 {
         size_t n_guests = census->n_guests;
         CLEANUP_FREE struct actual_figures *sums = calloc(n_guests + 1, sizeof(*sums));
-        int r = sums ? census_count_duplicates(census, pool, count_content, &n_guests, 0,
+        int r = sums ? census_count_duplicates(census, pool, count_shared_content, &n_guests, 0,
                                                (n_guests + 1) * N_SUMS, (uint64_t *)(void *)sums)
                      : -ENOMEM;
 
@@ -161,7 +161,7 @@ static int count_shared_frames(struct actual *actual, const struct census *censu
 
 int actual_new(const struct census *census, struct pool *pool, struct actual **ret)
 {
-        struct actual *actual = make(census->n_guests);
+        struct actual *actual = make_actual(census->n_guests);
         int r = 0;
 
         if (!actual)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Two pages are sharable when their fingerprints are equal. So pages are grouped by fingerprint (merge/grouping.c), and
+ * Two pages are sharable when their fingerprints are equal. So pages are grouped by fingerprint (merge/duplicates.c), and
  * each content that is present more than once is counted:
  *
  *      k copies, k_V of them in guest V, in g guests
@@ -15,7 +15,7 @@
 #include "merge/census.h"
 
 #include "base/cleanup.h"
-#include "merge/grouping.h"
+#include "merge/duplicates.h"
 #include "pages/page.h"
 
 #include <errno.h>
@@ -39,12 +39,12 @@ struct counting {
         struct tally *tallies; /* by worker */
 };
 
-static uint32_t guest_of(const struct census *census, const struct grouping_page *page)
+static uint32_t guest_of(const struct census *census, const struct duplicates_page *page)
 {
         return census->blocks[page->block].guest;
 }
 
-/* As count_content() would. Most contents that are there more than once are there twice. */
+/* As count_equal_pages() would. Most contents that are there more than once are there twice. */
 static void count_pair(struct tally *tally, uint32_t a, uint32_t b)
 {
         const bool across = a != b;
@@ -56,8 +56,8 @@ static void count_pair(struct tally *tally, uint32_t a, uint32_t b)
         tally->total.inter_sharing += across;
 }
 
-static void count_content(void *context, unsigned int worker, const struct grouping_page *pages,
-                          size_t n_pages)
+static void count_equal_pages(void *context, unsigned int worker, const struct duplicates_page *pages,
+                              size_t n_pages)
 {
         const struct counting *counting = context;
         struct tally *tally = &counting->tallies[worker];
@@ -121,11 +121,11 @@ static void add_tally(struct census *census, const struct tally *tally)
         add_sharing(&census->total, &tally->total);
 }
 
-static void add_counts(struct census *census)
+static void add_block_counts(struct census *census)
 {
         for (uint32_t b = 0; b < census->n_blocks; b++) {
                 struct census_figures *guest = &census->guests[census->blocks[b].guest];
-                const struct grouping_counts *counts = &census->grouping->counts[b];
+                const struct duplicates_counts *counts = &census->duplicates->counts[b];
 
                 guest->ram += block_of(census, b)->n_pages;
                 guest->absent += counts->absent;
@@ -174,11 +174,12 @@ static int group_pages(struct census *census, struct pool *pool, struct tally *t
         for (unsigned int i = 0; r == 0 && i < pool_n_threads(pool); i++)
                 r = tally_init(&tallies[i], census->n_guests);
         if (r == 0)
-                r = grouping_new(pool, blocks, census->n_blocks, count_content, &counting, &census->grouping);
+                r = duplicates_new(pool, blocks, census->n_blocks, count_equal_pages, &counting,
+                                   &census->duplicates);
         return r;
 }
 
-static int count(struct census *census, struct pool *pool)
+static int count_pages(struct census *census, struct pool *pool)
 {
         CLEANUP_FREE struct tally *tallies = calloc(pool_n_threads(pool), sizeof(*tallies));
         int r = tallies ? group_pages(census, pool, tallies) : -ENOMEM;
@@ -189,7 +190,7 @@ static int count(struct census *census, struct pool *pool)
                 tally_deinit(&tallies[i]);
         }
         if (r == 0)
-                add_counts(census);
+                add_block_counts(census);
         return r;
 }
 
@@ -206,7 +207,7 @@ int census_new(struct pool *pool, struct pages *const *pages, size_t n_guests, s
         if (census->guests)
                 r = list_blocks(census);
         if (r == 0)
-                r = count(census, pool);
+                r = count_pages(census, pool);
         if (r < 0) {
                 census_free(census);
                 return r;
@@ -219,7 +220,7 @@ struct census *census_free(struct census *census)
 {
         if (!census)
                 return NULL;
-        grouping_free(census->grouping);
+        duplicates_free(census->duplicates);
         free(census->guests);
         free(census->blocks);
         free(census);
@@ -264,7 +265,7 @@ static int reserve_copies(struct copies *copies, size_t n)
         return 0;
 }
 
-static void visit_group(void *context, unsigned int worker, const struct grouping_page *pages, size_t n)
+static void visit_group(void *context, unsigned int worker, const struct duplicates_page *pages, size_t n)
 {
         const struct visiting *visiting = context;
         const struct census *census = visiting->census;
@@ -295,7 +296,7 @@ int census_for_each_duplicate(const struct census *census, struct pool *pool, ce
 
         if (!of_workers)
                 return -ENOMEM;
-        grouping_for_each_duplicate(census->grouping, pool, visit_group, &visiting);
+        duplicates_for_each(census->duplicates, pool, visit_group, &visiting);
         for (unsigned int i = 0; i < n_workers; i++) {
                 r = of_workers[i].error < 0 ? of_workers[i].error : r;
                 free(of_workers[i].copies);

@@ -41,7 +41,7 @@ struct census_copy {
         uint32_t block;
 };
 
-struct grouping;
+struct duplicates;
 struct census_block;
 
 /**
@@ -49,7 +49,7 @@ struct census_block;
  * @guests: figures of each guest
  * @total: figures of all guests together
  *
- * The other members are the census's own; merge/grouping.h says what they take.
+ * The other members are the census's own; merge/duplicates.h says what they take.
  */
 struct census {
         struct census_figures *guests;
@@ -58,7 +58,7 @@ struct census {
         size_t n_guests;
         struct census_block *blocks;
         size_t n_blocks;
-        struct grouping *grouping;
+        struct duplicates *duplicates;
 };
 
 /**

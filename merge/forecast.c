@@ -68,16 +68,17 @@ static size_t n_scratch(const struct reckoning *reckoning)
         return 2 * (reckoning->census->n_guests + reckoning->request->n_groups);
 }
 
-static bool can_merge(const struct pages_range *range)
+static bool can_merge_range(const struct pages_range *range)
 {
         return !range->shared && !range->hugetlb;
 }
 
-static bool takes(const struct reckoning *reckoning, const struct census_copy *copy)
+static bool takes_copy(const struct reckoning *reckoning, const struct census_copy *copy)
 {
         const struct pages_block *block = &reckoning->census->pages[copy->guest]->blocks[copy->block];
 
-        return !reckoning->request->left_out[copy->guest] && can_merge(pages_range_of(block, copy->page));
+        return !reckoning->request->left_out[copy->guest] &&
+               can_merge_range(pages_range_of(block, copy->page));
 }
 
 static uint64_t huge_index(const struct pages_block *block, uint64_t page)
@@ -101,7 +102,7 @@ static void note_huge(const struct huge_maps *maps, const struct pages *pages, s
                                        memory_order_relaxed);
 }
 
-static uint64_t saving(const struct reckoning *reckoning, uint64_t copies)
+static uint64_t saving_of(const struct reckoning *reckoning, uint64_t copies)
 {
         return copies - ksm_frames_needed(copies, reckoning->request->max_page_sharing);
 }
@@ -113,7 +114,7 @@ static void count_copies(const struct reckoning *reckoning, struct scratch *scra
                 const uint32_t guest = copies[i].guest;
                 const uint32_t group = reckoning->request->groups[guest];
 
-                if (!takes(reckoning, &copies[i]))
+                if (!takes_copy(reckoning, &copies[i]))
                         continue;
                 if (scratch->of_guest[guest]++ == 0)
                         scratch->guests[scratch->n_guests++] = guest;
@@ -130,25 +131,25 @@ static void add_saving(const struct reckoning *reckoning, struct forecast_figure
                 return;
         figures->sharable += copies;
         figures->self += self;
-        figures->inter += saving(reckoning, copies) - self;
+        figures->inter += saving_of(reckoning, copies) - self;
 }
 
 /* What guests save on their own is put down to their group, too. */
-static void add_guests(const struct reckoning *reckoning, const struct scratch *scratch,
-                       struct forecast_figures *guests, uint64_t *self_of_group, uint64_t *ret_self)
+static void add_guest_savings(const struct reckoning *reckoning, const struct scratch *scratch,
+                              struct forecast_figures *guests, uint64_t *self_of_group, uint64_t *ret_self)
 {
         for (size_t i = 0; i < scratch->n_guests; i++) {
                 const uint64_t guest = scratch->guests[i];
                 const uint64_t copies = scratch->of_guest[guest];
                 const uint32_t group = reckoning->request->groups[guest];
                 const uint64_t all = scratch->of_group[group];
-                const uint64_t self = saving(reckoning, copies);
-                const uint64_t others = all == copies ? 0 : saving(reckoning, all - copies);
+                const uint64_t self = saving_of(reckoning, copies);
+                const uint64_t others = all == copies ? 0 : saving_of(reckoning, all - copies);
 
                 if (all >= 2)
                         guests[guest].sharable += copies;
                 guests[guest].self += self;
-                guests[guest].inter += saving(reckoning, all) - others - self;
+                guests[guest].inter += saving_of(reckoning, all) - others - self;
                 self_of_group[group] += self;
                 *ret_self += self;
         }
@@ -158,15 +159,15 @@ static void note_huge_pages(const struct reckoning *reckoning, const struct scra
                             const struct census_copy *copies, size_t n_copies)
 {
         for (size_t i = 0; i < n_copies; i++)
-                if (copies[i].frame & FRAME_HUGE && takes(reckoning, &copies[i]) &&
+                if (copies[i].frame & FRAME_HUGE && takes_copy(reckoning, &copies[i]) &&
                     scratch->of_group[reckoning->request->groups[copies[i].guest]] >= 2)
                         note_huge(&reckoning->maps, reckoning->census->pages[copies[i].guest],
                                   copies[i].guest, copies[i].block, copies[i].page);
 }
 
 /* The sums: figures across, of the groups, of the guests; then, for the worker alone, what guests save by group. */
-static void count_content(void *context, uint64_t *words, uint64_t *sums, const struct census_copy *copies,
-                          size_t n_copies)
+static void forecast_content(void *context, uint64_t *words, uint64_t *sums, const struct census_copy *copies,
+                             size_t n_copies)
 {
         const struct reckoning *reckoning = context;
         const size_t n_groups = reckoning->request->n_groups;
@@ -177,7 +178,7 @@ static void count_content(void *context, uint64_t *words, uint64_t *sums, const 
         uint64_t all = 0;
 
         count_copies(reckoning, &scratch, copies, n_copies);
-        add_guests(reckoning, &scratch, figures + 1 + n_groups, self_of_group, &self);
+        add_guest_savings(reckoning, &scratch, figures + 1 + n_groups, self_of_group, &self);
         note_huge_pages(reckoning, &scratch, copies, n_copies);
         for (size_t i = 0; i < scratch.n_groups; i++) {
                 const uint64_t group = scratch.groups[i];
@@ -219,7 +220,7 @@ static void walk_guest(const struct pages *pages, struct walk *walk)
 {
         for (size_t b = 0; b < pages->n_blocks; b++)
                 for (size_t r = 0; r < pages->blocks[b].n_ranges; r++)
-                        if (can_merge(&pages->blocks[b].ranges[r]))
+                        if (can_merge_range(&pages->blocks[b].ranges[r]))
                                 walk_range(&pages->blocks[b], &pages->blocks[b].ranges[r], walk);
 }
 
@@ -231,7 +232,7 @@ static void note_huge_zero(const struct huge_maps *maps, const struct pages *pag
 
                 for (uint64_t page = 0; page < block->n_pages; page++)
                         if (block->fingerprints[page] == PAGE_ZERO && block->frames[page] & FRAME_HUGE &&
-                            can_merge(pages_range_of(block, page)))
+                            can_merge_range(pages_range_of(block, page)))
                                 note_huge(maps, pages, guest, b, page);
         }
 }
@@ -324,7 +325,7 @@ static void count_huge_pages(struct forecast *forecast, const struct reckoning *
         }
 }
 
-static struct forecast *make(size_t n_groups, size_t n_guests)
+static struct forecast *make_forecast(size_t n_groups, size_t n_guests)
 {
         struct forecast *forecast = calloc(1, sizeof(*forecast));
 
@@ -344,7 +345,7 @@ static int count_sharing(struct forecast *forecast, struct reckoning *reckoning,
         const size_t n_groups = forecast->n_groups;
         const size_t n_figures = 1 + n_groups + forecast->n_guests;
         CLEANUP_FREE struct forecast_figures *sums = calloc(n_figures, sizeof(*sums));
-        int r = sums ? census_count_duplicates(reckoning->census, pool, count_content, reckoning,
+        int r = sums ? census_count_duplicates(reckoning->census, pool, forecast_content, reckoning,
                                                n_scratch(reckoning) + n_groups, n_figures * N_SUMS,
                                                (uint64_t *)(void *)sums)
                      : -ENOMEM;
@@ -361,7 +362,7 @@ int forecast_new(const struct census *census, struct pool *pool, const struct fo
                  struct forecast **ret)
 {
         struct reckoning reckoning = {.census = census, .request = request};
-        struct forecast *forecast = make(request->n_groups, census->n_guests);
+        struct forecast *forecast = make_forecast(request->n_groups, census->n_guests);
         int r = forecast ? make_maps(&reckoning.maps, census) : -ENOMEM;
 
         if (r == 0)
@@ -402,7 +403,7 @@ int64_t forecast_net_bytes(const struct forecast_figures *figures)
 }
 
 /* Returns how many more are left out. */
-static size_t leave_out(const struct forecast *forecast, bool *left_out)
+static size_t leave_out_more(const struct forecast *forecast, bool *left_out)
 {
         size_t n = 0;
 
@@ -428,7 +429,7 @@ int forecast_leave_out_losses(const struct census *census, struct pool *pool,
         if (r < 0)
                 return r;
         across = forecast->across;
-        while (r == 0 && leave_out(forecast, left_out) > 0) {
+        while (r == 0 && leave_out_more(forecast, left_out) > 0) {
                 forecast_free(forecast);
                 r = forecast_new(census, pool, &without, &forecast);
         }

@@ -39,7 +39,7 @@
 #include <stdlib.h>
 
 /* Ranks above every reason: a frame that KSM made is the one to keep. */
-#define RANK_KSM GAP_REASON_MAX_
+#define RANK_KSM GAP_REASON_COUNT_
 
 /*
  * One node's part of a content; without NUMA there is one for all. With it, the last one has the frames of which the node
@@ -83,7 +83,7 @@ const char *gap_reason_to_string(enum gap_reason reason)
                 [GAP_REASON_UNEXPLAINED] = "unexplained",
         };
 
-        static_assert(sizeof(names) / sizeof(names[0]) == GAP_REASON_MAX_, "every reason has a name");
+        static_assert(sizeof(names) / sizeof(names[0]) == GAP_REASON_COUNT_, "every reason has a name");
         return names[reason];
 }
 
@@ -93,17 +93,17 @@ enum gap_reason gap_reason_of_range(const struct pages_range *range)
                 return GAP_REASON_SHARED_MAPPING;
         if (range->hugetlb)
                 return GAP_REASON_HUGETLB;
-        return range->mergeable ? GAP_REASON_MAX_ : GAP_REASON_NOT_MERGEABLE;
+        return range->mergeable ? GAP_REASON_COUNT_ : GAP_REASON_NOT_MERGEABLE;
 }
 
-static const struct pages_block *block_of(const struct census *census, const struct census_copy *copy)
+static const struct pages_block *block_of_copy(const struct census *census, const struct census_copy *copy)
 {
         return &census->pages[copy->guest]->blocks[copy->block];
 }
 
-static const struct pages_range *range_of(const struct census *census, const struct census_copy *copy)
+static const struct pages_range *range_of_copy(const struct census *census, const struct census_copy *copy)
 {
-        return pages_range_of(block_of(census, copy), copy->page);
+        return pages_range_of(block_of_copy(census, copy), copy->page);
 }
 
 static bool is_below_needed(int64_t passes)
@@ -126,7 +126,7 @@ static bool is_not_scanned_yet(const struct gap_facts *facts, uint32_t guest, ui
 
 static bool is_pinned(const struct attribution *attribution, const struct census_copy *copy)
 {
-        const struct pages_range *range = range_of(attribution->census, copy);
+        const struct pages_range *range = range_of_copy(attribution->census, copy);
 
         return attribution->facts->guests &&
                pins_hold(&attribution->facts->guests[copy->guest].pins,
@@ -144,7 +144,7 @@ static bool is_huge_and_met(const struct gap_facts *facts, const struct census_c
 static enum gap_reason reason_of_mergeable(const struct attribution *attribution,
                                            const struct census_copy *copy)
 {
-        const uint8_t *marks = block_of(attribution->census, copy)->marks;
+        const uint8_t *marks = block_of_copy(attribution->census, copy)->marks;
         const uint8_t mark = marks ? marks[copy->page] : 0;
 
         if (is_not_scanned_yet(attribution->facts, copy->guest, mark))
@@ -160,10 +160,10 @@ static enum gap_reason reason_of_mergeable(const struct attribution *attribution
 /* Why this frame was not merged away, as far as it alone can tell, or RANK_KSM. */
 static unsigned int rank_of_frame(const struct attribution *attribution, const struct census_copy *copy)
 {
-        const enum gap_reason reason = gap_reason_of_range(range_of(attribution->census, copy));
+        const enum gap_reason reason = gap_reason_of_range(range_of_copy(attribution->census, copy));
         const struct gap_facts *facts = attribution->facts;
 
-        if (reason != GAP_REASON_MAX_)
+        if (reason != GAP_REASON_COUNT_)
                 return reason;
         if (copy->frame & FRAME_KSM)
                 return RANK_KSM;
@@ -174,9 +174,9 @@ static unsigned int rank_of_frame(const struct attribution *attribution, const s
         return reason_of_mergeable(attribution, copy);
 }
 
-static void charge(struct gap *gap, uint32_t guest, enum gap_reason reason)
+static void charge_frame(struct gap *gap, uint32_t guest, enum gap_reason reason)
 {
-        gap->by_guest[(size_t)guest * GAP_REASON_MAX_ + reason]++;
+        gap->by_guest[(size_t)guest * GAP_REASON_COUNT_ + reason]++;
         gap->by_reason[reason]++;
         gap->pages++;
 }
@@ -186,8 +186,8 @@ static bool begins_frame(const struct census_copy *copies, size_t i)
         return i == 0 || copies[i].frame == FRAME_OWN || copies[i].frame != copies[i - 1].frame;
 }
 
-static struct share *share_of(const struct attribution *attribution, struct share *shares,
-                              const struct census_copy *copy)
+static struct share *share_of_node(const struct attribution *attribution, struct share *shares,
+                                   const struct census_copy *copy)
 {
         const struct numa *numa = attribution->facts->numa;
         int node = 0;
@@ -210,7 +210,8 @@ static size_t measure_frame(const struct census_copy *copies, size_t n_copies, s
 }
 
 /* Users of a KSM page of which @n are copies that were scanned. */
-static uint64_t count_users(const struct gap_facts *facts, const struct census_copy *copy, uint64_t n)
+static uint64_t count_ksm_page_users(const struct gap_facts *facts, const struct census_copy *copy,
+                                     uint64_t n)
 {
         uint64_t others = 0;
 
@@ -232,7 +233,7 @@ static void add_users(const struct attribution *attribution, struct share *share
         const uint64_t limit = attribution->facts->max_page_sharing;
 
         if (rank == RANK_KSM) {
-                n = count_users(attribution->facts, copy, n);
+                n = count_ksm_page_users(attribution->facts, copy, n);
                 share->full += limit > 0 && n >= limit;
         }
         if (is_mergeable(rank))
@@ -248,8 +249,8 @@ static uint64_t count_forced(const struct share *share, uint64_t limit)
 }
 
 /* Fills in the shares. Returns the copy whose frame is kept. */
-static size_t survey(const struct attribution *attribution, struct share *shares,
-                     const struct census_copy *copies, size_t n_copies)
+static size_t survey_frames(const struct attribution *attribution, struct share *shares,
+                            const struct census_copy *copies, size_t n_copies)
 {
         unsigned int best_rank = 0;
         size_t best = 0;
@@ -259,7 +260,7 @@ static size_t survey(const struct attribution *attribution, struct share *shares
                         (struct share){.is_node = !attribution->facts->numa || i + 1 < attribution->n_shares};
         for (size_t i = 0, n = 0; i < n_copies; i += n) {
                 const unsigned int rank = rank_of_frame(attribution, &copies[i]);
-                struct share *share = share_of(attribution, shares, &copies[i]);
+                struct share *share = share_of_node(attribution, shares, &copies[i]);
 
                 n = measure_frame(copies, n_copies, i);
                 add_users(attribution, share, &copies[i], rank, n);
@@ -318,8 +319,8 @@ static void attribute_content(void *context, unsigned int worker, const struct c
 
         if (measure_frame(copies, n_copies, 0) == n_copies)
                 return;
-        kept = survey(attribution, shares, copies, n_copies);
-        kept_share = share_of(attribution, shares, &copies[kept]);
+        kept = survey_frames(attribution, shares, copies, n_copies);
+        kept_share = share_of_node(attribution, shares, &copies[kept]);
         /* KSM's own frames first: what the limit forces is for them before it is for one that stays alone. */
         for (int merged = 1; merged >= 0; merged--)
                 for (size_t i = 0; i < n_copies; i++) {
@@ -327,47 +328,47 @@ static void attribute_content(void *context, unsigned int worker, const struct c
 
                         if ((rank == RANK_KSM) != merged || !begins_frame(copies, i) || i == kept)
                                 continue;
-                        charge(attribution->parts[worker], copies[i].guest,
-                               reason_of_frame(i, rank, share_of(attribution, shares, &copies[i]),
-                                               kept_share));
+                        charge_frame(attribution->parts[worker], copies[i].guest,
+                                     reason_of_frame(i, rank, share_of_node(attribution, shares, &copies[i]),
+                                                     kept_share));
                 }
 }
 
-static struct gap *make(size_t n_guests)
+static struct gap *make_gap(size_t n_guests)
 {
         struct gap *gap = calloc(1, sizeof(*gap));
 
         if (!gap)
                 return NULL;
-        gap->by_guest = calloc((n_guests + 1) * GAP_REASON_MAX_, sizeof(*gap->by_guest));
+        gap->by_guest = calloc((n_guests + 1) * GAP_REASON_COUNT_, sizeof(*gap->by_guest));
         return gap->by_guest ? gap : gap_free(gap);
 }
 
-static void add(struct gap *gap, const struct gap *part, size_t n_guests)
+static void add_gap(struct gap *gap, const struct gap *part, size_t n_guests)
 {
-        for (size_t i = 0; i < n_guests * GAP_REASON_MAX_; i++)
+        for (size_t i = 0; i < n_guests * GAP_REASON_COUNT_; i++)
                 gap->by_guest[i] += part->by_guest[i];
-        for (size_t i = 0; i < GAP_REASON_MAX_; i++)
+        for (size_t i = 0; i < GAP_REASON_COUNT_; i++)
                 gap->by_reason[i] += part->by_reason[i];
         gap->pages += part->pages;
 }
 
 /* Each worker attributes for itself, and the sums are put together. */
-static int attribute(struct attribution *attribution, struct pool *pool, struct gap *gap)
+static int attribute_gap(struct attribution *attribution, struct pool *pool, struct gap *gap)
 {
         const size_t n_guests = attribution->census->n_guests;
         const unsigned int n_workers = pool_n_threads(pool);
         int r = 0;
 
         for (unsigned int i = 0; r == 0 && i < n_workers; i++) {
-                attribution->parts[i] = make(n_guests);
+                attribution->parts[i] = make_gap(n_guests);
                 r = attribution->parts[i] ? 0 : -ENOMEM;
         }
         if (r == 0)
                 r = census_for_each_duplicate(attribution->census, pool, attribute_content, attribution);
         for (unsigned int i = 0; i < n_workers; i++) {
                 if (r == 0)
-                        add(gap, attribution->parts[i], n_guests);
+                        add_gap(gap, attribution->parts[i], n_guests);
                 gap_free(attribution->parts[i]);
         }
         return r;
@@ -380,8 +381,8 @@ int gap_new(const struct census *census, struct pool *pool, const struct gap_fac
         CLEANUP_FREE struct gap **parts = calloc(n_workers, sizeof(struct gap *));
         CLEANUP_FREE struct share *shares = calloc(n_workers * n_shares, sizeof(*shares));
         struct attribution attribution = {census, facts, parts, shares, n_shares};
-        struct gap *gap = make(census->n_guests);
-        int r = gap && parts && shares ? attribute(&attribution, pool, gap) : -ENOMEM;
+        struct gap *gap = make_gap(census->n_guests);
+        int r = gap && parts && shares ? attribute_gap(&attribution, pool, gap) : -ENOMEM;
 
         if (r < 0) {
                 gap_free(gap);
@@ -411,8 +412,8 @@ static void mark_content(void *context, unsigned int worker, const struct census
                 n_frames += begins_frame(copies, i);
         for (size_t i = 0; i < n_copies && n_frames > 1; i++)
                 if (!(copies[i].frame & FRAME_KSM) &&
-                    gap_reason_of_range(range_of(census, &copies[i])) == GAP_REASON_MAX_)
-                        block_of(census, &copies[i])->marks[copies[i].page] = PAGE_MARK_WANTED;
+                    gap_reason_of_range(range_of_copy(census, &copies[i])) == GAP_REASON_COUNT_)
+                        block_of_copy(census, &copies[i])->marks[copies[i].page] = PAGE_MARK_WANTED;
 }
 
 int gap_mark_candidates(const struct census *census, struct pool *pool)

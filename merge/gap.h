@@ -22,7 +22,7 @@ enum gap_reason {
         GAP_REASON_SHARING_LIMIT,
         GAP_REASON_PINNED,
         GAP_REASON_UNEXPLAINED,
-        GAP_REASON_MAX_,
+        GAP_REASON_COUNT_,
 };
 
 /* The reason's name in JSON and metrics. */
@@ -31,7 +31,7 @@ const char *gap_reason_to_string(enum gap_reason reason);
 /**
  * gap_reason_of_range() - why KSM can never merge pages of this range
  *
- * Return: GAP_REASON_SHARED_MAPPING, GAP_REASON_HUGETLB or GAP_REASON_NOT_MERGEABLE; GAP_REASON_MAX_ when it
+ * Return: GAP_REASON_SHARED_MAPPING, GAP_REASON_HUGETLB or GAP_REASON_NOT_MERGEABLE; GAP_REASON_COUNT_ when it
  * can.
  */
 enum gap_reason gap_reason_of_range(const struct pages_range *range);
@@ -83,12 +83,12 @@ struct gap_facts {
 /**
  * struct gap - the gap
  * @pages: ideal self and inter sharing less the actual one, in pages
- * @by_guest: pages by guest and reason: [guest * GAP_REASON_MAX_ + reason]; they add up to @pages
+ * @by_guest: pages by guest and reason: [guest * GAP_REASON_COUNT_ + reason]; they add up to @pages
  * @by_reason: the same over all guests
  */
 struct gap {
         uint64_t pages;
-        uint64_t by_reason[GAP_REASON_MAX_];
+        uint64_t by_reason[GAP_REASON_COUNT_];
         uint64_t *by_guest;
 };
 

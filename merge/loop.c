@@ -48,7 +48,7 @@ bool loop_is_open(const struct loop *loop)
         return loop->rules.is_wanted && !loop->has_given_up;
 }
 
-static unsigned int request_tuning(struct loop *loop, uint64_t now_usec)
+static unsigned int ask_for_tuning(struct loop *loop, uint64_t now_usec)
 {
         if (loop->is_tuning || !loop_is_open(loop))
                 return 0;
@@ -75,7 +75,7 @@ static unsigned int stop_for_now(struct loop *loop)
         return LOOP_STOP;
 }
 
-static unsigned int end(struct loop *loop)
+static unsigned int end_loop(struct loop *loop)
 {
         loop->pace.speed = PACE_STOPPED;
         return end_acting(loop) | LOOP_PUT_BACK;
@@ -90,18 +90,18 @@ unsigned int loop_begin(struct loop *loop, const struct loop_rules *rules, uint6
         /* One that was begun by the old rules comes to nothing. */
         if (loop->is_tuning) {
                 loop->begins_again = rules->is_wanted;
-                return LOOP_CANCEL | (rules->is_wanted ? 0 : end(loop));
+                return LOOP_CANCEL | (rules->is_wanted ? 0 : end_loop(loop));
         }
-        actions = end(loop);
+        actions = end_loop(loop);
         loop->is_outdated = false;
         pace_init(&loop->pace);
-        return actions | request_tuning(loop, now_usec);
+        return actions | ask_for_tuning(loop, now_usec);
 }
 
 unsigned int loop_end(struct loop *loop)
 {
         loop->rules.is_wanted = false;
-        return end(loop);
+        return end_loop(loop);
 }
 
 unsigned int loop_give_up(struct loop *loop)
@@ -126,7 +126,7 @@ unsigned int loop_arrived(struct loop *loop, uint64_t now_usec)
         if (!loop_is_open(loop))
                 return 0;
         loop->is_outdated = loop->is_tuning;
-        return stop_for_now(loop) | request_tuning(loop, now_usec);
+        return stop_for_now(loop) | ask_for_tuning(loop, now_usec);
 }
 
 unsigned int loop_met_stranger(struct loop *loop, uint64_t now_usec)
@@ -134,7 +134,7 @@ unsigned int loop_met_stranger(struct loop *loop, uint64_t now_usec)
         if (!loop->acts || loop->is_tuning)
                 return 0;
         loop->n_pids = 0;
-        return stop_for_now(loop) | request_tuning(loop, now_usec);
+        return stop_for_now(loop) | ask_for_tuning(loop, now_usec);
 }
 
 void loop_sampled(struct loop *loop, const struct pace_sample *sample)
@@ -157,7 +157,7 @@ unsigned int loop_lost_sampling(struct loop *loop)
 
 /* What a tuning came to */
 
-static bool is_merged(const struct loop *loop, pid_t pid)
+static bool is_guest_merged(const struct loop *loop, pid_t pid)
 {
         for (size_t i = 0; i < loop->n_pids; i++)
                 if (loop->pids[i] == pid)
@@ -172,7 +172,7 @@ static bool take_pids(struct loop *loop, const struct loop_tuning *tuning)
         bool has_new = false;
 
         for (size_t i = 0; i < tuning->n_pids; i++)
-                has_new = has_new || !is_merged(loop, tuning->pids[i]);
+                has_new = has_new || !is_guest_merged(loop, tuning->pids[i]);
         if (pids && tuning->n_pids > 0)
                 memcpy(pids, tuning->pids, tuning->n_pids * sizeof(*pids));
         free(loop->pids);
@@ -181,7 +181,7 @@ static bool take_pids(struct loop *loop, const struct loop_tuning *tuning)
         return has_new;
 }
 
-static void observe(struct loop *loop, const struct loop_look *look)
+static void observe_ksm(struct loop *loop, const struct loop_look *look)
 {
         loop->facts.now_usec = look->now_usec;
         loop->facts.full_scans = look->full_scans;
@@ -201,7 +201,7 @@ static unsigned int begin_acting(struct loop *loop, const struct loop_look *look
         loop->facts.sharable = tuning->sharable;
         loop->facts.scanned_pages = tuning->scanned_pages;
         loop->facts.sample = (struct pace_sample){0};
-        observe(loop, look);
+        observe_ksm(loop, look);
         pace_scanned(&loop->pace);
         /* Without anybody new KSM need not run: whether a gap has opened the samples will say. */
         if (take_pids(loop, tuning))
@@ -229,7 +229,7 @@ unsigned int loop_refused(struct loop *loop)
 static unsigned int tune_again(struct loop *loop, uint64_t now_usec)
 {
         loop->is_outdated = false;
-        return stop_for_now(loop) | request_tuning(loop, now_usec);
+        return stop_for_now(loop) | ask_for_tuning(loop, now_usec);
 }
 
 unsigned int loop_tuned(struct loop *loop, const struct loop_look *look, const struct loop_tuning *tuning)
@@ -270,12 +270,12 @@ static unsigned int step_pace(struct loop *loop, const struct loop_look *look)
         const enum pace_speed before = loop->pace.speed;
         unsigned int actions = 0;
 
-        observe(loop, look);
+        observe_ksm(loop, look);
         pace_step(&loop->pace, &loop->facts);
         if (loop->pace.speed != before)
                 actions = LOOP_WRITE_SPEED;
         if (loop->pace.wants_scan && look->now_usec - loop->tuned_usec > loop->tune_gap_usec)
-                return actions | request_tuning(loop, look->now_usec);
+                return actions | ask_for_tuning(loop, look->now_usec);
         if (!loop->pace.has_gained || look->now_usec - loop->compared_usec <= loop->tune_gap_usec)
                 return actions;
         loop->pace.has_gained = false;
@@ -289,6 +289,6 @@ unsigned int loop_step(struct loop *loop, const struct loop_look *look)
 
         if ((!loop->acts || !loop->is_complete || !look->is_sampling) &&
             look->now_usec - loop->tuned_usec > loop->retry_usec)
-                actions |= request_tuning(loop, look->now_usec);
+                actions |= ask_for_tuning(loop, look->now_usec);
         return actions;
 }

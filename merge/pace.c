@@ -49,7 +49,7 @@ const char *pace_speed_to_string(enum pace_speed speed)
 {
         static const char *const names[] = {[PACE_STOPPED] = "stopped", [PACE_FAST] = "fast"};
 
-        static_assert(ARRAY_SIZE(names) == PACE_SPEED_MAX_, "every speed has a name");
+        static_assert(ARRAY_SIZE(names) == PACE_SPEED_COUNT_, "every speed has a name");
         return names[speed];
 }
 
@@ -89,7 +89,7 @@ void pace_scanned(struct pace *pace)
         pace->residual = -1;
 }
 
-static void estimate(struct pace *pace, const struct pace_facts *facts)
+static void estimate_gap(struct pace *pace, const struct pace_facts *facts)
 {
         const struct pace_sample *sample = &facts->sample;
 
@@ -112,7 +112,7 @@ static bool is_gain(const struct pace_facts *facts, int64_t merged_pages)
         return (double)merged_pages > GAIN_LEAST * (double)facts->scanned_pages;
 }
 
-static void stop(struct pace *pace, const struct pace_facts *facts)
+static void stop_burst(struct pace *pace, const struct pace_facts *facts)
 {
         const uint64_t longer_usec =
                 pace->retry_usec * 2 > RETRY_MOST_USEC ? RETRY_MOST_USEC : pace->retry_usec * 2;
@@ -155,11 +155,11 @@ static void step_fast(struct pace *pace, const struct pace_facts *facts)
         pace->n_idle = is_gain(facts, facts->merged_pages - pace->pass_merged) ? 0 : pace->n_idle + 1;
         begin_pass(pace, facts);
         if (is_idle(pace, facts) && facts->now_usec >= pace->hold_until_usec)
-                stop(pace, facts);
+                stop_burst(pace, facts);
 }
 
 /* Whether the gap has cost as much since KSM stopped as closing it did the last time. */
-static bool pays(const struct pace *pace, const struct pace_facts *facts)
+static bool pays_to_start(const struct pace *pace, const struct pace_facts *facts)
 {
         const double gap_bytes = pace->gap * (double)facts->scanned_pages * PAGE_BYTES;
 
@@ -176,7 +176,7 @@ static void step_stopped(struct pace *pace, const struct pace_facts *facts)
         if (pace->residual < 0 || pace->gap < pace->residual)
                 pace->residual = pace->gap;
         surely = pace->gap - pace->gap_error;
-        if (pays(pace, facts) &&
+        if (pays_to_start(pace, facts) &&
             (surely > pace->residual + GAP_OPENED ||
              (surely > GAP_OPENED && facts->now_usec - pace->stopped_usec > pace->retry_usec)))
                 pace_kick(pace, facts, 0);
@@ -184,7 +184,7 @@ static void step_stopped(struct pace *pace, const struct pace_facts *facts)
 
 void pace_step(struct pace *pace, const struct pace_facts *facts)
 {
-        estimate(pace, facts);
+        estimate_gap(pace, facts);
         if (pace->speed == PACE_FAST)
                 step_fast(pace, facts);
         else

@@ -8,7 +8,7 @@
 enum pace_speed {
         PACE_STOPPED, /* nothing to gain: what is merged stays so */
         PACE_FAST,    /* there is */
-        PACE_SPEED_MAX_,
+        PACE_SPEED_COUNT_,
 };
 
 const char *pace_speed_to_string(enum pace_speed speed);

@@ -33,19 +33,19 @@ const char *plan_change_to_string(enum plan_change change)
                 [PLAN_CHANGE_UNMERGE] = "unmerge",
         };
 
-        static_assert(ARRAY_SIZE(names) == PLAN_CHANGE_MAX_, "every change has a name");
+        static_assert(ARRAY_SIZE(names) == PLAN_CHANGE_COUNT_, "every change has a name");
         return names[change];
 }
 
 /* Whether a guest is among those that are merged. */
-static bool is_merged(const struct plan *plan, const struct plan_guest *guest)
+static bool is_to_be_merged(const struct plan *plan, const struct plan_guest *guest)
 {
         return plan->merges && guest->group == plan->group && guest->can_merge && !guest->left_out;
 }
 
 static enum plan_change change_of(const struct plan *plan, const struct plan_guest *guest)
 {
-        if (is_merged(plan, guest))
+        if (is_to_be_merged(plan, guest))
                 return guest->is_whole ? PLAN_CHANGE_NONE : PLAN_CHANGE_MERGE;
         return plan->merges && guest->is_mergeable ? PLAN_CHANGE_UNMERGE : PLAN_CHANGE_NONE;
 }
@@ -88,7 +88,7 @@ int plan_new(const struct plan_rules *rules, const struct forecast *forecast, co
         }
         for (size_t i = 0; i < n_guests; i++) {
                 plan->changes[i] = change_of(plan, &guests[i]);
-                if (is_merged(plan, &guests[i]))
+                if (is_to_be_merged(plan, &guests[i]))
                         plan->huge_pages += forecast->huge_pages[i];
         }
         *ret = plan;

@@ -52,7 +52,7 @@ enum plan_change {
         PLAN_CHANGE_NONE,
         PLAN_CHANGE_MERGE,   /* to be marked mergeable */
         PLAN_CHANGE_UNMERGE, /* not to be any more: KSM gives it its own pages back */
-        PLAN_CHANGE_MAX_,
+        PLAN_CHANGE_COUNT_,
 };
 
 const char *plan_change_to_string(enum plan_change change);

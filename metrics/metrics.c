@@ -248,7 +248,7 @@ static void note_host(struct metrics *metrics, const struct report *report)
         /* Sums over no guests are known if there are no guests; if all guests failed, they are mere zeros. */
         host->known = report_n_scanned(report) > 0 || report->n_guests == 0;
         host->total = report->total;
-        for (enum gap_reason reason = 0; reason < GAP_REASON_MAX_; reason++)
+        for (enum gap_reason reason = 0; reason < GAP_REASON_COUNT_; reason++)
                 host->gap_bytes[reason] = gap_known ? 0 : REPORT_UNKNOWN;
         for (size_t i = 0; gap_known && i < report->n_reasons; i++)
                 host->gap_bytes[report->reasons[i].reason] = report->reasons[i].bytes;

@@ -181,7 +181,7 @@ static void render_host(struct metrics_text *text, const struct metrics *metrics
         render_kinds(text, host, &ideal, ideal_figures, ARRAY_SIZE(ideal_figures));
         render_kinds(text, host, &actual, actual_figures, ARRAY_SIZE(actual_figures));
         metrics_text_family(text, &gap);
-        for (enum gap_reason reason = 0; reason < GAP_REASON_MAX_; reason++) {
+        for (enum gap_reason reason = 0; reason < GAP_REASON_COUNT_; reason++) {
                 if (host->gap_bytes[reason] == REPORT_UNKNOWN)
                         continue;
                 metrics_text_sample(text, "");

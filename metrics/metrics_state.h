@@ -32,7 +32,7 @@ struct metrics_guest {
 struct metrics_host {
         bool known;
         struct report_figures total;
-        int64_t gap_bytes[GAP_REASON_MAX_];
+        int64_t gap_bytes[GAP_REASON_COUNT_];
 };
 
 struct metrics {

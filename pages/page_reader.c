@@ -12,6 +12,6 @@ const char *page_reader_to_string(enum page_reader_kind kind)
                 [PAGE_READER_PROCESS_VM] = "process-vm",
         };
 
-        static_assert(sizeof(names) / sizeof(names[0]) == PAGE_READER_MAX_, "every reader has a name");
+        static_assert(sizeof(names) / sizeof(names[0]) == PAGE_READER_COUNT_, "every reader has a name");
         return names[kind];
 }

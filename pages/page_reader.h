@@ -19,7 +19,7 @@ enum page_reader_kind {
         PAGE_READER_PREAD,      /* pread(2) of the RAM file */
         PAGE_READER_PROCESS_VM, /* process_vm_readv(2); what KSM merged by /proc/PID/mem */
         PAGE_READER_PROC_MEM,   /* /proc/PID/mem */
-        PAGE_READER_MAX_,
+        PAGE_READER_COUNT_,
 };
 
 /* Name of a reader as the reports print it. */

@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 
 /* Arrays as large as the block may be mostly holes: fresh anonymous memory is not accounted until touched. */
-static uint64_t *new_words(uint64_t n)
+static uint64_t *map_words(uint64_t n)
 {
         void *words = NULL;
         size_t bytes = 0;
@@ -24,7 +24,7 @@ static uint64_t *new_words(uint64_t n)
         return words;
 }
 
-static void free_words(uint64_t *words, uint64_t n)
+static void unmap_words(uint64_t *words, uint64_t n)
 {
         if (words)
                 (void)munmap(words, n * sizeof(uint64_t));
@@ -32,8 +32,8 @@ static void free_words(uint64_t *words, uint64_t n)
 
 static void free_block(struct pages_block *block)
 {
-        free_words(block->fingerprints, block->n_pages);
-        free_words(block->frames, block->n_pages);
+        unmap_words(block->fingerprints, block->n_pages);
+        unmap_words(block->frames, block->n_pages);
         free(block->marks);
         free(block->ranges);
         free(block->id);
@@ -48,8 +48,8 @@ int pages_add_block(struct pages *pages, const char *id, uint64_t n_pages, size_
                 .n_pages = n_pages,
                 .ranges = calloc(n_ranges, sizeof(*block.ranges)),
                 .n_ranges = n_ranges,
-                .fingerprints = new_words(n_pages),
-                .frames = new_words(n_pages),
+                .fingerprints = map_words(n_pages),
+                .frames = map_words(n_pages),
         };
 
         if (larger)

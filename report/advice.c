@@ -43,7 +43,7 @@ static const struct {
         [GAP_REASON_UNEXPLAINED] = {"nothing proves why", REMEDY_LOOK_TWICE},
 };
 
-static_assert(sizeof(advice) / sizeof(advice[0]) == GAP_REASON_MAX_, "every reason has advice");
+static_assert(sizeof(advice) / sizeof(advice[0]) == GAP_REASON_COUNT_, "every reason has advice");
 
 /* KSM's speed as far as it is known: pages a second at most. */
 static bool find_pace(const struct ksm *ksm, int64_t *ret_pages_per_sec)

@@ -131,7 +131,7 @@ struct report {
         struct report_figures total;
         struct ksm ksm;
         int64_t gap_bytes;
-        struct report_reason reasons[GAP_REASON_MAX_];
+        struct report_reason reasons[GAP_REASON_COUNT_];
         size_t n_reasons;
         struct report_merge *merge; /* NULL without a forecast */
 };

@@ -37,7 +37,7 @@ static const char *via_at(int i)
 
 static const char *reason_at(int i)
 {
-        return i == GAP_REASON_MAX_ ? REPORT_NOT_MAPPED : gap_reason_to_string((enum gap_reason)i);
+        return i == GAP_REASON_COUNT_ ? REPORT_NOT_MAPPED : gap_reason_to_string((enum gap_reason)i);
 }
 
 #define BLOCK(member) FIELD(#member, struct report_block, member)
@@ -50,10 +50,10 @@ static const struct field block_fields[] = {
         {BLOCK(shared)},
         {BLOCK(page_size)},
         {FIELD_AS(FIELD_TYPE_WORD, "reader", struct report_block, reader),
-         FIELD_NAMES(reader_at, PAGE_READER_MAX_)},
+         FIELD_NAMES(reader_at, PAGE_READER_COUNT_)},
         {BLOCK(ksm_eligible)},
         {FIELD_AS(FIELD_TYPE_WORD, "reason", struct report_block, reason),
-         FIELD_NAMES(reason_at, GAP_REASON_MAX_ + 1)},
+         FIELD_NAMES(reason_at, GAP_REASON_COUNT_ + 1)},
         {},
 };
 
@@ -146,7 +146,7 @@ static const struct field gap_fields[] = {{FIELD("bytes", struct report, gap_byt
 
 static const struct field reason_fields[] = {
         {FIELD_AS(FIELD_TYPE_NAME, "reason", struct report_reason, reason),
-         FIELD_NAMES(reason_at, GAP_REASON_MAX_), .is_needed = true},
+         FIELD_NAMES(reason_at, GAP_REASON_COUNT_), .is_needed = true},
         {FIELD("bytes", struct report_reason, bytes)},
         {},
 };
@@ -193,7 +193,7 @@ static const struct field merge_guest_fields[] = {
         {FIELD_AS(FIELD_TYPE_SIGNED, "saved_bytes", struct report_merge_guest, saved_bytes)},
         {FIELD_AS(FIELD_TYPE_SIGNED, "net_bytes", struct report_merge_guest, net_bytes)},
         {FIELD_AS(FIELD_TYPE_NAME, "change", struct report_merge_guest, change),
-         FIELD_NAMES(change_at, PLAN_CHANGE_MAX_)},
+         FIELD_NAMES(change_at, PLAN_CHANGE_COUNT_)},
         {MERGE_GUEST("done", is_done)},
         {MERGE_GUEST("error", failure.text)},
         {},
@@ -337,7 +337,7 @@ static int parse_reason(struct json_object *json, struct report *report)
         struct json_object *guests = json_get(json, "guests", json_type_array);
         struct json_object *bytes = json_get(json, "guest_bytes", json_type_array);
 
-        if (report->n_reasons == GAP_REASON_MAX_ || fields_read(json, reason_fields, reason) < 0)
+        if (report->n_reasons == GAP_REASON_COUNT_ || fields_read(json, reason_fields, reason) < 0)
                 return 0;
         reason->by_guest = calloc(report->n_guests + 1, sizeof(*reason->by_guest));
         if (!reason->by_guest)

@@ -202,24 +202,24 @@ void report_print(const struct report *report, FILE *out)
 
 static enum gap_reason reason_of_name(const char *name)
 {
-        for (enum gap_reason reason = 0; reason < GAP_REASON_MAX_; reason++)
+        for (enum gap_reason reason = 0; reason < GAP_REASON_COUNT_; reason++)
                 if (strcmp(gap_reason_to_string(reason), name) == 0)
                         return reason;
-        return GAP_REASON_MAX_;
+        return GAP_REASON_COUNT_;
 }
 
 static void add_eligibility(struct table *table, const struct report_block *block, const struct ksm *ksm)
 {
         char sentence[TABLE_CELL_BYTES] = "";
         char remedy[ADVICE_REMEDY_BYTES] = "";
-        enum gap_reason reason = GAP_REASON_MAX_;
+        enum gap_reason reason = GAP_REASON_COUNT_;
 
         table_add(table, "%s", block->ksm_eligible ? "yes" : "no");
         if (block->reason)
                 reason = reason_of_name(block->reason);
         if (!block->reason) {
                 table_add(table, "%s", "");
-        } else if (reason == GAP_REASON_MAX_) {
+        } else if (reason == GAP_REASON_COUNT_) {
                 table_add(table, "the guest does not see it");
         } else {
                 advice_sentence(reason, ksm, sentence, sizeof(sentence));

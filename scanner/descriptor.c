@@ -63,7 +63,7 @@ int descriptor_identify(int fd_folder, const char *number, enum descriptor_kind 
 }
 
 /* The line that follows, or NULL. */
-static const char *next_line(const char *line)
+static const char *next_descriptor_line(const char *line)
 {
         const char *end = strchr(line, '\n');
 
@@ -76,7 +76,7 @@ static const char *find_buffers(const char *text)
         const char *line = text;
 
         while (line && strncmp(line, BUFFERS_KEY, sizeof(BUFFERS_KEY) - 1) != 0)
-                line = next_line(line);
+                line = next_descriptor_line(line);
         return line;
 }
 
@@ -138,7 +138,7 @@ bool uring_next(struct uring *uring, struct uring_buffer *ret)
         /* As many lines below the key as it says, or until one is not indented. */
         while (uring->n_left > 0) {
                 uring->n_left--;
-                uring->rest = next_line(uring->rest);
+                uring->rest = next_descriptor_line(uring->rest);
                 if (!uring->rest || *uring->rest != ' ') {
                         uring->n_left = 0;
                         break;

@@ -35,7 +35,7 @@ int frames_open(int proc_dir_fd)
 
 /* The longest run of @pfns from the start on that one read of kpageflags can cover; 0 entries are passed
  * over. */
-static size_t measure_run(const uint64_t *pfns, size_t n, uint64_t *ret_first, size_t *ret_n_flags)
+static size_t measure_frame_run(const uint64_t *pfns, size_t n, uint64_t *ret_first, size_t *ret_n_flags)
 {
         uint64_t last = *pfns;
         size_t i = 1;
@@ -67,7 +67,7 @@ static int add_flags(int kpageflags_fd, const uint64_t *pfns, uint64_t *words, s
                         words[i++] = FRAME_OWN;
                         continue;
                 }
-                length = measure_run(pfns + i, n - i, &first, &n_flags);
+                length = measure_frame_run(pfns + i, n - i, &first, &n_flags);
                 r = fileio_pread_full(kpageflags_fd, flags, n_flags * sizeof(*flags), first * sizeof(*flags));
                 if (r < 0)
                         return r;

@@ -68,7 +68,7 @@ static int open_mapping(struct mapping *mapping, int proc_fd, struct failure *fa
         return reader_map(mapping, failure);
 }
 
-static struct pages_range range_of(const struct mapping *mapping)
+static struct pages_range range_of_mapping(const struct mapping *mapping)
 {
         return (struct pages_range){
                 .hva = mapping->hva,
@@ -98,7 +98,7 @@ static int add_mappings(struct guest_ram *ram, const char *id, uint64_t n_pages,
                 return r;
         for (size_t i = 0; i < n; i++) {
                 mappings[i].process = &ram->process;
-                block->ranges[i] = range_of(&mappings[i]);
+                block->ranges[i] = range_of_mapping(&mappings[i]);
         }
         ram->mappings[ram->pages.n_blocks - 1] = mappings;
         return 0;

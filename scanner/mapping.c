@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *next_line(const char *line)
+static const char *next_smaps_line(const char *line)
 {
         const char *end = strchr(line, '\n');
 
@@ -22,7 +22,7 @@ static const char *next_line(const char *line)
 }
 
 /* Reads a number in @base and the one character behind it. */
-static bool parse_number(const char **text, int base, char behind, uint64_t *ret)
+static bool parse_smaps_number(const char **text, int base, char behind, uint64_t *ret)
 {
         char *end = NULL;
 
@@ -42,15 +42,17 @@ static bool parse_heading(const char *line, struct mapping *ret)
         uint64_t device_minor = 0;
         char *end = NULL;
 
-        if (!parse_number(&line, 16, '-', &mapping.start) || !parse_number(&line, 16, ' ', &mapping.end))
+        if (!parse_smaps_number(&line, 16, '-', &mapping.start) ||
+            !parse_smaps_number(&line, 16, ' ', &mapping.end))
                 return false;
         if (strnlen(line, 5) < 5 || line[4] != ' ' || mapping.end <= mapping.start)
                 return false;
         mapping.shared = line[3] == 's';
         mapping.writable = line[1] == 'w';
         line += 5;
-        if (!parse_number(&line, 16, ' ', &mapping.file_offset) ||
-            !parse_number(&line, 16, ':', &device_major) || !parse_number(&line, 16, ' ', &device_minor))
+        if (!parse_smaps_number(&line, 16, ' ', &mapping.file_offset) ||
+            !parse_smaps_number(&line, 16, ':', &device_major) ||
+            !parse_smaps_number(&line, 16, ' ', &device_minor))
                 return false;
         errno = 0;
         mapping.file_inode = strtoull(line, &end, 10);
@@ -77,7 +79,7 @@ static bool has_flag(const char *line, const char *end, const char *flag)
 
 static void parse_detail(const char *line, struct mapping *mapping)
 {
-        const char *end = next_line(line);
+        const char *end = next_smaps_line(line);
         uint64_t kib = 0;
 
         if (strncmp(line, "VmFlags:", 8) == 0) {
@@ -87,7 +89,7 @@ static void parse_detail(const char *line, struct mapping *mapping)
                 mapping->mergeable = has_flag(line, end, "mg");
         } else if (strncmp(line, "KernelPageSize:", 15) == 0) {
                 line += 15;
-                if (parse_number(&line, 10, ' ', &kib) && kib >= 4 && kib <= UINT64_MAX / 1024)
+                if (parse_smaps_number(&line, 10, ' ', &kib) && kib >= 4 && kib <= UINT64_MAX / 1024)
                         mapping->page_size_bytes = kib * 1024;
         }
 }
@@ -97,7 +99,7 @@ static bool parse_mapping(const char *text, struct mapping *ret, const char **re
 {
         if (!parse_heading(text, ret))
                 return false;
-        for (text = next_line(text); *text && !is_heading(text); text = next_line(text))
+        for (text = next_smaps_line(text); *text && !is_heading(text); text = next_smaps_line(text))
                 parse_detail(text, ret);
         *ret_next = text;
         return true;
@@ -113,7 +115,7 @@ static struct mapping cut_to_block(struct mapping mapping, uint64_t start, uint6
         return mapping;
 }
 
-static int append(struct mapping **mappings, size_t *n_mappings, struct mapping mapping)
+static int append_mapping(struct mapping **mappings, size_t *n_mappings, struct mapping mapping)
 {
         struct mapping *larger = reallocarray(*mappings, *n_mappings + 1, sizeof(mapping));
 
@@ -149,7 +151,7 @@ int mapping_find(const char *smaps, uint64_t hva, uint64_t size_bytes, struct ma
                         return failure_set(failure, -E2BIG, "a RAM block has more than %d mappings",
                                            MAPPING_MAX_PER_BLOCK);
                 cut = mapping.end < end ? mapping.end : end;
-                r = append(&mappings, &n_mappings, cut_to_block(mapping, covered, cut, hva));
+                r = append_mapping(&mappings, &n_mappings, cut_to_block(mapping, covered, cut, hva));
                 if (r < 0)
                         return r;
                 covered = cut;
@@ -179,8 +181,8 @@ int mapping_list_mergeable(const char *smaps, uint64_t least_bytes, struct mappi
                         continue;
                 if (n_mappings == MAPPING_MAX_PER_BLOCK)
                         return -E2BIG;
-                r = append(&mappings, &n_mappings,
-                           cut_to_block(mapping, mapping.start, mapping.end, mapping.start));
+                r = append_mapping(&mappings, &n_mappings,
+                                   cut_to_block(mapping, mapping.start, mapping.end, mapping.start));
                 if (r < 0)
                         return r;
         }

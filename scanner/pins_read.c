@@ -69,7 +69,7 @@ static bool holds_all(int proc_fd, uint64_t ram_bytes, bool ram_is_locked)
                !__builtin_mul_overflow(bytes, 1024, &bytes) && bytes > 0 && bytes >= ram_bytes;
 }
 
-static int take_descriptor(void *context, int folder_fd, const char *name, long number)
+static int take_pinned_descriptor(void *context, int folder_fd, const char *name, long number)
 {
         struct look *look = context;
         enum descriptor_kind kind = DESCRIPTOR_OTHER;
@@ -88,7 +88,7 @@ static int take_descriptor(void *context, int folder_fd, const char *name, long 
 int pins_read(int proc_fd, uint64_t ram_bytes, bool ram_is_locked, struct pins *ret)
 {
         struct look look = {.proc_fd = proc_fd};
-        int r = numbered_for_each(proc_fd, "fd", take_descriptor, &look);
+        int r = numbered_for_each(proc_fd, "fd", take_pinned_descriptor, &look);
 
         if (r == -ENOMEM) {
                 pins_deinit(&look.pins);

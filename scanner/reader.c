@@ -39,7 +39,7 @@
  * one page of each FAULT_AROUND_PAGES is touched: the kernel maps its neighbours with it where they exist, and only
  * there.
  */
-static void populate(const struct page_reader *reader, const struct page_run *run)
+static void populate_run(const struct page_reader *reader, const struct page_run *run)
 {
         const struct mapping *mapping = mapping_of_reader(reader);
         const uint64_t first = ((uintptr_t)mapping->window >> PAGE_SHIFT) + run->page;
@@ -72,7 +72,7 @@ struct page_reader reader_of_kind(enum page_reader_kind kind)
         };
 
         if (kind == PAGE_READER_MAPPED) {
-                reader.prepare = populate;
+                reader.prepare = populate_run;
                 reader.read = read_in_place;
         }
         if (kind == PAGE_READER_PROCESS_VM)

@@ -48,7 +48,7 @@ static uint8_t *marks_of(const struct stretch *stretch)
 }
 
 /* Whether any page of it is wanted. */
-static bool is_wanted(const struct stretch *stretch)
+static bool is_page_wanted(const struct stretch *stretch)
 {
         return memchr(marks_of(stretch), PAGE_MARK_WANTED, stretch->span.n) != NULL;
 }
@@ -70,7 +70,7 @@ static void for_each_stretch(const struct pages *pages,
 
                                 stretch.span.n = left < PAGE_SPAN_MAX ? left : PAGE_SPAN_MAX;
                                 stretch.first_page = range->first_page + stretch.span.first;
-                                if (is_wanted(&stretch))
+                                if (is_page_wanted(&stretch))
                                         take(context, &stretch);
                         }
                 }
@@ -113,8 +113,8 @@ static void mark_absent(const struct batch *batch)
 }
 
 /* Reads and judges @n wanted pages of it from number @first on. False when one of them cannot be read. */
-static bool judge(const struct rechecking *rechecking, const struct batch *batch, unsigned char *buffer,
-                  size_t first, size_t n)
+static bool judge_pages(const struct rechecking *rechecking, const struct batch *batch, unsigned char *buffer,
+                        size_t first, size_t n)
 {
         const struct page_span span = {batch->span.reader, batch->span.first + first, n};
         const uint64_t *before = batch->fingerprints + first;
@@ -133,7 +133,7 @@ static bool judge(const struct rechecking *rechecking, const struct batch *batch
 }
 
 /* How many of its pages from number @i on are wanted and have a frame. */
-static size_t measure_run(const struct batch *batch, size_t i)
+static size_t measure_wanted_run(const struct batch *batch, size_t i)
 {
         size_t n = 0;
 
@@ -151,12 +151,12 @@ static void work_on_batch(const struct rechecking *rechecking, struct batch *bat
                 return;
         mark_absent(batch);
         for (size_t i = 0; i < batch->span.n;) {
-                const size_t n = measure_run(batch, i);
+                const size_t n = measure_wanted_run(batch, i);
 
                 /* A page that cannot be read, a poisoned one say, loses only itself. */
-                if (n > 0 && !judge(rechecking, batch, buffer, i, n))
+                if (n > 0 && !judge_pages(rechecking, batch, buffer, i, n))
                         for (size_t page = i; page < i + n; page++)
-                                (void)judge(rechecking, batch, buffer, page, 1);
+                                (void)judge_pages(rechecking, batch, buffer, page, 1);
                 i += n > 0 ? n : 1;
         }
 }

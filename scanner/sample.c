@@ -70,7 +70,7 @@ struct sample *sample_free(struct sample *sample)
         return NULL;
 }
 
-static int add_blocks(struct guest_ram *ram, int proc_fd, uint64_t *n_pages)
+static int add_mergeable_blocks(struct guest_ram *ram, int proc_fd, uint64_t *n_pages)
 {
         CLEANUP_FREE char *smaps = NULL;
         CLEANUP_FREE struct mapping *mappings = NULL;
@@ -106,7 +106,7 @@ int sample_add(struct sample *sample, pid_t pid, int proc_fd)
         }
         if (r == 0) {
                 ram->process.kpageflags_fd = sample->kpageflags_fd;
-                r = add_blocks(ram, proc_fd, &n_pages);
+                r = add_mergeable_blocks(ram, proc_fd, &n_pages);
         }
         if (r < 0) {
                 guest_ram_free(ram);
@@ -118,7 +118,7 @@ int sample_add(struct sample *sample, pid_t pid, int proc_fd)
 }
 
 /* xorshift64*, good enough to choose pages that nobody prepares for it. */
-static uint64_t draw(struct sample *sample)
+static uint64_t draw_random(struct sample *sample)
 {
         uint64_t x = sample->seed ? sample->seed : 1;
 
@@ -187,7 +187,7 @@ int sample_draw(struct sample *sample, size_t n_pages)
         if (!pages)
                 return -ENOMEM;
         while (sample->n_all > 0 && (n < n_pages || (n < most && n_present < n_pages / SAMPLE_SPARSE))) {
-                pages[n].page = draw(sample) % sample->n_all;
+                pages[n].page = draw_random(sample) % sample->n_all;
                 pages[n].fingerprint = read_page(sample, pages[n].page);
                 n_present += page_is_present(pages[n++].fingerprint);
         }

@@ -50,7 +50,7 @@ static const struct pages_block *find_scanned_block(const struct inventory_guest
 /* A block is as eligible as its least eligible range. */
 static enum gap_reason reason_of_block(const struct pages_block *block)
 {
-        enum gap_reason first = GAP_REASON_MAX_;
+        enum gap_reason first = GAP_REASON_COUNT_;
 
         for (size_t i = 0; i < block->n_ranges; i++) {
                 enum gap_reason reason = gap_reason_of_range(&block->ranges[i]);
@@ -82,7 +82,7 @@ static int describe_block(const struct inventory_guest *guest, const struct ram_
                 block->shared = scanned->ranges[0].shared;
                 block->page_size = (int64_t)mapping_of_reader(reader)->page_size_bytes;
                 block->reader = page_reader_to_string(reader->kind);
-                block->ksm_eligible = reason == GAP_REASON_MAX_;
+                block->ksm_eligible = reason == GAP_REASON_COUNT_;
                 block->reason = block->ksm_eligible ? NULL : gap_reason_to_string(reason);
         }
         return 0;

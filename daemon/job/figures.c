@@ -210,7 +210,7 @@ static int fill_reason(struct report *report, const struct scanned *scanned, con
         report->n_reasons++;
         for (size_t i = 0; i < scanned->n; i++)
                 entry->by_guest[scanned->indexes[i]] =
-                        page_bytes(gap->by_guest[i * GAP_REASON_MAX_ + reason]);
+                        page_bytes(gap->by_guest[i * GAP_REASON_COUNT_ + reason]);
         return 0;
 }
 
@@ -219,7 +219,7 @@ static int fill_reasons(struct report *report, const struct scanned *scanned, co
         int r = 0;
 
         report->gap_bytes = page_bytes(gap->pages);
-        for (enum gap_reason reason = 0; reason < GAP_REASON_MAX_ && r == 0; reason++)
+        for (enum gap_reason reason = 0; reason < GAP_REASON_COUNT_ && r == 0; reason++)
                 if (gap->by_reason[reason] > 0)
                         r = fill_reason(report, scanned, gap, reason);
         return r;

@@ -107,7 +107,7 @@ static bool has_note(const char *path)
         return fd >= 0 && faccessat(fd, NOTE_NAME, F_OK, 0) == 0;
 }
 
-static void parse_line(struct note *note, const char *line)
+static void parse_note_line(struct note *note, const char *line)
 {
         struct note_entry entry = {0};
 
@@ -130,7 +130,7 @@ static int read_note(int runtime_fd, struct note *ret)
                 next = strchr(line, '\n');
                 if (next)
                         *next++ = '\0';
-                parse_line(ret, line);
+                parse_note_line(ret, line);
         }
         return 0;
 }
@@ -154,7 +154,7 @@ static int write_note(int runtime_fd, const struct note *note, struct failure *f
         return r < 0 ? failure_errno(failure, r, "cannot note which KSM settings were found") : 0;
 }
 
-static struct note_entry *find_entry(struct note *note, const char *name)
+static struct note_entry *find_note_entry(struct note *note, const char *name)
 {
         for (size_t i = 0; i < note->n; i++)
                 if (strcmp(note->entries[i].name, name) == 0)
@@ -188,7 +188,7 @@ static int check_owner(const struct apply_owner *found, const struct apply_owner
 /* The settings */
 
 /* Settings with a choice show all words and mark the chosen one: "[none] scan-time". */
-static void choose(char *text)
+static void choose_value(char *text)
 {
         char *begin = strchr(text, '[');
         char *end = begin ? strchr(begin, ']') : NULL;
@@ -207,7 +207,7 @@ static int read_setting(int ksm_fd, const char *name, char value[APPLY_VALUE_BYT
         if (r < 0)
                 return r;
         text[strcspn(text, "\n")] = '\0';
-        choose(text);
+        choose_value(text);
         if (text[0] == '\0' || strchr(text, ' ') || strlen(text) >= APPLY_VALUE_BYTES)
                 return -EBADMSG;
         (void)snprintf(value, APPLY_VALUE_BYTES, "%s", text);
@@ -233,7 +233,7 @@ static int write_setting(int ksm_fd, const char *name, const char *value, struct
 }
 
 /* What was there before counts while it is not known whether the writing came to its end. */
-static bool is_ours(const struct note_entry *entry, const char *value)
+static bool is_our_value(const struct note_entry *entry, const char *value)
 {
         return strcmp(value, entry->written) == 0 || strcmp(value, entry->before) == 0;
 }
@@ -245,14 +245,14 @@ static int check_entry(int ksm_fd, const struct note_entry *entry, struct failur
 
         if (r < 0)
                 return failure_errno(failure, r, "cannot read KSM's %s", entry->name);
-        return is_ours(entry, now)
+        return is_our_value(entry, now)
                        ? 0
                        : failure_set(failure, -EBUSY,
                                      "somebody else set KSM's %s to %s, where samepage had written %s",
                                      entry->name, now, entry->written);
 }
 
-static int check_all(int ksm_fd, const struct note *note, struct failure *failure)
+static int check_all_entries(int ksm_fd, const struct note *note, struct failure *failure)
 {
         int r = 0;
 
@@ -265,7 +265,7 @@ static int check_all(int ksm_fd, const struct note *note, struct failure *failur
 static int note_setting(int ksm_fd, struct note *note, const struct apply_setting *setting,
                         struct failure *failure)
 {
-        struct note_entry *entry = find_entry(note, setting->name);
+        struct note_entry *entry = find_note_entry(note, setting->name);
         char now[APPLY_VALUE_BYTES] = "";
         /* It came from another process. */
         int r = strchr(setting->name, '/') ? -ENOENT : read_setting(ksm_fd, setting->name, now);
@@ -330,7 +330,7 @@ int apply_settings_write(const struct apply_place *place, const struct apply_own
                 return failure_errno(failure, r, "cannot read which KSM settings were found");
         r = r < 0 ? 0 : check_owner(&note.owner, owner, failure);
         if (r == 0)
-                r = check_all(ksm_fd, &note, failure);
+                r = check_all_entries(ksm_fd, &note, failure);
         for (size_t i = 0; r == 0 && i < settings->n; i++)
                 r = note_setting(ksm_fd, &note, &settings->settings[i], failure);
         note.owner = *owner;
@@ -360,7 +360,8 @@ int apply_settings_check(const struct apply_place *place, struct failure *failur
                 return ksm_fd;
         /* While one of us writes there is nothing to be seen. */
         runtime_fd = open_note_folder(place->runtime_dir, 0, &lock_fd);
-        return runtime_fd < 0 || read_note(runtime_fd, &note) < 0 ? 0 : check_all(ksm_fd, &note, failure);
+        return runtime_fd < 0 || read_note(runtime_fd, &note) < 0 ? 0
+                                                                  : check_all_entries(ksm_fd, &note, failure);
 }
 
 /* One setting; the value that somebody else wrote stays. */
@@ -374,7 +375,7 @@ static int restore_entry(int ksm_fd, const struct note_entry *entry, size_t *n, 
 
         if (r < 0)
                 return failure_errno(failure, r, "cannot read KSM's %s", entry->name);
-        if (!is_ours(entry, now) || strcmp(now, value) == 0)
+        if (!is_our_value(entry, now) || strcmp(now, value) == 0)
                 return 0;
         r = write_setting(ksm_fd, entry->name, value, failure);
         *n += r == 0;
@@ -383,30 +384,30 @@ static int restore_entry(int ksm_fd, const struct note_entry *entry, size_t *n, 
 
 static int restore_named(int ksm_fd, struct note *note, const char *name, size_t *n, struct failure *failure)
 {
-        const struct note_entry *entry = find_entry(note, name);
+        const struct note_entry *entry = find_note_entry(note, name);
 
         return entry ? restore_entry(ksm_fd, entry, n, failure) : 0;
 }
 
-static int first_error(int before, int r)
+static int first_restore_error(int before, int r)
 {
         return before < 0 ? before : r;
 }
 
-static int restore_all(int ksm_fd, struct note *note, size_t *n, struct failure *failure)
+static int restore_all_entries(int ksm_fd, struct note *note, size_t *n, struct failure *failure)
 {
         /* ksmd stops first and starts last; an advisor is off while the rate is set. */
         static const char *const last[] = {"advisor_mode", "run"};
-        const struct note_entry *run = find_entry(note, "run");
+        const struct note_entry *run = find_note_entry(note, "run");
         int r = run && strcmp(run->found, "1") != 0 ? restore_named(ksm_fd, note, "run", n, failure) : 0;
 
         /* One that cannot be put back is no reason to leave the others. */
         for (size_t i = 0; i < note->n; i++)
                 if (strcmp(note->entries[i].name, last[0]) != 0 &&
                     strcmp(note->entries[i].name, last[1]) != 0)
-                        r = first_error(r, restore_entry(ksm_fd, &note->entries[i], n, failure));
+                        r = first_restore_error(r, restore_entry(ksm_fd, &note->entries[i], n, failure));
         for (size_t i = 0; i < ARRAY_SIZE(last); i++)
-                r = first_error(r, restore_named(ksm_fd, note, last[i], n, failure));
+                r = first_restore_error(r, restore_named(ksm_fd, note, last[i], n, failure));
         return r;
 }
 
@@ -432,7 +433,7 @@ int apply_restore(const struct apply_place *place, size_t *ret_n, struct failure
         ksm_fd = open_folder(place->ksm_dir, failure);
         if (ksm_fd < 0)
                 return ksm_fd;
-        r = restore_all(ksm_fd, &note, &n, failure);
+        r = restore_all_entries(ksm_fd, &note, &n, failure);
         if (r < 0)
                 return r;
         if (unlinkat(runtime_fd, NOTE_NAME, 0) < 0)

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool parse_number(const char *text, int64_t *ret)
+static bool parse_ksm_number(const char *text, int64_t *ret)
 {
         char *end = NULL;
 
@@ -21,7 +21,7 @@ static bool parse_number(const char *text, int64_t *ret)
         return errno == 0 && end != text && *end == '\0';
 }
 
-static void add_file(struct ksm *ksm, int dir_fd, const char *name)
+static void add_ksm_file(struct ksm *ksm, int dir_fd, const char *name)
 {
         CLEANUP_FREE char *text = NULL;
         struct ksm_file file = {0};
@@ -33,7 +33,7 @@ static void add_file(struct ksm *ksm, int dir_fd, const char *name)
         text_make_printable(text);
         (void)snprintf(file.name, sizeof(file.name), "%s", name);
         (void)snprintf(file.text, sizeof(file.text), "%s", text);
-        file.is_number = parse_number(file.text, &file.value);
+        file.is_number = parse_ksm_number(file.text, &file.value);
         ksm->files[ksm->n_files++] = file;
 }
 
@@ -52,7 +52,7 @@ int ksm_read(const char *path, struct ksm *ret)
                 return errno == ENOENT ? 0 : -errno;
         while ((entry = readdir(dir)))
                 if (entry->d_name[0] != '.')
-                        add_file(ret, dirfd(dir), entry->d_name);
+                        add_ksm_file(ret, dirfd(dir), entry->d_name);
         (void)closedir(dir);
         qsort(ret->files, ret->n_files, sizeof(ret->files[0]), compare_files);
         ret->available = ret->n_files > 0;

@@ -81,7 +81,7 @@ int64_t ksm_clock_passes_since(const struct ksm_clock *clock, uint64_t usec, int
 }
 
 /* Reads "NUMBER" and the byte @end that follows it. */
-static bool parse_number(const char **text, char end, uint64_t *ret)
+static bool parse_clock_number(const char **text, char end, uint64_t *ret)
 {
         char *behind = NULL;
 
@@ -109,8 +109,8 @@ void ksm_clock_parse(const char *text, const char *boot, struct ksm_clock *ret)
                 return;
         text += strlen(boot) + 1;
         while (*text) {
-                if (clock.n == KSM_CLOCK_SAMPLES || !parse_number(&text, ' ', &usec) ||
-                    !parse_number(&text, '\n', &full_scans))
+                if (clock.n == KSM_CLOCK_SAMPLES || !parse_clock_number(&text, ' ', &usec) ||
+                    !parse_clock_number(&text, '\n', &full_scans))
                         return;
                 if (clock.n > 0 && (usec < clock.samples[clock.n - 1].usec ||
                                     (int64_t)full_scans <= clock.samples[clock.n - 1].full_scans))

@@ -25,7 +25,7 @@ struct look {
         void *context;
 };
 
-static int look_at(void *context, int dir_fd, const char *name, long number)
+static int visit_process(void *context, int dir_fd, const char *name, long number)
 {
         const struct look *look = context;
         CLEANUP_CLOSE int proc_fd = openat(dir_fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -40,7 +40,7 @@ static int look_at(void *context, int dir_fd, const char *name, long number)
 
 static void for_each_process(look_fn *look, void *context)
 {
-        (void)numbered_for_each(AT_FDCWD, "/proc", look_at, &(struct look){look, context});
+        (void)numbered_for_each(AT_FDCWD, "/proc", visit_process, &(struct look){look, context});
 }
 
 /* Fields 14 and 15 of /proc/PID/stat, proc(5). */
@@ -167,7 +167,7 @@ static bool says_mergeable(const char *smaps)
 }
 
 /* Of samepaged: its sampler keeps a page of zeros in KSM (merge/ksm/anchor.h), which is everybody's. */
-static bool is_ours(int proc_fd)
+static bool is_our_program(int proc_fd)
 {
         struct stat self = {0};
         struct stat other = {0};
@@ -200,7 +200,7 @@ static int look_for_stranger(void *context, pid_t pid, int proc_fd, const char *
                 if (stranger->pids[i] == pid)
                         return 0;
         r = has_opted_in(proc_fd);
-        if (r == 0 || is_ours(proc_fd))
+        if (r == 0 || is_our_program(proc_fd))
                 return 0;
         if (r < 0)
                 (void)failure_errno(&stranger->failure, r,

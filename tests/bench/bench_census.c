@@ -90,7 +90,7 @@ static double cpu_nsec(void)
         return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
-/* What a page takes while pages are grouped: merge/grouping.h. */
+/* What a page takes while pages are grouped: merge/duplicates.h. */
 #define FRESH_BYTES_PER_PAGE 12
 #define HUGE_PAGE_BYTES      ((size_t)2 << 20)
 

@@ -26,7 +26,7 @@ static struct gap *attribute(const struct made_guests *guests, const struct gap_
         /* Always: the gap is ideal less actual, and its reasons add up to it. */
         CU_ASSERT_EQUAL(gap->pages, census->total.self_sharing + census->total.inter_sharing -
                                             actual->total.self - actual->total.inter);
-        for (size_t i = 0; i < guests->n * GAP_REASON_MAX_; i++)
+        for (size_t i = 0; i < guests->n * GAP_REASON_COUNT_; i++)
                 by_reason += gap->by_guest[i];
         CU_ASSERT_EQUAL(by_reason, gap->pages);
         actual_free(actual);
@@ -41,7 +41,7 @@ static struct pages_range *range_of(const struct made_guests *guests, size_t gue
 
 static uint64_t of_guest(const struct gap *gap, size_t guest, enum gap_reason reason)
 {
-        return gap->by_guest[guest * GAP_REASON_MAX_ + reason];
+        return gap->by_guest[guest * GAP_REASON_COUNT_ + reason];
 }
 
 /* Two guests with the same 10 pages each, nothing merged, and one reason for the first of them. */

@@ -59,7 +59,7 @@ static void test_commands_can_be_pasted(void)
         const struct ksm ksm = make_ksm(DEFAULT_LIMIT);
         size_t n_commands = 0;
 
-        for (enum gap_reason reason = 0; reason < GAP_REASON_MAX_; reason++) {
+        for (enum gap_reason reason = 0; reason < GAP_REASON_COUNT_; reason++) {
                 const char *text = remedy(reason, &ksm, 0);
 
                 CU_ASSERT(*text && strlen(text) + 1 < ADVICE_REMEDY_BYTES);

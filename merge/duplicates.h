@@ -9,72 +9,72 @@
 #include <stdint.h>
 
 /**
- * struct grouping_page - one present, non-zero page
- * @block: index of its block, in the list given to grouping_new()
+ * struct duplicates_page - one present, non-zero page
+ * @block: index of its block, in the list given to duplicates_new()
  * @is_last: it ends its group; private
  * @page: its index in the block
  */
-struct grouping_page {
+struct duplicates_page {
         uint32_t block : 31;
         uint32_t is_last : 1;
         uint32_t page;
 };
 
-#define GROUPING_BLOCKS_MAX ((size_t)INT32_MAX)
+#define DUPLICATES_BLOCKS_MAX ((size_t)INT32_MAX)
 
 /* The pages of a block by what they are. */
-struct grouping_counts {
+struct duplicates_counts {
         uint64_t absent;
         uint64_t swapped;
         uint64_t zero;
         uint64_t other; /* present, not zero: alone or in a group */
 };
 
-struct grouping_partition;
+struct duplicates_partition;
 
 /**
- * struct grouping - pages that are present more than once, group by group
+ * struct duplicates - pages that are present more than once, group by group
  * @n_pages: present non-zero pages of all blocks, alone or in a group
  * @counts: by block
  *
  * The other members are private: 8 bytes per present non-zero page, 2 MiB per GiB; half as much again while they are
  * grouped.
  */
-struct grouping {
+struct duplicates {
         uint64_t n_pages;
-        struct grouping_counts *counts;
+        struct duplicates_counts *counts;
         uint64_t *words;
-        struct grouping_partition *partitions;
+        struct duplicates_partition *partitions;
         size_t n_partitions;
 };
 
 /**
- * grouping_count_fn - count a content that is present more than once
+ * duplicates_count_fn - count a content that is present more than once
  * @worker: number of the thread, below pool_n_threads()
  * @pages: all @n_pages pages of that content, in no order
  *
  * Called once for each such content, by several threads at a time.
  */
-typedef void grouping_count_fn(void *context, unsigned int worker, const struct grouping_page *pages,
-                               size_t n_pages);
+typedef void duplicates_count_fn(void *context, unsigned int worker, const struct duplicates_page *pages,
+                                 size_t n_pages);
 
 /**
- * grouping_new() - group the pages of some blocks by fingerprint
+ * duplicates_new() - group the pages of some blocks by fingerprint
  * @blocks: @n_blocks blocks; borrowed for the call
  * @count: sees every content that is present more than once
  *
  * Return: 0; -ENOMEM; -EFBIG for a block above 16 TiB.
  */
-int grouping_new(struct pool *pool, const struct pages_block *const *blocks, size_t n_blocks,
-                 grouping_count_fn *count, void *context, struct grouping **ret);
+int duplicates_new(struct pool *pool, const struct pages_block *const *blocks, size_t n_blocks,
+                   duplicates_count_fn *count, void *context, struct duplicates **ret);
 
-struct grouping *grouping_free(struct grouping *grouping);
+struct duplicates *duplicates_free(struct duplicates *duplicates);
 
 /**
- * grouping_for_each_duplicate() - visit the contents that are present more than once
+ * duplicates_for_each() - visit the contents that are present more than once
  * @visit: called by the workers of @pool, each content once; @worker tells which of them
  */
-void grouping_for_each_duplicate(const struct grouping *grouping, struct pool *pool,
-                                 void (*visit)(void *context, unsigned int worker,
-                                               const struct grouping_page *pages, size_t n_pages),
-                                 void *context);
+void duplicates_for_each(const struct duplicates *duplicates, struct pool *pool,
+                         void (*visit)(void *context, unsigned int worker,
+                                       const struct duplicates_page *pages, size_t n_pages),
+                         void *context);

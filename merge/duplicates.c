@@ -17,7 +17,7 @@
  * 8 of its fingerprint. Groups of two and more take the places of the fingerprints, which are not needed any more by
  * then.
  */
-#include "merge/grouping.h"
+#include "merge/duplicates.h"
 
 #include "base/cleanup.h"
 #include "pages/page.h"
@@ -40,7 +40,7 @@
 #define LINE_PAGES 8
 #define LINE_BYTES 64
 
-struct grouping_partition {
+struct duplicates_partition {
         uint64_t first;
         uint64_t n_pages;
         uint64_t n_duplicates; /* pages in groups of two and more, which lie at its beginning */
@@ -51,7 +51,7 @@ struct segment {
         uint32_t block;
         uint64_t first_page;
         uint64_t n_pages;
-        struct grouping_counts counts;
+        struct duplicates_counts counts;
         uint64_t *places; /* by partition: how many pages go there, then where the first one goes */
 };
 
@@ -66,7 +66,7 @@ struct line {
 /* A page while it is sorted. */
 struct entry {
         uint64_t fingerprint;
-        struct grouping_page page;
+        struct duplicates_page page;
 };
 
 /* What one thread works with. */
@@ -86,7 +86,7 @@ static void worker_deinit(struct worker *worker)
 }
 
 struct work {
-        struct grouping *grouping;
+        struct duplicates *duplicates;
         const struct pages_block *const *blocks;
         struct segment *segments;
         size_t n_segments;
@@ -94,7 +94,7 @@ struct work {
         uint32_t *offsets; /* by page, in partitions: where it lies in its segment */
         struct worker *workers;
         unsigned int bits; /* of the fingerprint, that tell the partition */
-        grouping_count_fn *count;
+        duplicates_count_fn *count;
         void *context;
         atomic_int error;
 };
@@ -119,7 +119,7 @@ static bool count_segment(void *context, unsigned int number, size_t item)
                 else
                         segment->places[bits_of(fingerprints[i], 0, work->bits)]++;
         }
-        segment->counts = (struct grouping_counts){
+        segment->counts = (struct duplicates_counts){
                 .absent = n_special[PAGE_ABSENT],
                 .swapped = n_special[PAGE_SWAPPED],
                 .zero = n_special[PAGE_ZERO],
@@ -139,7 +139,7 @@ static inline void write_line(const struct work *work, const struct line *line, 
 
         if (n == LINE_PAGES) {
                 const __m128i *source = (const __m128i *)(const void *)line;
-                __m128i *fingerprints = (__m128i *)(void *)(work->grouping->words + start);
+                __m128i *fingerprints = (__m128i *)(void *)(work->duplicates->words + start);
                 __m128i *offsets = (__m128i *)(void *)(work->offsets + start);
 
                 for (int i = 0; i < 4; i++)
@@ -148,7 +148,7 @@ static inline void write_line(const struct work *work, const struct line *line, 
                         _mm_stream_si128(offsets + i, _mm_load_si128(source + 4 + i));
                 return;
         }
-        memcpy(work->grouping->words + from, line->fingerprints + skip, n * sizeof(*line->fingerprints));
+        memcpy(work->duplicates->words + from, line->fingerprints + skip, n * sizeof(*line->fingerprints));
         memcpy(work->offsets + from, line->offsets + skip, n * sizeof(*line->offsets));
 }
 
@@ -159,7 +159,7 @@ static bool fill_partitions(void *context, unsigned int number, size_t item)
         const uint64_t *fingerprints = work->blocks[segment->block]->fingerprints + segment->first_page;
         struct line *lines = work->workers[number].lines;
 
-        for (size_t p = 0; p < work->grouping->n_partitions; p++)
+        for (size_t p = 0; p < work->duplicates->n_partitions; p++)
                 lines[p].next = segment->places[p];
         for (uint64_t i = 0; i < segment->n_pages; i++) {
                 size_t p = 0;
@@ -174,7 +174,7 @@ static bool fill_partitions(void *context, unsigned int number, size_t item)
                 if (slot == LINE_PAGES - 1)
                         write_line(work, &lines[p], segment->places[p], lines[p].next);
         }
-        for (size_t p = 0; p < work->grouping->n_partitions; p++)
+        for (size_t p = 0; p < work->duplicates->n_partitions; p++)
                 if (lines[p].next > segment->places[p] && lines[p].next % LINE_PAGES != 0)
                         write_line(work, &lines[p], segment->places[p], lines[p].next);
         _mm_sfence(); /* what went past the cache is there for the others */
@@ -184,20 +184,20 @@ static bool fill_partitions(void *context, unsigned int number, size_t item)
 /* From how many pages each segment has for each partition to where they go. */
 static void assign_places(struct work *work)
 {
-        struct grouping *grouping = work->grouping;
+        struct duplicates *duplicates = work->duplicates;
         uint64_t next = 0;
 
-        for (size_t p = 0; p < grouping->n_partitions; p++) {
-                grouping->partitions[p].first = next;
+        for (size_t p = 0; p < duplicates->n_partitions; p++) {
+                duplicates->partitions[p].first = next;
                 for (size_t s = 0; s < work->n_segments; s++) {
                         const uint64_t n = work->segments[s].places[p];
 
                         work->segments[s].places[p] = next;
                         next += n;
                 }
-                grouping->partitions[p].n_pages = next - grouping->partitions[p].first;
+                duplicates->partitions[p].n_pages = next - duplicates->partitions[p].first;
         }
-        grouping->n_pages = next;
+        duplicates->n_pages = next;
 }
 
 static unsigned int log2_floor(uint64_t n)
@@ -205,7 +205,7 @@ static unsigned int log2_floor(uint64_t n)
         return n < 2 ? 0 : 63U - (unsigned int)__builtin_clzll(n);
 }
 
-static int reserve(struct worker *worker, size_t n)
+static int reserve_entries(struct worker *worker, size_t n)
 {
         if (n <= worker->capacity)
                 return 0;
@@ -240,8 +240,8 @@ static void place_values(const uint64_t *fingerprints, size_t n, unsigned int sk
 /* Brings the pages of a partition to the worker, in the order of those bits. */
 static void place_pages(const struct work *work, struct worker *worker, size_t item, unsigned int bits)
 {
-        const struct grouping_partition *partition = &work->grouping->partitions[item];
-        const uint64_t *words = work->grouping->words;
+        const struct duplicates_partition *partition = &work->duplicates->partitions[item];
+        const uint64_t *words = work->duplicates->words;
 
         for (size_t s = 0; s < work->n_segments; s++) {
                 const struct segment *segment = &work->segments[s];
@@ -285,7 +285,7 @@ static void sort_nearly_sorted(struct entry *entries, size_t n)
 }
 
 /* Writes the pages that have an equal one to @groups, group by group; returns how many. */
-static size_t list_groups(const struct entry *entries, size_t n, struct grouping_page *groups)
+static size_t list_groups(const struct entry *entries, size_t n, struct duplicates_page *groups)
 {
         size_t n_listed = 0;
         bool equals_last = false;
@@ -302,13 +302,13 @@ static size_t list_groups(const struct entry *entries, size_t n, struct grouping
 }
 
 /* Where the groups of a partition go: the places of its fingerprints. */
-static struct grouping_page *groups_of(const struct grouping *grouping,
-                                       const struct grouping_partition *partition)
+static struct duplicates_page *groups_of(const struct duplicates *duplicates,
+                                         const struct duplicates_partition *partition)
 {
-        return (struct grouping_page *)(void *)(grouping->words + partition->first);
+        return (struct duplicates_page *)(void *)(duplicates->words + partition->first);
 }
 
-static size_t group_length(const struct grouping_page *pages)
+static size_t group_length(const struct duplicates_page *pages)
 {
         size_t length = 1;
 
@@ -320,19 +320,19 @@ static size_t group_length(const struct grouping_page *pages)
 static bool group_partition(void *context, unsigned int number, size_t item)
 {
         struct work *work = context;
-        struct grouping_partition *partition = &work->grouping->partitions[item];
-        struct grouping_page *groups = groups_of(work->grouping, partition);
+        struct duplicates_partition *partition = &work->duplicates->partitions[item];
+        struct duplicates_page *groups = groups_of(work->duplicates, partition);
         struct worker *worker = &work->workers[number];
         const unsigned int bits = log2_floor(partition->n_pages);
         size_t n = 0;
 
         if (partition->n_pages < 2)
                 return true;
-        if (partition->n_pages > UINT32_MAX || reserve(worker, partition->n_pages) < 0) {
+        if (partition->n_pages > UINT32_MAX || reserve_entries(worker, partition->n_pages) < 0) {
                 atomic_store(&work->error, -ENOMEM);
                 return false;
         }
-        place_values(work->grouping->words + partition->first, partition->n_pages, work->bits, bits,
+        place_values(work->duplicates->words + partition->first, partition->n_pages, work->bits, bits,
                      worker->ends);
         place_pages(work, worker, item, bits);
         sort_nearly_sorted(worker->entries, partition->n_pages);
@@ -370,30 +370,31 @@ static void cut_segments(struct work *work, size_t n_blocks)
                                 .first_page = first,
                                 .n_pages = n_pages - first < SEGMENT_PAGES ? n_pages - first : SEGMENT_PAGES,
                                 .places = work->places +
-                                          (size_t)(segment - work->segments) * work->grouping->n_partitions,
+                                          (size_t)(segment - work->segments) * work->duplicates->n_partitions,
                         };
         }
 }
 
-static int prepare(struct work *work, size_t n_blocks, unsigned int n_workers)
+static int prepare_work(struct work *work, size_t n_blocks, unsigned int n_workers)
 {
-        struct grouping *grouping = work->grouping;
+        struct duplicates *duplicates = work->duplicates;
         uint64_t n_pages = 0;
 
         work->n_segments = count_segments(work->blocks, n_blocks, &n_pages);
         work->bits = log2_floor(n_pages / PARTITION_PAGES);
         work->bits = work->bits > PARTITION_BITS_MAX ? PARTITION_BITS_MAX : work->bits;
-        grouping->n_partitions = (size_t)1 << work->bits;
-        grouping->counts = calloc(n_blocks + 1, sizeof(*grouping->counts));
-        grouping->partitions = calloc(grouping->n_partitions, sizeof(*grouping->partitions));
+        duplicates->n_partitions = (size_t)1 << work->bits;
+        duplicates->counts = calloc(n_blocks + 1, sizeof(*duplicates->counts));
+        duplicates->partitions = calloc(duplicates->n_partitions, sizeof(*duplicates->partitions));
         work->segments = calloc(work->n_segments + 1, sizeof(*work->segments));
-        work->places = calloc(work->n_segments * grouping->n_partitions + 1, sizeof(*work->places));
+        work->places = calloc(work->n_segments * duplicates->n_partitions + 1, sizeof(*work->places));
         work->workers = calloc(n_workers, sizeof(*work->workers));
-        if (!grouping->counts || !grouping->partitions || !work->segments || !work->places || !work->workers)
+        if (!duplicates->counts || !duplicates->partitions || !work->segments || !work->places ||
+            !work->workers)
                 return -ENOMEM;
         for (unsigned int i = 0; i < n_workers; i++) {
                 work->workers[i].lines =
-                        aligned_alloc(LINE_BYTES, grouping->n_partitions * sizeof(struct line));
+                        aligned_alloc(LINE_BYTES, duplicates->n_partitions * sizeof(struct line));
                 if (!work->workers[i].lines)
                         return -ENOMEM;
         }
@@ -419,21 +420,21 @@ static void unmap_memory(void *memory, size_t bytes)
                 (void)munmap(memory, bytes);
 }
 
-static size_t words_bytes(const struct grouping *grouping)
+static size_t words_bytes(const struct duplicates *duplicates)
 {
-        return (grouping->n_pages + 1) * sizeof(*grouping->words);
+        return (duplicates->n_pages + 1) * sizeof(*duplicates->words);
 }
 
 static size_t offsets_bytes(const struct work *work)
 {
-        return (work->grouping->n_pages + 1) * sizeof(*work->offsets);
+        return (work->duplicates->n_pages + 1) * sizeof(*work->offsets);
 }
 
-static void add_counts(struct work *work)
+static void add_segment_counts(struct work *work)
 {
         for (size_t s = 0; s < work->n_segments; s++) {
-                const struct grouping_counts *counts = &work->segments[s].counts;
-                struct grouping_counts *sum = &work->grouping->counts[work->segments[s].block];
+                const struct duplicates_counts *counts = &work->segments[s].counts;
+                struct duplicates_counts *sum = &work->duplicates->counts[work->segments[s].block];
 
                 sum->absent += counts->absent;
                 sum->swapped += counts->swapped;
@@ -442,38 +443,38 @@ static void add_counts(struct work *work)
         }
 }
 
-static int run(struct work *work, struct pool *pool, size_t n_blocks)
+static int run_work(struct work *work, struct pool *pool, size_t n_blocks)
 {
-        int r = prepare(work, n_blocks, pool_n_threads(pool));
+        int r = prepare_work(work, n_blocks, pool_n_threads(pool));
 
         if (r < 0)
                 return r;
         pool_run(pool, work->n_segments, count_segment, work);
-        add_counts(work);
+        add_segment_counts(work);
         assign_places(work);
-        work->grouping->words = map_memory(words_bytes(work->grouping));
+        work->duplicates->words = map_memory(words_bytes(work->duplicates));
         work->offsets = map_memory(offsets_bytes(work));
-        if (!work->grouping->words || !work->offsets)
+        if (!work->duplicates->words || !work->offsets)
                 return -ENOMEM;
         pool_run(pool, work->n_segments, fill_partitions, work);
-        pool_run(pool, work->grouping->n_partitions, group_partition, work);
+        pool_run(pool, work->duplicates->n_partitions, group_partition, work);
         return atomic_load(&work->error);
 }
 
-int grouping_new(struct pool *pool, const struct pages_block *const *blocks, size_t n_blocks,
-                 grouping_count_fn *count, void *context, struct grouping **ret)
+int duplicates_new(struct pool *pool, const struct pages_block *const *blocks, size_t n_blocks,
+                   duplicates_count_fn *count, void *context, struct duplicates **ret)
 {
-        struct grouping *grouping = calloc(1, sizeof(*grouping));
-        struct work work = {.grouping = grouping, .blocks = blocks, .count = count, .context = context};
+        struct duplicates *duplicates = calloc(1, sizeof(*duplicates));
+        struct work work = {.duplicates = duplicates, .blocks = blocks, .count = count, .context = context};
         int r = 0;
 
-        if (!grouping)
+        if (!duplicates)
                 return -ENOMEM;
         for (size_t b = 0; b < n_blocks; b++)
-                if (blocks[b]->n_pages > UINT32_MAX || b > GROUPING_BLOCKS_MAX)
+                if (blocks[b]->n_pages > UINT32_MAX || b > DUPLICATES_BLOCKS_MAX)
                         r = -EFBIG;
         if (r == 0)
-                r = run(&work, pool, n_blocks);
+                r = run_work(&work, pool, n_blocks);
         for (unsigned int i = 0; work.workers && i < pool_n_threads(pool); i++)
                 worker_deinit(&work.workers[i]);
         unmap_memory(work.offsets, offsets_bytes(&work));
@@ -481,35 +482,36 @@ int grouping_new(struct pool *pool, const struct pages_block *const *blocks, siz
         free(work.segments);
         free(work.places);
         if (r < 0) {
-                grouping_free(grouping);
+                duplicates_free(duplicates);
                 return r;
         }
-        *ret = grouping;
+        *ret = duplicates;
         return 0;
 }
 
-struct grouping *grouping_free(struct grouping *grouping)
+struct duplicates *duplicates_free(struct duplicates *duplicates)
 {
-        if (!grouping)
+        if (!duplicates)
                 return NULL;
-        unmap_memory(grouping->words, words_bytes(grouping));
-        free(grouping->partitions);
-        free(grouping->counts);
-        free(grouping);
+        unmap_memory(duplicates->words, words_bytes(duplicates));
+        free(duplicates->partitions);
+        free(duplicates->counts);
+        free(duplicates);
         return NULL;
 }
 
 struct visiting {
-        const struct grouping *grouping;
-        void (*visit)(void *context, unsigned int worker, const struct grouping_page *pages, size_t n_pages);
+        const struct duplicates *duplicates;
+        void (*visit)(void *context, unsigned int worker, const struct duplicates_page *pages,
+                      size_t n_pages);
         void *context;
 };
 
 static bool visit_partition(void *context, unsigned int worker, size_t item)
 {
         const struct visiting *visiting = context;
-        const struct grouping_partition *partition = &visiting->grouping->partitions[item];
-        const struct grouping_page *pages = groups_of(visiting->grouping, partition);
+        const struct duplicates_partition *partition = &visiting->duplicates->partitions[item];
+        const struct duplicates_page *pages = groups_of(visiting->duplicates, partition);
         size_t n = 0;
 
         for (size_t i = 0; i < partition->n_duplicates; i += n) {
@@ -519,12 +521,12 @@ static bool visit_partition(void *context, unsigned int worker, size_t item)
         return true;
 }
 
-void grouping_for_each_duplicate(const struct grouping *grouping, struct pool *pool,
-                                 void (*visit)(void *context, unsigned int worker,
-                                               const struct grouping_page *pages, size_t n_pages),
-                                 void *context)
+void duplicates_for_each(const struct duplicates *duplicates, struct pool *pool,
+                         void (*visit)(void *context, unsigned int worker,
+                                       const struct duplicates_page *pages, size_t n_pages),
+                         void *context)
 {
-        struct visiting visiting = {grouping, visit, context};
+        struct visiting visiting = {duplicates, visit, context};
 
-        pool_run(pool, grouping->n_partitions, visit_partition, &visiting);
+        pool_run(pool, duplicates->n_partitions, visit_partition, &visiting);
 }
