@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Two pages really share memory when the same frame stands behind both. The kernel's KSM counters cannot tell
- * this: they are host-wide, lag behind un-merging, and do not know of zero pages that a huge-page split
- * remapped.
+ * Two pages really share memory when they have the same frame. The kernel's KSM counters cannot show this.
+ * They are host-wide, lag behind un-merging, and miss zero pages that were remapped when a huge page was
+ * split.
  *
- * Frames are read after the guests run again, one guest after the other. A frame that was freed by one guest
- * and given to another in between must not look like sharing: pages count as sharing a frame only when their
- * content is equal too.
+ * Frames are read one guest after the other, when the guests already run again. Meanwhile the kernel may take
+ * a frame from one guest and give it to another, which must not look like sharing. So pages count as sharing
+ * a frame only when their content is equal too.
  */
 #include "merge/actual.h"
 
@@ -24,7 +24,7 @@ static size_t same_frame_length(const struct census_copy *copies, size_t n)
 {
         size_t length = 1;
 
-        /* Pages of which nothing is known have a frame of their own each. */
+        /* A page of which nothing is known counts as having a frame of its own. */
         while (copies->frame != FRAME_OWN && length < n && copies[length].frame == copies->frame)
                 length++;
         return length;
@@ -36,7 +36,7 @@ static struct actual_figures *guest_sums(uint64_t *sums)
         return (struct actual_figures *)(void *)sums;
 }
 
-/* All the pages behind which one frame stands, sorted by guest. */
+/* Counts all pages of one frame, sorted by guest. */
 static void count_frame(struct actual_figures *guests, struct actual_figures *total,
                         const struct census_copy *copies, size_t n)
 {
@@ -86,7 +86,7 @@ static size_t count_distinct(uint64_t *frames, size_t n)
         return n_distinct;
 }
 
-/* Walks one block: KSM pages are counted, and the frames of its zero pages appended to @frames. */
+/* Walks one block: counts its KSM pages, and writes the frames of its zero pages to @frames. */
 static size_t walk_block(const struct pages_block *block, uint64_t *frames, struct actual_figures *figures,
                          uint64_t *n_unknown)
 {

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Two pages are sharable when their fingerprints are equal. So pages are grouped by fingerprint (merge/duplicates.c), and
- * each content that is present more than once is counted:
+ * Two pages are sharable when their fingerprints are equal. So pages are grouped by fingerprint
+ * (merge/duplicates.c), and each content that is present more than once is counted:
  *
  *      k copies, k_V of them in guest V, in g guests
  *      self sharing    += k - g       (V: k_V - 1)
  *      inter sharing   += g - 1       (V, marginal: 1 when g > 1)
  *
- * Contents that are present once add to neither. What is distinct follows from the identity: present, less zero pages,
- * less sharing.
+ * A content that is present once adds to neither. The number of distinct pages follows: present pages, less
+ * zero pages, less sharing.
  *
- * Zero pages are in no group. Each thread counts for itself; the sums are added up at the end.
+ * Zero pages belong to no group. Each thread keeps its own sums, which are added up at the end.
  */
 #include "merge/census.h"
 
@@ -44,7 +44,7 @@ static uint32_t guest_of(const struct census *census, const struct duplicates_pa
         return census->blocks[page->block].guest;
 }
 
-/* As count_equal_pages() would. Most contents that are there more than once are there twice. */
+/* Does what count_equal_pages() would do, faster. Most contents that occur more than once occur twice. */
 static void count_pair(struct tally *tally, uint32_t a, uint32_t b)
 {
         const bool across = a != b;
@@ -107,7 +107,7 @@ static const struct pages_block *block_of(const struct census *census, uint32_t 
         return &census->pages[block->guest]->blocks[block->block];
 }
 
-/* What is counted content by content. */
+/* Adds only the figures that are counted content by content. */
 static void add_sharing(struct census_figures *sum, const struct census_figures *figures)
 {
         sum->self_sharing += figures->self_sharing;
@@ -244,7 +244,7 @@ struct copies {
         int error;
 };
 
-/* Brings a group's copies to their frames and on to the one who asked. */
+/* Looks up the frames of a group's copies, and passes the copies on to the visitor. */
 struct visiting {
         const struct census *census;
         census_visit_fn *visit;

@@ -64,8 +64,8 @@ struct census {
 /**
  * census_new() - count
  * @pool: borrowed for the call
- * @pages: @n_guests guests, all read completely; borrowed for the life of the census. Failed ones are left out
- * by the caller.
+ * @pages: @n_guests guests, all read completely; borrowed for the life of the census. Failed ones are left
+ * out by the caller.
  *
  * Return: 0; -ENOMEM; -EFBIG for a block above 16 TiB.
  */

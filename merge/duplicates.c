@@ -1,21 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Memory is slow to jump about in, a cache is not, and a branch that nobody can foretell costs as much as a cache miss.
+ * Random access is slow in memory and fast in a cache, and a branch that cannot be predicted costs as much as
+ * a cache miss. So pages are grouped in three steps:
  *
- *   1. Partition. The arrays of fingerprints are cut into segments. For each segment the pages are counted by the
- *      leading bits of their fingerprints; that gives each segment a place of its own in every partition, into
- *      which it then writes its pages. No two threads write to the same place. What is written is gathered in a
- *      line of each partition first, and whole lines go past the cache to memory, which need not be read for it.
- *   2. Sort. A partition is small enough for a core's cache. There its pages are counted and placed by as many further
- *      bits as leave about one page to each value; what is still out of order are neighbours.
- *   3. Group. Equal pages are neighbours now. Contents that are present once are passed over.
+ *   1. Partition. The arrays of fingerprints are cut into segments. Each segment counts its pages by the
+ *      leading bits of their fingerprints. The counts give every segment a place of its own in every
+ *      partition, and the segment then writes its pages there. No two threads write to the same place. Each
+ *      thread first gathers a cache line for each partition. Whole lines are written past the cache, so
+ *      memory is not read for them.
+ *   2. Sort. A partition fits a core's cache. Its pages are counted and placed by as many further bits as
+ *      leave about one page to each value. Only neighbours can be out of order after that.
+ *   3. Group. Equal pages are now neighbours. Contents that are present only once are skipped.
  *
- * Fingerprints are keyed hashes, uniform in every bit, whatever guests write into their memory. Only equal pages can make
- * a partition large, or bring many pages to one value.
+ * Fingerprints are keyed hashes, uniform in every bit, whatever guests write into their memory. Only equal
+ * pages can make a partition large, or give many pages the same value.
  *
- * A partition lists its pages segment by segment, so of each only the place in its segment is kept: 4 bytes beside the
- * 8 of its fingerprint. Groups of two and more take the places of the fingerprints, which are not needed any more by
- * then.
+ * A partition lists its pages segment by segment. So a page needs only its place in the segment: 4 bytes
+ * beside the 8 bytes of its fingerprint. Groups of two and more overwrite the fingerprints, which are no
+ * longer needed then.
  */
 #include "merge/duplicates.h"
 
@@ -31,9 +33,9 @@
 
 /* Pages of a partition while there are few. */
 #define PARTITION_PAGES 16384
-/* What is gathered for all partitions must fit the cache of a core. */
+/* The lines that a thread gathers for all partitions must fit the cache of a core. */
 #define PARTITION_BITS_MAX 11
-/* A page that has to move further than this to its equals is worth a better way of sorting. */
+/* A page that moves further than this shows that insertion sort is too slow here. */
 #define MOVE_MAX      32
 #define SEGMENT_PAGES (UINT64_C(1) << 20)
 /* Pages whose fingerprints take a cache line. */
@@ -55,7 +57,7 @@ struct segment {
         uint64_t *places; /* by partition: how many pages go there, then where the first one goes */
 };
 
-/* What one thread gathers for a partition before it is written. */
+/* What one thread gathers for a partition before it writes a whole line. */
 struct line {
         uint64_t fingerprints[LINE_PAGES];
         uint32_t offsets[LINE_PAGES];
@@ -69,7 +71,7 @@ struct entry {
         struct duplicates_page page;
 };
 
-/* What one thread works with. */
+/* One thread's memory. */
 struct worker {
         struct line *lines;    /* by partition */
         struct entry *entries; /* of one partition */
@@ -93,13 +95,13 @@ struct work {
         uint64_t *places;
         uint32_t *offsets; /* by page, in partitions: where it lies in its segment */
         struct worker *workers;
-        unsigned int bits; /* of the fingerprint, that tell the partition */
+        unsigned int bits; /* leading bits of the fingerprint that select the partition */
         duplicates_count_fn *count;
         void *context;
         atomic_int error;
 };
 
-/* @n bits of the fingerprint behind the first @skip; n may be 0. */
+/* The @n bits of the fingerprint that follow the first @skip; n may be 0. */
 static inline size_t bits_of(uint64_t fingerprint, unsigned int skip, unsigned int n)
 {
         return (size_t)(fingerprint << skip >> 1 >> (63 - n));
@@ -177,11 +179,11 @@ static bool fill_partitions(void *context, unsigned int number, size_t item)
         for (size_t p = 0; p < work->duplicates->n_partitions; p++)
                 if (lines[p].next > segment->places[p] && lines[p].next % LINE_PAGES != 0)
                         write_line(work, &lines[p], segment->places[p], lines[p].next);
-        _mm_sfence(); /* what went past the cache is there for the others */
+        _mm_sfence(); /* makes what went past the cache visible to the other threads */
         return true;
 }
 
-/* From how many pages each segment has for each partition to where they go. */
+/* Turns the number of pages that each segment has for each partition into where they go. */
 static void assign_places(struct work *work)
 {
         struct duplicates *duplicates = work->duplicates;
@@ -220,7 +222,10 @@ static int reserve_entries(struct worker *worker, size_t n)
         return 0;
 }
 
-/* Counts pages by @bits bits behind the first @skip, and turns that into where those of each value begin. */
+/*
+ * Counts pages by the @bits bits that follow the first @skip, and turns the counts into where each value
+ * begins.
+ */
 static void place_values(const uint64_t *fingerprints, size_t n, unsigned int skip, unsigned int bits,
                          uint32_t *begins)
 {
@@ -237,7 +242,7 @@ static void place_values(const uint64_t *fingerprints, size_t n, unsigned int sk
         }
 }
 
-/* Brings the pages of a partition to the worker, in the order of those bits. */
+/* Copies the pages of a partition to the worker, ordered by those bits. */
 static void place_pages(const struct work *work, struct worker *worker, size_t item, unsigned int bits)
 {
         const struct duplicates_partition *partition = &work->duplicates->partitions[item];
@@ -265,7 +270,10 @@ static int compare_entries(const void *a, const void *b)
         return x < y ? -1 : x > y;
 }
 
-/* Insertion, as what is out of order are neighbours; unless a content that is there very often proves otherwise. */
+/*
+ * Insertion sort, since only neighbours are out of order; qsort() when a very frequent content proves
+ * otherwise.
+ */
 static void sort_nearly_sorted(struct entry *entries, size_t n)
 {
         for (size_t i = 1; i < n; i++) {
@@ -284,7 +292,7 @@ static void sort_nearly_sorted(struct entry *entries, size_t n)
         }
 }
 
-/* Writes the pages that have an equal one to @groups, group by group; returns how many. */
+/* Writes the pages that have an equal page to @groups, group by group, and returns their number. */
 static size_t list_groups(const struct entry *entries, size_t n, struct duplicates_page *groups)
 {
         size_t n_listed = 0;
@@ -301,7 +309,7 @@ static size_t list_groups(const struct entry *entries, size_t n, struct duplicat
         return n_listed;
 }
 
-/* Where the groups of a partition go: the places of its fingerprints. */
+/* Where the groups of a partition go: over its fingerprints. */
 static struct duplicates_page *groups_of(const struct duplicates *duplicates,
                                          const struct duplicates_partition *partition)
 {
@@ -402,7 +410,7 @@ static int prepare_work(struct work *work, size_t n_blocks, unsigned int n_worke
         return 0;
 }
 
-/* Memory in huge pages where there are some, since every page of it is written to in turn. */
+/* Uses huge pages where the kernel has some, since every page of the memory is written in turn. */
 static void *map_memory(size_t bytes)
 {
         void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

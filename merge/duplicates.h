@@ -37,8 +37,8 @@ struct duplicates_partition;
  * @n_pages: present non-zero pages of all blocks, alone or in a group
  * @counts: by block
  *
- * The other members are private: 8 bytes per present non-zero page, 2 MiB per GiB; half as much again while they are
- * grouped.
+ * The other members are private: 8 bytes per present non-zero page, 2 MiB per GiB; half as much again while
+ * they are grouped.
  */
 struct duplicates {
         uint64_t n_pages;

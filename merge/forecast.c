@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * KSM merges every page of private, mergeable memory whose content another such page has, so what it would save follows
- * from the census. For a content with c copies within a group, c_V of them in guest V, and F(c) = ceil(c / max):
+ * KSM merges every page of private, mergeable memory whose content another such page has. So the census tells
+ * what KSM would save. For a content with c copies within a group, c_V of them in guest V, and
+ * F(c) = ceil(c / max):
  *
  *      the group saves                 c - F(c)
  *      of which within guests          sum of c_V - F(c_V)
  *      V adds to it                    (c - F(c)) - ((c - c_V) - F(c - c_V))
  *
- * Memory that is not marked mergeable yet counts as if it were: marking it is a part of what is planned.
+ * Memory that is not marked mergeable yet counts as if it were, since the plan includes marking it.
  *
- * A huge page is split as soon as one page in it is merged. Which ones that would be is noted in a bit map of each block.
+ * KSM splits a huge page as soon as it merges one page in it. A bit map for each block notes which huge pages
+ * KSM would split.
  */
 #include "merge/forecast.h"
 
@@ -40,7 +42,7 @@ struct reckoning {
         struct huge_maps maps;
 };
 
-/* What a worker needs beside its sums: copies by guest, copies by group, who has some. */
+/* What a worker needs beside its sums: copies by guest, copies by group, and which of them have copies. */
 struct scratch {
         uint64_t *of_guest;
         uint64_t *of_group;
@@ -123,7 +125,7 @@ static void count_copies(const struct reckoning *reckoning, struct scratch *scra
         }
 }
 
-/* Adds what @copies copies within some guests save, @self of it within each. */
+/* Adds what @copies copies in some guests save; @self of that is saved within single guests. */
 static void add_saving(const struct reckoning *reckoning, struct forecast_figures *figures, uint64_t copies,
                        uint64_t self)
 {
@@ -134,7 +136,7 @@ static void add_saving(const struct reckoning *reckoning, struct forecast_figure
         figures->inter += saving_of(reckoning, copies) - self;
 }
 
-/* What guests save on their own is put down to their group, too. */
+/* Adds the savings of each guest; what a guest saves on its own is added to its group too. */
 static void add_guest_savings(const struct reckoning *reckoning, const struct scratch *scratch,
                               struct forecast_figures *guests, uint64_t *self_of_group, uint64_t *ret_self)
 {
@@ -165,7 +167,9 @@ static void note_huge_pages(const struct reckoning *reckoning, const struct scra
                                   copies[i].guest, copies[i].block, copies[i].page);
 }
 
-/* The sums: figures across, of the groups, of the guests; then, for the worker alone, what guests save by group. */
+/*
+ * The sums: figures across, of the groups, of the guests. Scratch ends with what guests save alone, by group.
+ */
 static void forecast_content(void *context, uint64_t *words, uint64_t *sums, const struct census_copy *copies,
                              size_t n_copies)
 {
@@ -193,7 +197,7 @@ static void forecast_content(void *context, uint64_t *words, uint64_t *sums, con
                 scratch.of_guest[scratch.guests[i]] = 0;
 }
 
-/* What is not counted content by content. */
+/* Figures that are not counted content by content. */
 struct walk {
         uint64_t scanned;
         uint64_t zero;       /* zero pages with a frame */
@@ -224,7 +228,7 @@ static void walk_guest(const struct pages *pages, struct walk *walk)
                                 walk_range(&pages->blocks[b], &pages->blocks[b].ranges[r], walk);
 }
 
-/* Zero pages of one guest in huge pages that would be merged. */
+/* Notes the huge pages of one guest in which a zero page would be merged. */
 static void note_huge_zero(const struct huge_maps *maps, const struct pages *pages, size_t guest)
 {
         for (size_t b = 0; b < pages->n_blocks; b++) {
@@ -237,7 +241,7 @@ static void note_huge_zero(const struct huge_maps *maps, const struct pages *pag
         }
 }
 
-/* What some guests' zero pages save: those with a frame, and those without. */
+/* What zero pages save: @zero with a frame of their own now, @zero_saved without. */
 static uint64_t zero_saving(const struct forecast_request *request, uint64_t zero, uint64_t zero_saved)
 {
         return zero_saved +
@@ -402,7 +406,7 @@ int64_t forecast_net_bytes(const struct forecast_figures *figures)
                (int64_t)(figures->scanned * KSM_ITEM_BYTES);
 }
 
-/* Returns how many more are left out. */
+/* Returns how many more guests are left out. */
 static size_t leave_out_more(const struct forecast *forecast, bool *left_out)
 {
         size_t n = 0;

@@ -47,7 +47,8 @@ struct forecast_request {
 
 /**
  * struct forecast - the figures
- * @across: if all guests could share with each other, whatever their group, and none was left out for its costs
+ * @across: if all guests could share with each other, whatever their group, and no guest was left out because
+ *          of its costs
  * @groups: if the guests of one group could share with each other, and KSM had no others
  * @guests: in their group
  * @huge_pages: by guest, transparent huge pages that KSM would split
@@ -83,8 +84,8 @@ int64_t forecast_saved_bytes(const struct forecast_figures *figures);
  * @left_out: by guest; those that are marked stay so, more are added
  * @ret: the forecast without them
  *
- * What a guest adds to its group only shrinks when others leave it, so guests are left out until no one is left whose
- * merging costs more than it saves; the order does not matter.
+ * What a guest adds to its group only shrinks when others leave it, so guests are left out until no one is
+ * left whose merging costs more than it saves; the order does not matter.
  *
  * Return: 0 or -ENOMEM.
  */

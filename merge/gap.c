@@ -1,32 +1,35 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Ideally every content needs one frame. A content that has f frames keeps one of them, and the other f - 1
- * are the gap: summed over all contents that is ideal less actual sharing exactly, so every page of the gap
- * belongs to one frame that need not be there, and that frame has a reason.
+ * are the gap. Summed over all contents this is exactly ideal less actual sharing. So every page of the gap
+ * belongs to one frame that need not exist, and that frame has a reason.
  *
- * The frame that is kept is the one with the best chance of being kept by KSM: one that KSM made, else the
- * one whose reason comes last. So a content with one copy in a guest that KSM cannot touch and three in a
- * guest that it has not scanned yet gives 1 x "shared-mapping" and 2 x "not-scanned-yet".
+ * The kept frame is the one that KSM would most probably keep: one that KSM made, else the one whose reason
+ * comes last. So a content with one copy in a guest that KSM cannot touch, and three copies in a guest that
+ * KSM has not scanned yet, gives 1 x "shared-mapping" and 2 x "not-scanned-yet".
  *
- * Most reasons are a property of the frame itself: its rank. Two depend on all frames of the content, and are
- * given to frames whose rank comes behind them:
+ * Most reasons are a property of the frame itself: its rank. Two reasons depend on all frames of the content.
+ * Frames get them when their rank comes later:
  *
- *   numa            without merge_across_nodes KSM keeps a frame on each node: the best one of each node but the kept
- *                   frame's. Where the kept frame lies has to be known
- *   sharing-limit   a KSM page that is full forces one more frame, as long as c users on its node need so many:
- *                   ceil(c / max_page_sharing). Users are copies that KSM merged, or could have (the last of 257 stays
- *                   alone, without a partner, and is the limit's doing as well), and what else uses the KSM page. As
- *                   long as no KSM page is full the limit has forced nothing, however many copies there are
+ *   numa            Without merge_across_nodes KSM keeps a frame on each node. The best frame of each node
+ *                   has this reason, except on the node of the kept frame, which must be known.
+ *   sharing-limit   A full KSM page forces one more frame, as long as c users on its node need that many:
+ *                   ceil(c / max_page_sharing). Users are the copies that KSM merged or could have merged,
+ *                   and whatever else uses the KSM page. (The last of 257 copies stays alone without a
+ *                   partner, and the limit causes that too.) While no KSM page is full the limit has forced
+ *                   nothing, however many copies there are.
  *
- * Only what is proved is said; the rest is "unexplained":
+ * A reason is given only where it is proved. The rest is "unexplained":
  *
- *   not-scanned-yet   KSM has completed fewer than two passes since boot or since QEMU started (merge/ksm/ksm_clock.c), or
- *                     has met no page of this QEMU; or it merged the page between two looks (scanner/recheck.c). Not
- *                     when it met the page twice between the two looks and left it as it was
- *   volatile          the page had another content at the second look
- *   huge-page         KSM splits a huge page for whatever it merges in it, so that a page lies in one explains nothing. It
- *                     does when KSM met the page twice between the two looks, had another one to merge it with, and the
- *                     huge page is still whole: it cannot be split. One that is known to be pinned is "pinned"
+ *   not-scanned-yet   KSM has completed fewer than two passes since boot or since QEMU started
+ *                     (merge/ksm/ksm_clock.c), or has met no page of this QEMU, or merged the page between
+ *                     two looks (scanner/recheck.c). The reason does not hold when KSM met the page twice
+ *                     between the two looks and left it as it was.
+ *   volatile          The page had another content at the second look.
+ *   huge-page         KSM splits a huge page to merge any page in it, so lying in one explains nothing by
+ *                     itself. It does when KSM met the page twice between the two looks, had another page
+ *                     to merge it with, and the huge page is still whole: then it cannot be split. A page
+ *                     that is known to be pinned is "pinned".
  */
 #include "merge/gap.h"
 #include "base/cleanup.h"
@@ -42,12 +45,12 @@
 #define RANK_KSM GAP_REASON_COUNT_
 
 /*
- * One node's part of a content; without NUMA there is one for all. With it, the last one has the frames of which the node
- * is not known.
- * @is_node: it is a node's, or the only one
+ * One node's part of a content. Without NUMA there is one part for all; with it, the last part has the frames
+ * whose node is not known.
+ * @is_node: the part is a node's, or the only one
  * @best, @best_rank: the frame to keep there; @best_rank 0: none
  * @users: copies that KSM merged or could have, and others who use the same KSM pages
- * @full: KSM pages that have as many users as they can have
+ * @full: KSM pages that have as many users as the limit allows
  * @forced: frames besides @best that the sharing limit forces
  */
 struct share {
@@ -157,7 +160,7 @@ static enum gap_reason reason_of_mergeable(const struct attribution *attribution
                                                                : GAP_REASON_UNEXPLAINED;
 }
 
-/* Why this frame was not merged away, as far as it alone can tell, or RANK_KSM. */
+/* Why this frame was not merged away, judged by the frame alone; or RANK_KSM. */
 static unsigned int rank_of_frame(const struct attribution *attribution, const struct census_copy *copy)
 {
         const enum gap_reason reason = gap_reason_of_range(range_of_copy(attribution->census, copy));
@@ -198,7 +201,7 @@ static struct share *share_of_node(const struct attribution *attribution, struct
         return &shares[node < 0 ? numa->n_nodes : (size_t)node];
 }
 
-/* How many of the copies from @i on lie in its frame. */
+/* How many copies from @i on have the frame of copy @i. */
 static size_t measure_frame(const struct census_copy *copies, size_t n_copies, size_t i)
 {
         const size_t first = i;
@@ -248,7 +251,7 @@ static uint64_t count_forced(const struct share *share, uint64_t limit)
         return needed > share->full ? share->full : needed > 0 ? needed - 1 : 0;
 }
 
-/* Fills in the shares. Returns the copy whose frame is kept. */
+/* Fills in the shares, and returns the copy whose frame is kept. */
 static size_t survey_frames(const struct attribution *attribution, struct share *shares,
                             const struct census_copy *copies, size_t n_copies)
 {
@@ -292,7 +295,7 @@ static bool has_partner(const struct share *share)
         return share->is_node && (share->best_rank == RANK_KSM || share->best_rank == GAP_REASON_HUGE_PAGE);
 }
 
-/* Of a frame that is not kept. */
+/* The reason of a frame that is not kept. */
 static enum gap_reason reason_of_frame(size_t i, unsigned int rank, struct share *share,
                                        const struct share *kept_share)
 {
@@ -321,7 +324,7 @@ static void attribute_content(void *context, unsigned int worker, const struct c
                 return;
         kept = survey_frames(attribution, shares, copies, n_copies);
         kept_share = share_of_node(attribution, shares, &copies[kept]);
-        /* KSM's own frames first: what the limit forces is for them before it is for one that stays alone. */
+        /* KSM's own frames come first: the limit forces them before it forces a frame without a partner. */
         for (int merged = 1; merged >= 0; merged--)
                 for (size_t i = 0; i < n_copies; i++) {
                         const unsigned int rank = rank_of_frame(attribution, &copies[i]);
@@ -353,7 +356,7 @@ static void add_gap(struct gap *gap, const struct gap *part, size_t n_guests)
         gap->pages += part->pages;
 }
 
-/* Each worker attributes for itself, and the sums are put together. */
+/* Each worker attributes to a gap of its own, and the gaps are added up. */
 static int attribute_gap(struct attribution *attribution, struct pool *pool, struct gap *gap)
 {
         const size_t n_guests = attribution->census->n_guests;

@@ -31,8 +31,8 @@ const char *gap_reason_to_string(enum gap_reason reason);
 /**
  * gap_reason_of_range() - why KSM can never merge pages of this range
  *
- * Return: GAP_REASON_SHARED_MAPPING, GAP_REASON_HUGETLB or GAP_REASON_NOT_MERGEABLE; GAP_REASON_COUNT_ when it
- * can.
+ * Return: GAP_REASON_SHARED_MAPPING, GAP_REASON_HUGETLB or GAP_REASON_NOT_MERGEABLE; GAP_REASON_COUNT_ when
+ * it can.
  */
 enum gap_reason gap_reason_of_range(const struct pages_range *range);
 
@@ -57,8 +57,8 @@ struct gap_guest_facts {
  * @ksm_runs: ksmd is switched on (run = 1), or stands still for now because samepaged sees nothing to merge
  * @full_scans: passes that KSM has completed since boot; negative when not known
  * @max_page_sharing: most users per KSM page; 0 when not known
- * @count_users: how many users the KSM page in a frame has, scanned or not; 0 when it has none any more, or that is not
- *               known. Called by the workers. NULL when it cannot be asked
+ * @count_users: how many users the KSM page in a frame has, scanned or not; 0 when it has none any more, or
+ *               that is not known. Called by the workers. NULL when it cannot be asked
  * @users_context: for @count_users
  * @was_met_twice: between the two looks at pages KSM met each of them twice
  * @passes_over: but not those that it passed over, as it met them in vain before (smart_scan)

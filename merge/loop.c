@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- *      tuning    a scan that pauses nobody, makes a plan and marks guests: at the start, when guests come,
- *                when a sample says that their content is another, and when the configuration was read again
- *      writing   KSM's settings, when the plan is of all who are there
- *      pace      once a second it is decided how fast KSM goes (pace.c)
+ * The loop has three activities:
  *
- * While guests of different groups are kept apart, KSM stands still until there is a plan of all who are
- * there: when a new one has come (a QEMU marks its RAM when it starts, and KSM would merge it with whoever is
- * marked), when somebody is found marked whom the plan does not know, and where no plan can be carried out.
+ *      tuning    runs a scan that pauses nobody, makes a plan and marks guests: at the start, when guests
+ *                come, when a sample shows that their content has changed, and when the configuration was
+ *                read again
+ *      writing   writes KSM's settings when the plan knows all present guests
+ *      pace      decides once a second how fast KSM runs (pace.c)
+ *
+ * If guests of different groups must not share, KSM is stopped until a plan knows all present guests. That
+ * happens when a guest has come (QEMU marks its RAM when it starts, and KSM would merge it with everything
+ * that is marked), when the loop finds marked memory that the plan does not know, and when no plan can be
+ * carried out.
  *
  *                      ready                       somebody else changed a setting, a rival
  *      tuning ───────────────────────► acting ─────────────────────────► given up, until loop_begin()
@@ -24,17 +28,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A guest that has come fills its memory; what it does later the samples show. */
+/* A guest that has just come fills its memory; the samples show what it does later. */
 #define ARRIVAL_USEC (UINT64_C(5) * USEC_PER_SEC)
 /*
- * Between two scans that a sample asks for: a guest that changes all the time is not scanned all the time,
- * and scanning takes one part in so many of the time.
+ * The shortest time between two scans that samples ask for: a guest that changes all the time must not be
+ * scanned all the time. Scans take at most one part in TUNE_GAP_SCANS of the time.
  */
 #define TUNE_GAP_USEC  (UINT64_C(20) * USEC_PER_SEC)
 #define TUNE_GAP_SCANS 100
-/* Where nothing is worth while, or a scan failed, it is looked again after so long. */
+/* After this time the loop looks again where merging was not worth while, or a scan failed. */
 #define RETRY_USEC (UINT64_C(600) * USEC_PER_SEC)
-/* Where a guest could not be scanned: it may just be starting, or migrate. */
+/* The first retry where a guest could not be scanned: it may be starting, or migrating. */
 #define RETRY_SOON_USEC (UINT64_C(10) * USEC_PER_SEC)
 
 void loop_deinit(struct loop *loop)
@@ -57,7 +61,7 @@ static unsigned int ask_for_tuning(struct loop *loop, uint64_t now_usec)
         return LOOP_TUNE;
 }
 
-/* Nobody is merged any more by us; the next plan's are all new, and begin from the start. */
+/* Nobody is merged by us any more. All guests of the next plan count as new. */
 static unsigned int end_acting(struct loop *loop)
 {
         loop->acts = false;
@@ -87,7 +91,7 @@ unsigned int loop_begin(struct loop *loop, const struct loop_rules *rules, uint6
 
         loop->rules = *rules;
         loop->has_given_up = false;
-        /* One that was begun by the old rules comes to nothing. */
+        /* The result of a tuning that the old rules began is not used. */
         if (loop->is_tuning) {
                 loop->begins_again = rules->is_wanted;
                 return LOOP_CANCEL | (rules->is_wanted ? 0 : end_loop(loop));
@@ -110,7 +114,7 @@ unsigned int loop_give_up(struct loop *loop)
         return end_acting(loop) | LOOP_PUT_BACK;
 }
 
-/* Longer each time: what does not pass is no reason to scan all the time. */
+/* Waits longer each time: a lasting obstacle must not cause scans all the time. */
 static void retry_soon(struct loop *loop)
 {
         loop->soon_usec = loop->soon_usec == 0               ? RETRY_SOON_USEC
@@ -203,15 +207,15 @@ static unsigned int begin_acting(struct loop *loop, const struct loop_look *look
         loop->facts.sample = (struct pace_sample){0};
         observe_ksm(loop, look);
         pace_scanned(&loop->pace);
-        /* Without anybody new KSM need not run: whether a gap has opened the samples will say. */
+        /* If nobody is new KSM need not run: the samples will show whether a gap has opened. */
         if (take_pids(loop, tuning))
                 pace_kick(&loop->pace, &loop->facts, hold_usec);
         return LOOP_WRITE_PLAN;
 }
 
 /*
- * Nothing that is worth while, no report, or somebody who might be marked and must not share: nobody merges
- * for now. Where everybody may share, KSM is as it was found.
+ * Merging is not worth while, there is no report, or somebody might be marked who must not share: KSM does
+ * not merge for now. If everybody may share, KSM is put back as it was found.
  */
 static unsigned int stand_still(struct loop *loop)
 {
@@ -219,13 +223,13 @@ static unsigned int stand_still(struct loop *loop)
         return end_acting(loop) | (loop->rules.cross_group ? LOOP_PUT_BACK : LOOP_STOP);
 }
 
-/* A plan that does not know everybody may be refused for what passes. */
+/* The cause of a refusal may pass if the plan does not know everybody. */
 unsigned int loop_refused(struct loop *loop)
 {
         return loop->is_complete ? loop_give_up(loop) : stand_still(loop);
 }
 
-/* Somebody came while it ran: KSM stands still until the next one. */
+/* Somebody came while the tuning ran: KSM is stopped until the next one. */
 static unsigned int tune_again(struct loop *loop, uint64_t now_usec)
 {
         loop->is_outdated = false;

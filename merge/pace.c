@@ -1,25 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * KSM is fast while that gains something, and stands still otherwise: it never does half of the work for ever.
+ * KSM runs fast while that merges something, and is stopped otherwise. It never runs at half speed for ever.
  *
- * Fast until   it has completed three passes (two for a page to be merged, and one that may have been under way), and
- *              in the last one it merged fewer than 0.2 % of the pages that it looked at. KSM's counters do not know of
- *              zero pages that lose their frame when a huge page is split, so the sample has its say too: as it looks at
- *              the same pages each time, a page that is merged since the last look is no chance.
+ * KSM stays fast until it has completed three passes (a page needs two to be merged, and one may have been
+ * under way), and the last pass merged fewer than 0.2 % of the pages that it scanned. KSM's counters miss
+ * zero pages that lose their frame when a huge page is split, so the sample must agree. The sample looks at
+ * the same pages each time: a page that has been merged since the last look is not there by chance.
  *
- * Fast again   when the gap has opened: when the sample says with 95 % confidence that it is wider by 2 % of the pages
- *              than what was left when KSM stopped. What is left then is what KSM cannot merge (it changes too often, or is
- *              pinned), and would probably not merge by another try: those come at growing intervals. At once when a
- *              guest came (pace_kick()).
+ * KSM becomes fast again when the gap has opened: the sample shows with 95 % confidence that the gap is wider
+ * by 2 % of the pages than what was left when KSM stopped. What was left is what KSM cannot merge, because it
+ * changes too often or is pinned. Another try would probably not merge it either, so such tries come at
+ * growing intervals. When a guest arrives KSM becomes fast at once (pace_kick()).
  *
- *              And only when that pays: a burst costs CPU time, and what it merges does not last where memory changes. What has
- *              been lost since the last burst ended, bytes times seconds, has to be worth what that burst took. If a gap
- *              grows evenly, the sum of both costs is least just then (as in the economic order quantity, Harris 1913).
+ * KSM also stays stopped until a burst pays. A burst costs CPU time, and what it merges does not last where
+ * memory changes. The bytes times seconds lost since the last burst ended must be worth what that burst cost.
+ * If the gap grows evenly, this moment makes the sum of both costs smallest (as in the economic
+ * order quantity, Harris 1913).
  *
- * Scan again   when 10 % of the pages have other content than after the last scan, again with 95 % confidence: then the
- *              share that could be merged is not known any more.
+ * A scan is wanted when 10 % of the pages have changed since the last one, again with 95 % confidence. The
+ * share of the pages that could be merged is no longer known then.
  *
- * The gap is the share of the pages that the last scan found sharable, less the share that the sample finds merged.
+ * The gap is the share of the pages that the last scan found sharable, less the share that the sample finds
+ * merged.
  */
 #include "merge/pace.h"
 
@@ -34,14 +36,14 @@
 #define GAP_OPENED 0.02
 /* A pass that merged less than this share of its pages gained nothing. */
 #define GAIN_LEAST 0.002
-/* Content is another. */
+/* Pages whose content changed since the last scan: more than this share asks for another scan. */
 #define CHURN_LARGE 0.10
-/* Between two tries at a gap that is no wider than the last one left: longer after each that gains nothing. */
+/* The interval between tries at a gap that has not widened: it doubles after each try that merges nothing. */
 #define RETRY_FIRST_USEC (UINT64_C(30) * USEC_PER_SEC)
 #define RETRY_MOST_USEC  (UINT64_C(960) * USEC_PER_SEC)
 /*
- * What is worth a second of ksmd: so many bytes saved for a second. Machines for general use come with 4 GiB for each virtual
- * CPU, so that is what the one costs in terms of the other.
+ * A second of ksmd is worth this many bytes saved for one second. General-purpose machines come
+ * with 4 GiB for each virtual CPU, and that is the price of one in terms of the other.
  */
 #define WORTH_BYTES ((double)(UINT64_C(4) << 30))
 
@@ -84,7 +86,7 @@ void pace_kick(struct pace *pace, const struct pace_facts *facts, uint64_t hold_
 void pace_scanned(struct pace *pace)
 {
         pace->wants_scan = false;
-        /* The next samples are of other pages, and the gap is another. */
+        /* The next samples look at other pages, and the gap is a new one. */
         pace->sample_number = 0;
         pace->residual = -1;
 }
@@ -106,7 +108,7 @@ static void estimate_gap(struct pace *pace, const struct pace_facts *facts)
                 pace->wants_scan = true;
 }
 
-/* Whether so much has been merged that it counts. */
+/* Whether the merged pages are enough to count as a gain. */
 static bool is_gain(const struct pace_facts *facts, int64_t merged_pages)
 {
         return (double)merged_pages > GAIN_LEAST * (double)facts->scanned_pages;
@@ -127,7 +129,7 @@ static void stop_burst(struct pace *pace, const struct pace_facts *facts)
         pace->burst_usec = facts->now_usec - pace->begin_usec;
 }
 
-/* Notes whether the sample has gained something in the passes since the look before, if there is a new one. */
+/* If there is a new sample: notes whether it shows a gain over the sample before it. */
 static void compare_samples(struct pace *pace, const struct pace_sample *sample)
 {
         if (sample->pages == 0 || sample->number == pace->sample_number)
@@ -145,7 +147,7 @@ static bool is_idle(const struct pace *pace, const struct pace_facts *facts)
 
 static void step_fast(struct pace *pace, const struct pace_facts *facts)
 {
-        /* Somebody had KSM un-merge everything, and it began anew. */
+        /* Somebody made KSM un-merge everything, and its counter started again at 0. */
         if (facts->full_scans < pace->pass)
                 begin_pass(pace, facts);
         if (facts->full_scans == pace->pass)
@@ -158,7 +160,7 @@ static void step_fast(struct pace *pace, const struct pace_facts *facts)
                 stop_burst(pace, facts);
 }
 
-/* Whether the gap has cost as much since KSM stopped as closing it did the last time. */
+/* Whether the gap has cost as much since KSM stopped as the last burst cost. */
 static bool pays_to_start(const struct pace *pace, const struct pace_facts *facts)
 {
         const double gap_bytes = pace->gap * (double)facts->scanned_pages * PAGE_BYTES;

@@ -1,24 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* How fast KSM is to go from moment to moment: the closed loop. Pure: a state and what was observed. */
+/* Decides from moment to moment how fast KSM runs. Pure: it works on a state and on what was observed. */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
 
 enum pace_speed {
-        PACE_STOPPED, /* nothing to gain: what is merged stays so */
-        PACE_FAST,    /* there is */
+        PACE_STOPPED, /* nothing to gain: what is merged stays merged */
+        PACE_FAST,    /* there is something to gain */
         PACE_SPEED_COUNT_,
 };
 
 const char *pace_speed_to_string(enum pace_speed speed);
 
 /**
- * struct pace_sample - what a small sample of pages says, as shares of all present pages that KSM may merge
- * @number: of the look, from 1; every look is at the same pages
- * @pages: how many pages were looked at; 0: nothing is known
- * @merged, @merged_error: merged, or without a frame as zero pages are; and the half width of the 95 % interval
- * @changed, @changed_error: of other content than when they were looked at first, after the last scan
+ * struct pace_sample - what a small sample of pages shows, as shares of all present pages that KSM may merge
+ * @number: number of the look, from 1; every look is at the same pages
+ * @pages: how many pages the sample has; 0: nothing is known
+ * @merged, @merged_error: share that is merged, or has no frame because it is zero; half width of the 95 %
+ *                         interval
+ * @changed, @changed_error: share whose content changed since the first look, after the last scan
  */
 struct pace_sample {
         uint64_t number;
@@ -49,10 +50,11 @@ struct pace_facts {
 /**
  * struct pace - the loop's state; initialise with pace_init()
  * @speed: the present one
- * @wants_scan: what is known of the guests' content is too old: a scan is needed
- * @has_gained: KSM has come to its end and had merged something: what was forecast can be compared with what came. The
- *              owner takes it back
- * @gap, @gap_error: share of the pages that could be merged and are not, as last estimated; negative: not known
+ * @wants_scan: what is known of the guests' content is too old, and a scan is needed
+ * @has_gained: a burst ended and had merged something, so the forecast can be compared with the result. The
+ *              owner resets it
+ * @gap, @gap_error: share of the pages that could be merged and are not, as last estimated; negative: not
+ * known
  *
  * The other members are the loop's own.
  */
@@ -81,13 +83,13 @@ struct pace {
 void pace_init(struct pace *pace);
 
 /**
- * pace_kick() - go fast until nothing more is gained: the guests or their memory are others now
- * @hold_usec: and at least for so long, as a guest that has just come is still filling its memory
+ * pace_kick() - make KSM fast until it gains nothing more: the guests or their memory have changed
+ * @hold_usec: the shortest time to stay fast, since a guest that has just come is still filling its memory
  */
 void pace_kick(struct pace *pace, const struct pace_facts *facts, uint64_t hold_usec);
 
-/* What is known of their content is new: @facts->sharable. */
+/* A scan has given a new share of sharable pages (@facts->sharable). */
 void pace_scanned(struct pace *pace);
 
-/* One step; to be called every second or so. */
+/* Takes one step. Call it about every second. */
 void pace_step(struct pace *pace, const struct pace_facts *facts);

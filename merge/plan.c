@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * KSM merges across every process that opted in, and merged pages are a side channel: who shares a page can tell, by the
- * time that writing to it takes, that another one has it. So the guests of one trust group at a time are mergeable, and
- * it is the group with the largest net gain; what all guests together would save besides is said in bytes.
+ * KSM merges across all processes that opted in, and merged pages are a side channel: the time that a write
+ * takes shows a guest that somebody else has the same page. So only the guests of one trust group are
+ * mergeable at a time. The plan chooses the group with the largest net gain, and says in bytes what all
+ * guests together would save in addition.
  *
- * A page has to be met twice before KSM merges it: once to note its checksum, once to find that it kept it. Its copy may
- * be met later in the same pass, and a pass may have begun before the guest was marked: three passes are reckoned.
+ * KSM must meet a page twice before it merges it: once to note its checksum, and once to see that the
+ * checksum is unchanged. KSM may meet the copy later in the same pass, and a pass may have begun before the
+ * guest was marked. So the plan counts three passes.
  */
 #include "merge/plan.h"
 
@@ -18,7 +20,10 @@
 #include <string.h>
 
 #define PASSES 3
-/* Pages that ksmd takes between two sleeps at full speed: some milliseconds in which it holds KSM's lock. */
+/*
+ * Pages that ksmd scans between two sleeps at full speed. It holds KSM's lock for the milliseconds this
+ * takes.
+ */
 #define BATCH_PAGES 4000
 /* The kernel's defaults (Documentation/admin-guide/mm/ksm.rst). */
 #define DEFAULT_PAGES  100
@@ -37,7 +42,7 @@ const char *plan_change_to_string(enum plan_change change)
         return names[change];
 }
 
-/* Whether a guest is among those that are merged. */
+/* Whether the plan merges the guest. */
 static bool is_to_be_merged(const struct plan *plan, const struct plan_guest *guest)
 {
         return plan->merges && guest->group == plan->group && guest->can_merge && !guest->left_out;
@@ -50,7 +55,7 @@ static enum plan_change change_of(const struct plan *plan, const struct plan_gue
         return plan->merges && guest->is_mergeable ? PLAN_CHANGE_UNMERGE : PLAN_CHANGE_NONE;
 }
 
-/* The group that is to be merged: the pinned one, else the one with the largest net gain. */
+/* Chooses the group to merge: the pinned one, else the one with the largest net gain. */
 static void choose_group(struct plan *plan, const struct plan_rules *rules, const struct forecast *forecast)
 {
         int64_t best = 0;

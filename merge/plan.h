@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What is to be merged: which guests, and at what rate. Pure: decides on what was observed, and changes nothing. */
+/*
+ * What is to be merged: which guests, and at what rate. Pure: decides on what was observed, and changes
+ * nothing.
+ */
 #pragma once
 
 #include "base/failure.h"
@@ -80,8 +83,8 @@ struct plan {
  * plan_new() - decide
  * @guests: as in @forecast
  *
- * Guests that are not to be merged are unmarked in any case, as long as somebody else is merged: KSM merges whatever is
- * marked with each other.
+ * Guests that are not to be merged are unmarked in any case, as long as somebody else is merged: KSM merges
+ * whatever is marked with each other.
  *
  * Return: 0 or -ENOMEM.
  */

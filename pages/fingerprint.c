@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The hash has to be as fast as memory (pages/page_hash.c).
+ * The hash must be as fast as memory (pages/page_hash.c).
  *
- * A zero page is recognised by its hash first, and by its bytes only then: other pages pay nothing for the
- * question.
+ * A zero page is recognised by its hash. Its bytes are compared only then, so other pages pay nothing for the
+ * check.
  */
 #include "pages/fingerprint.h"
 
@@ -42,7 +42,7 @@ static uint64_t fingerprint_page(const struct fingerprint_key *key, const void *
 
         if (hash == key->zero && memcmp(page, zero_page, PAGE_BYTES) == 0)
                 return PAGE_ZERO;
-        /* The few values with a meaning of their own move to the other end of the range. */
+        /* Values that have a special meaning move to the other end of the range. */
         return hash < PAGE_FIRST_HASH ? ~hash : hash;
 }
 

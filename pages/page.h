@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is known of one page: two 8-byte words. Everything that samepage reports is computed from
- * these two arrays, which hold one entry a page in page order: 4 MiB per GiB of present guest RAM together.
- * Entries of absent pages are zero and, with the arrays being fresh anonymous memory, cost nothing where
- * whole stretches are absent.
+ * What is known of one page: two 8-byte words. Everything that samepage reports is computed from two arrays
+ * of these words, with one entry a page in page order. Together they take 4 MiB per GiB of present guest RAM.
+ * Entries of absent pages are zero. The arrays are fresh anonymous memory, so long stretches of absent pages
+ * cost nothing.
  */
 #pragma once
 
@@ -34,20 +34,24 @@ static inline bool page_is_present(uint64_t fingerprint)
 }
 
 /*
- * Frame word: the physical frame's number and what the kernel says of it. FRAME_OWN: nothing is known, the
- * page counts as having a frame of its own (a page of a RAM file that QEMU itself has not mapped, or one that
- * went away).
+ * Frame word: the physical frame's number and what the kernel says of the frame. With FRAME_OWN nothing is
+ * known, and the page counts as having a frame of its own: QEMU itself has not mapped this page of a RAM
+ * file, or the page went away.
  */
 #define FRAME_OWN  UINT64_C(0)
 #define FRAME_KSM  (UINT64_C(1) << 63) /* merged by KSM */
 #define FRAME_ZERO (UINT64_C(1) << 62) /* the kernel's shared zero page */
 #define FRAME_HUGE (UINT64_C(1) << 61) /* part of a transparent huge page */
-/* Of KSM with a single user, or not of KSM: the kernel does not tell (scanner/kpageflags.c). Counts as not merged. */
+/*
+ * KSM's with a single user or not KSM's: the kernel does not tell (scanner/kpageflags.c). Not merged in
+ * figures.
+ */
 #define FRAME_MAYBE_KSM (UINT64_C(1) << 60)
 #define FRAME_PFN       ((UINT64_C(1) << 55) - 1)
 
 /*
- * Mark: that a second look at the page is wanted, and what it saw. It sees nothing where it cannot look.
+ * Mark: a second look at the page is wanted, or what that look saw. A page that it cannot read gets no
+ * result.
  */
 #define PAGE_MARK_WANTED  UINT8_C(1)
 #define PAGE_MARK_CHANGED UINT8_C(2) /* it has another content, or went away */

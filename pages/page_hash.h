@@ -25,7 +25,7 @@ struct page_hash {
         bool (*is_supported)(void);
 };
 
-/* The widest first; ended by one without a name. The last one before that is supported by every x86-64 CPU. */
+/* The widest first. An entry without a name ends the list; every x86-64 CPU supports the one before it. */
 extern const struct page_hash page_hashes[];
 
 /* The first one that this CPU supports. */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Where the bytes of pages come from. A page reader stands for one stretch of memory, such as a mapping of
- * a running guest. It says which of its pages exist, what is in them and which frames they have. Its callers
- * do not know what is behind it.
+ * Where the bytes of pages come from. A page reader represents one stretch of memory, such as a mapping of a
+ * running guest. It says which of its pages exist, what they contain and which frames they have. Its callers
+ * do not know where the pages are.
  *
- * A caller asks about a span of up to 2 MiB, never about a page: the calls cost nothing beside the reading.
+ * A caller asks about a span of up to 2 MiB, never about a single page: so the calls cost nothing beside the
+ * reading.
  */
 #pragma once
 

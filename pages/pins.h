@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Ranges that are taken; what exceeds them is not known. */
+/* The most ranges that are kept; pins beyond them are not known. */
 #define PINS_MAX_RANGES 65536
 
 struct pin_range {
@@ -35,7 +35,7 @@ struct pins {
  */
 int pins_add(struct pins *pins, uint64_t begin, uint64_t length);
 
-/* Puts the ranges in order, and those that touch together. */
+/* Sorts the ranges, and joins those that touch. */
 void pins_arrange(struct pins *pins);
 
 void pins_deinit(struct pins *pins);

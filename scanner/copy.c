@@ -1,22 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * process_vm_readv(2) copies a whole range at memory's pace, /proc/PID/mem page by page through a page of its own, at
- * less than half of it. But process_vm_readv pins what it reads, and pinning a page that KSM merged silently un-merges it: the
- * kernel first gives the process a copy of its own. So the frames are looked at first:
+ * process_vm_readv(2) copies a whole range at the speed of memory. /proc/PID/mem copies page by page through
+ * a page of its own, at less than half that speed. But process_vm_readv pins what it reads, and pinning a
+ * page that KSM merged silently un-merges it: the kernel first gives the process a copy of its own. So the
+ * frames are looked up first:
  *
- *   merged pages    /proc/PID/mem, and only one page for each frame. The kernel write-protects merged frames, so two
- *                   pages behind which one stands are equal at that moment. That it was one moment is made sure of by
- *                   looking at the frames again afterwards: pages that have another one by then are read themselves.
- *   all others      process_vm_readv. Pages that QEMU has mapped by a huge page, and mappings that KSM may not merge,
- *                   cannot be merged and are not looked up.
+ *   merged pages    are read from /proc/PID/mem, and only one page for each frame. The kernel write-protects
+ *                   merged frames, so two pages of one frame are equal at that moment. A second lookup of the
+ *                   frames afterwards makes sure that it was one moment: a page that has another frame by
+ *                   then is read itself.
+ *   all others      are read by process_vm_readv. Pages that QEMU has mapped by a huge page, and mappings
+ *                   that KSM may not merge, cannot be merged and are not looked up.
  *
- * Where the kernel does not tell its anonymous pages from KSM's with a single user (scanner/kpageflags.c), all of them
- * are taken for merged here, though in no figure. To pin a page for reading the kernel un-shares it unless it is marked
- * PageAnonExclusive (gup_must_unshare()), and KSM's pages never are, however few use them: process_vm_readv would
- * un-merge those as well. The price is the longer way for all mergeable memory without huge pages.
+ * Some kernels do not tell ordinary anonymous pages from KSM's pages with a single user
+ * (scanner/kpageflags.c). There all of them count as merged here, though in no figure. To pin a page for
+ * reading the kernel un-shares it unless it is marked PageAnonExclusive (gup_must_unshare()). KSM's pages
+ * never are, however few use them, so process_vm_readv would un-merge those as well. The price is the slower
+ * way for all mergeable memory without huge pages.
  *
- * Between the look and the reading ksmd may merge a page, which is then un-merged at once: it is as it was before the
- * scan, and ksmd finds it again. Where that is too much there is PAGE_READER_PROC_MEM (samepage scan --careful).
+ * ksmd may merge a page between the lookup and the reading. The reading then un-merges it at once: the page
+ * is as it was before the scan, and ksmd finds it again. PAGE_READER_PROC_MEM avoids even that (samepage scan
+ * --careful).
  */
 #include "scanner/copy.h"
 
@@ -31,10 +35,10 @@
 #include <string.h>
 #include <sys/uio.h>
 
-/* Pages that are not for process_vm_readv. */
+/* Frame words of pages that process_vm_readv must not read. */
 #define SPARED (FRAME_KSM | FRAME_MAYBE_KSM)
 
-/* What one call of copy_span_fast() is about. */
+/* The state of one call of copy_span_fast(). */
 struct copying {
         struct page_span span;
         const struct mapping *mapping;
@@ -83,8 +87,8 @@ int copy_span(const struct page_span *span, const struct page_run *runs, size_t 
 }
 
 /*
- * Looks at the frames of pages that KSM may have merged. Returns false when that is not known. Afterwards the frame
- * word of a page has one of SPARED, or is without meaning and the page is not merged.
+ * Looks up the frames of pages that KSM may have merged. Returns false when they are not known. Afterwards
+ * the frame word of a merged page has a bit of SPARED. Any other word means only that the page is not merged.
  */
 static bool find_merged(struct copying *copying, const struct page_run *runs, size_t n_runs)
 {
@@ -102,7 +106,7 @@ static bool find_merged(struct copying *copying, const struct page_run *runs, si
         return true;
 }
 
-/* Has the pages of @run that are not merged read: appends them to @remote, and gives them slots. */
+/* Appends the pages of @run that are not merged to the list of @remote to read, and gives them slots. */
 static size_t list_run(struct copying *copying, const struct page_run *run, size_t n_remote)
 {
         const size_t first = run->page - copying->span.first;
@@ -126,8 +130,8 @@ static size_t list_run(struct copying *copying, const struct page_run *run, size
 }
 
 /*
- * process_vm_readv(2) goes by the number alone, which may be somebody else's once the process has ended.
- * /proc/PID/mem stays its own, and is what is left then.
+ * process_vm_readv(2) knows the process by its number alone, which may belong to another process once it has
+ * ended. /proc/PID/mem stays the right process's, and the caller falls back to it.
  */
 static bool read_process(const struct guest_process *process, const struct iovec *local,
                          const struct iovec *remote, size_t n_remote)
@@ -137,7 +141,7 @@ static bool read_process(const struct guest_process *process, const struct iovec
                pidfd_is_alive(process->pidfd);
 }
 
-/* All pages that are not merged, in one call. Returns false when they could not be read so. */
+/* Reads all pages that are not merged, in one call. Returns false when that failed. */
 static bool read_not_merged(struct copying *copying, const struct page_run *runs, size_t n_runs)
 {
         struct iovec local = {.iov_base = copying->buffer->room};
@@ -160,7 +164,10 @@ static int read_merged_page(struct copying *copying, size_t index)
         return r;
 }
 
-/* The last pages that were read, by the low bits of their frames; two that fall together only cost a reading. */
+/*
+ * Entries of a table of the last pages read, by the low bits of their frames. A collision only costs a
+ * reading.
+ */
 #define LAST_READ 1024
 
 static int read_each_frame_once(struct copying *copying, bool *ret_shared)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * pagemap gives the frame number of each page, /proc/kpageflags what the frame is (the kernel's
- * Documentation/admin-guide/mm/pagemap.rst). Without CAP_SYS_ADMIN frame numbers read as 0 with no error:
- * that has to be noticed, or nothing would seem to be merged.
+ * pagemap gives the frame number of each page, and /proc/kpageflags says what the frame is (the kernel's
+ * Documentation/admin-guide/mm/pagemap.rst). Without CAP_SYS_ADMIN frame numbers read as 0 with no error.
+ * This must be noticed, or nothing would seem to be merged.
  *
- * kpageflags is read in runs of neighbouring frames; a short gap is read over, since a call costs more than
- * the entries in it.
+ * kpageflags is read in runs of neighbouring frames. A run includes short gaps, since a call costs more than
+ * the entries in a gap.
  */
 #include "scanner/frames.h"
 
@@ -33,8 +33,7 @@ int frames_open(int proc_dir_fd)
         return fd;
 }
 
-/* The longest run of @pfns from the start on that one read of kpageflags can cover; 0 entries are passed
- * over. */
+/* The longest run at the start of @pfns that one read of kpageflags can cover. Entries of 0 are skipped. */
 static size_t measure_frame_run(const uint64_t *pfns, size_t n, uint64_t *ret_first, size_t *ret_n_flags)
 {
         uint64_t last = *pfns;
@@ -52,7 +51,7 @@ static size_t measure_frame_run(const uint64_t *pfns, size_t n, uint64_t *ret_fi
         return i;
 }
 
-/* Turns pagemap entries of pages with the frames @pfns into frame words, in place; of no frame, FRAME_OWN. */
+/* Turns the pagemap entries in @words into frame words, in place: FRAME_OWN where @pfns has no frame. */
 static int add_flags(int kpageflags_fd, const uint64_t *pfns, uint64_t *words, size_t n)
 {
         uint64_t flags[FLAGS_RUN];
@@ -113,7 +112,7 @@ uint64_t frame_users_of_ksm_page(const struct frame_users *users, uint64_t pfn)
 
         if (fileio_pread_full(users->kpagecount_fd, &count, sizeof(count), pfn * sizeof(count)) < 0)
                 return 0;
-        /* Asked afterwards: the frame may have gone to somebody else since it was found. */
+        /* The flags are read last: the frame may have gone to somebody else since it was found. */
         if (fileio_pread_full(users->kpageflags_fd, &flags, sizeof(flags), pfn * sizeof(flags)) < 0)
                 return 0;
         return kpageflags_is_ksm(flags, count == 1) ? count : 0;

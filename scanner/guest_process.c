@@ -29,7 +29,9 @@ int guest_process_open(struct guest_process *process, pid_t pid, int proc_fd, st
         struct sysinfo host = {0};
         int r = 0;
 
-        /* The pidfd comes first: the files open only while the process has its number, so it is of no other. */
+        /*
+         * The pidfd comes first: the files open only while the process has its number, so it is of no other.
+         */
         *process = (struct guest_process){
                 .pid = pid, .pidfd = pidfd_open(pid, 0), .pagemap_fd = -1, .mem_fd = -1, .kpageflags_fd = -1};
         r = open_proc_file(proc_fd, "pagemap", &process->pagemap_fd, failure);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The RAM of one running guest: its pages (pages/pages.h), and the mappings of its QEMU that they are read by.
- * (While shared RAM is mapped, the page tables of that mapping take 2 MiB per GiB.)
+ * The RAM of one running guest: its pages (pages/pages.h), and the mappings of its QEMU that they are read
+ * by. (While shared RAM is mapped, the page tables of that mapping take 2 MiB per GiB.)
  */
 #pragma once
 
@@ -65,8 +65,8 @@ void guest_ram_avoid_process_vm(struct guest_ram *ram);
 /**
  * guest_ram_let_go() - let go of the files behind shared RAM
  *
- * As long as they are open, the memory in them outlives its QEMU. Fingerprints and frames stay; private RAM can still be
- * read, and shared RAM cannot.
+ * As long as they are open, the memory in them outlives its QEMU. Fingerprints and frames stay; private RAM
+ * can still be read, and shared RAM cannot.
  */
 void guest_ram_let_go(struct guest_ram *ram);
 

@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Linux 6.10 to 7.2-rc2 sets KPF_KSM for all anonymous memory: "proc: rewrite stable_page_flags()" (dee3d0bef2b0)
- * tests a mask of two bits, one of which every anonymous page has. 81401cebfc15 mends it, and goes to stable kernels
- * too, so that a version tells nothing. A page of our own does, which was never marked for KSM and cannot be merged.
+ * Linux 6.10 to 7.2-rc2 sets KPF_KSM for all anonymous memory: "proc: rewrite stable_page_flags()"
+ * (dee3d0bef2b0) tests a mask of two bits, one of which every anonymous page has. 81401cebfc15 fixes it, and
+ * goes to stable kernels too, so the kernel's version shows nothing. A page of our own does: it was never
+ * marked for KSM, and cannot be merged.
  *
- * On such a kernel a frame of KSM's is told by what else is true of it:
+ * On such a kernel two other properties show a frame of KSM's:
  *
- *   no part of a huge page   KSM splits those before it merges a part. KPF_THP names large folios of any size, but
- *                            on some of these kernels those of 2 MiB alone, so compound pages are left out too.
- *   mapped more than once    Bit 56 of a pagemap entry says that the page is mapped once (pte_to_pagemap_entry() of
- *                            the kernel: its map count is 1). Nothing but KSM maps a guest's private page twice:
- *                            QEMU keeps its children from guest memory (MADV_DONTFORK).
+ *   no part of a huge page   KSM splits those before it merges a part. KPF_THP names large folios of any
+ *                            size, but on some of these kernels those of 2 MiB alone, so compound pages are
+ *                            left out too.
+ *   mapped more than once    Bit 56 of a pagemap entry says that the page is mapped once
+ *                            (pte_to_pagemap_entry() of the kernel: its map count is 1). Nothing but KSM maps
+ *                            a guest's private page twice: QEMU keeps its children from guest memory
+ *                            (MADV_DONTFORK).
  *
- * What is lost is a frame of KSM's with a single user left: it looks like any other. Such pages have FRAME_MAYBE_KSM.
+ * A frame of KSM's with a single user left cannot be recognised: it looks like any other. Such pages get
+ * FRAME_MAYBE_KSM.
  */
 #include "scanner/kpageflags.h"
 
@@ -55,7 +59,7 @@ void kpageflags_probe(int proc_dir_fd, int kpageflags_fd)
         page = mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (page == MAP_FAILED)
                 return;
-        /* All memory of a service with MemoryKSM= is marked. */
+        /* The kernel marks all memory of a service that has MemoryKSM=. */
         (void)madvise(page, PAGE_BYTES, MADV_UNMERGEABLE);
         *(volatile unsigned char *)page = 1;
         (void)kpageflags_doubt_ksm(kpageflags_is_wrong_of(pagemap_fd, kpageflags_fd, page));
@@ -70,7 +74,7 @@ bool kpageflags_doubt_ksm(bool doubt)
         return before;
 }
 
-/* Whether it is one of KSM's, if it is mapped more than once. */
+/* Whether the frame is one of KSM's, provided that it is mapped more than once. */
 static bool may_be_ksm(uint64_t flags)
 {
         return (flags & KPF_KSM) &&

@@ -9,8 +9,8 @@
  * kpageflags_probe() - find out whether this kernel calls each anonymous page one of KSM's
  * @proc_dir_fd: open /proc folder, borrowed
  *
- * Once in a process, before its threads ask for frames. Where it cannot be found out, or nobody has tried, the kernel
- * is believed.
+ * Once in a process, before its threads ask for frames. Where it cannot be found out, or nobody has tried,
+ * the kernel is believed.
  */
 void kpageflags_probe(int proc_dir_fd, int kpageflags_fd);
 
@@ -23,8 +23,8 @@ bool kpageflags_doubt_ksm(bool doubt);
 /**
  * kpageflags_is_ksm() - whether a frame is one of KSM's
  * @flags: its word of /proc/kpageflags
- * @exclusive: it is mapped once. Where the kernel is not believed, such a frame counts as none of KSM's: it saves
- * nothing.
+ * @exclusive: it is mapped once. Where the kernel is not believed, such a frame counts as none of KSM's: it
+ * saves nothing.
  */
 bool kpageflags_is_ksm(uint64_t flags, bool exclusive);
 

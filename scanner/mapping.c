@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reads /proc/PID/smaps: a line with the range, permissions and file of each mapping, then lines "Key: value"
- * for it, of which KernelPageSize and VmFlags matter here. smaps is the only place where the kernel tells
- * which mappings KSM may merge (VmFlags "mg").
+ * Reads /proc/PID/smaps. It has a line with the range, permissions and file of each mapping, followed by
+ * lines "Key: value", of which KernelPageSize and VmFlags matter here. smaps is the only place where the
+ * kernel shows which mappings KSM may merge (VmFlags "mg").
  */
 #include "scanner/mapping.h"
 
@@ -68,7 +68,7 @@ static bool is_heading(const char *line)
         return (*line >= '0' && *line <= '9') || (*line >= 'a' && *line <= 'f');
 }
 
-/* VmFlags are two letters each with a space behind. */
+/* Each of VmFlags is two letters with a space behind. */
 static bool has_flag(const char *line, const char *end, const char *flag)
 {
         for (const char *at = strchr(line, ':') + 1; at + 2 < end; at++)

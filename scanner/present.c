@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Touching a page to see whether it is there would create it: a hole of a RAM file that is read through a
- * mapping is allocated, and a page that a postcopy migration is about to deliver would be lost. So the kernel
- * is asked instead:
+ * Touching a page to see whether it exists would create it. Reading a hole of a RAM file through a mapping
+ * allocates it, and a page that a postcopy migration is about to deliver would be lost. So the kernel is
+ * asked instead:
  *
- *   RAM file in tmpfs   lseek(SEEK_DATA) and mincore(2): the pages of the file, whoever filled them. On a host
- *                       with swap, cachestat(2) tells which of them are in memory.
+ *   RAM file in tmpfs   lseek(SEEK_DATA) and mincore(2): the pages of the file, whoever filled them. On a
+ *                       host with swap, cachestat(2) tells which of them are in memory.
  *   everything else     PAGEMAP_SCAN (kernel 6.7) on QEMU's page table, or before that its pagemap entries:
  *                       private memory; hugetlbfs, which answers SEEK_DATA with "all data"; files on disk,
  *                       whose extents say nothing about memory.
@@ -85,7 +85,7 @@ static void add_page(struct page_run *runs, size_t *n_runs, uint64_t page, enum 
                 runs[(*n_runs)++] = (struct page_run){.page = page, .n_pages = 1, .state = state};
 }
 
-/* The kernel's zero page is not told apart here: it is read like any page, which does no harm. */
+/* Pagemap entries do not show the kernel's zero page: it is read like any page, which does no harm. */
 static int find_by_pagemap(const struct page_span *span, struct page_run *ret_runs, size_t *ret_n_runs)
 {
         const struct mapping *mapping = mapping_of_reader(span->reader);
@@ -106,7 +106,7 @@ static int find_by_pagemap(const struct page_span *span, struct page_run *ret_ru
         return 0;
 }
 
-/* Whether some of these pages of the RAM file are on swap. Before Linux 6.5 nobody knows: then they may be. */
+/* Whether some of these pages of the RAM file may be on swap. Before Linux 6.5 the kernel does not tell. */
 static bool may_be_swapped(const struct mapping *mapping, uint64_t page, size_t n_pages,
                            uint64_t *ret_n_cached)
 {
@@ -125,8 +125,8 @@ static bool may_be_swapped(const struct mapping *mapping, uint64_t page, size_t 
 }
 
 /*
- * Unmarks pages that mincore(2) takes for being in memory because they are on swap and still cached. cachestat(2) does
- * not, but only counts: a range of which it says neither all nor none is halved.
+ * Unmarks pages that are on swap but still cached: mincore(2) calls them resident. cachestat(2) does not, but
+ * it only counts pages. So a range of which it counts neither all nor none is halved.
  */
 static void unmark_swapped(const struct mapping *mapping, uint64_t page, size_t n_pages,
                            unsigned char *resident)
@@ -143,7 +143,7 @@ static void unmark_swapped(const struct mapping *mapping, uint64_t page, size_t 
         }
 }
 
-/* The first page from @page on that the RAM file has data for, in memory or on swap; @end if there is none before. */
+/* The first page from @page on with data in the RAM file, in memory or on swap; @end if none comes before. */
 static int find_data(const struct mapping *mapping, uint64_t page, uint64_t end, uint64_t *ret_page)
 {
         const off_t base = (off_t)mapping->file_offset;
@@ -158,8 +158,8 @@ static int find_data(const struct mapping *mapping, uint64_t page, uint64_t end,
 }
 
 /*
- * SEEK_DATA passes over holes at once. What it finds is looked at with mincore(2), which only walks the page table
- * where our mapping is populated; SEEK_HOLE would walk to the end of the extent, for every range again.
+ * SEEK_DATA passes over holes at once. mincore(2) then checks what it finds, and walks the page table only
+ * where our mapping is populated. SEEK_HOLE would walk to the end of the extent for every range again.
  */
 static int find_in_file(const struct page_span *span, struct page_run *ret_runs, size_t *ret_n_runs)
 {

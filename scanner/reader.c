@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Every kind of guest memory has a fast way of being read that does damage, and one that does not:
+ * For every kind of guest memory there is a fast way to read it that does damage, and a way that does not:
  *
  *   A shared RAM file can be mapped here too, and read at the speed of memory. But touching a hole through
- *   the mapping allocates it, and steals the place of a page that a postcopy migration is about to deliver.
- *   So only pages that hold data are touched, and they are faulted in before the guest is paused. While the
- *   guest runs, such a page could become a hole between the question and the touch: live scans use pread(2),
- *   which reads a hole as zeros and leaves it a hole. So do hugetlbfs, where a touched hole takes a page from
- *   the pool, and files on disk, whose pages could leave memory meanwhile.
+ *   the mapping allocates it, and takes the place of a page that a postcopy migration is about to deliver. So
+ *   only pages that hold data are touched, and they are faulted in before the guest is paused. While the
+ *   guest runs, such a page could become a hole between the lookup and the touch. So live scans use pread(2),
+ *   which reads a hole as zeros and leaves it a hole. pread(2) also reads hugetlbfs, where a touched hole
+ *   takes a page from the pool, and files on disk, whose pages could leave memory meanwhile.
  *
  *   Private memory cannot be mapped from outside. process_vm_readv(2) is several times as fast as
  *   /proc/PID/mem, but un-merges the pages of KSM that it reads: scanner/copy.c tells them apart.
@@ -31,13 +31,15 @@
 #define MADV_POPULATE_READ 22
 #endif
 
-/* How many pages the kernel maps around one that is read, aligned to their number (its fault_around_bytes). */
+/*
+ * How many pages the kernel maps around one that is read, aligned to their number (its fault_around_bytes).
+ */
 #define FAULT_AROUND_PAGES UINT64_C(16)
 
 /*
- * The guest still runs, so a page may have become a hole since it was found, and touching it would allocate it. Only
- * one page of each FAULT_AROUND_PAGES is touched: the kernel maps its neighbours with it where they exist, and only
- * there.
+ * The guest still runs, so a page may have become a hole since it was found, and touching it would allocate
+ * it. Only one page of each FAULT_AROUND_PAGES is touched: the kernel maps its neighbours too, but only those
+ * that exist.
  */
 static void populate_run(const struct page_reader *reader, const struct page_run *run)
 {
@@ -88,9 +90,9 @@ enum page_reader_kind reader_choose(const struct mapping *mapping)
 }
 
 /*
- * The kernel tells which pages of a file are in memory only to those who own it or may write to it; to others
- * mincore(2) calls all of them resident, and a hole that is taken for data would be allocated by reading it. So it is
- * asked about a page far behind the end of the file, which is not there.
+ * The kernel shows which pages of a file are in memory only to those who own it or may write to it. To others
+ * mincore(2) calls all pages resident. A hole would pass for data, and reading it would allocate it. So this
+ * asks about a page far behind the end of the file, which does not exist.
  */
 static bool may_ask_for_pages(int file_fd)
 {

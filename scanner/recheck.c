@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One look at a page cannot tell whether its content stays. The second one, some seconds later, reads only the pages that
- * somebody wants to know more of, in guests that run. It compares fingerprints, so it must use the key of the first look.
+ * One look at a page cannot show whether its content stays. The second look, some seconds later, reads only
+ * the pages that somebody asked about, in guests that run. It compares fingerprints, so it must use the key
+ * of the first look.
  *
  *      another content, or gone    CHANGED    KSM would have found it changed as well, or soon
  *      same content, KSM's frame   MERGED     KSM was on its way when we first looked
  *      same content                KEPT
  *
- * A page that was changed and changed back looks as if it had been kept; one that changes while it is read has changed.
- * Pages on swap, and all that cannot be read, get no mark.
+ * A page that was changed and changed back looks as if it had been kept. A page that changes while it is read
+ * counts as changed. Pages on swap, and pages that cannot be read, get no mark.
  *
- * The frame is looked at before the content is read: KSM may merge the page in between, and then it is KEPT, as it was.
+ * The frame is looked up before the content is read. If KSM merges the page in between, the page is KEPT,
+ * which it was at the lookup.
  */
 #include "scanner/recheck.h"
 
@@ -47,7 +49,7 @@ static uint8_t *marks_of(const struct stretch *stretch)
         return stretch->block->marks + stretch->first_page;
 }
 
-/* Whether any page of it is wanted. */
+/* Whether any page of the stretch is wanted. */
 static bool is_page_wanted(const struct stretch *stretch)
 {
         return memchr(marks_of(stretch), PAGE_MARK_WANTED, stretch->span.n) != NULL;
@@ -97,7 +99,7 @@ struct batch {
         uint64_t frames[BATCH_PAGES];
 };
 
-/* What became of wanted pages that have no frame. */
+/* Marks wanted pages that have gone. */
 static void mark_absent(const struct batch *batch)
 {
         const struct mapping *mapping = mapping_of_reader(batch->span.reader);
@@ -112,7 +114,9 @@ static void mark_absent(const struct batch *batch)
                         batch->marks[i] |= PAGE_MARK_CHANGED;
 }
 
-/* Reads and judges @n wanted pages of it from number @first on. False when one of them cannot be read. */
+/*
+ * Reads and judges @n wanted pages of the batch from number @first on. False when one of them cannot be read.
+ */
 static bool judge_pages(const struct rechecking *rechecking, const struct batch *batch, unsigned char *buffer,
                         size_t first, size_t n)
 {
@@ -132,7 +136,7 @@ static bool judge_pages(const struct rechecking *rechecking, const struct batch 
         return true;
 }
 
-/* How many of its pages from number @i on are wanted and have a frame. */
+/* How many pages of the batch from number @i on are wanted and have a frame. */
 static size_t measure_wanted_run(const struct batch *batch, size_t i)
 {
         size_t n = 0;
@@ -143,7 +147,7 @@ static size_t measure_wanted_run(const struct batch *batch, size_t i)
         return n;
 }
 
-/* The frames are asked for right before the pages are read: to read one that is not there any more would make it anew. */
+/* Looks up the frames right before it reads the pages: reading a page that has gone would create it anew. */
 static void work_on_batch(const struct rechecking *rechecking, struct batch *batch, unsigned char *buffer)
 {
         if (!memchr(batch->marks, PAGE_MARK_WANTED, batch->span.n) ||
@@ -153,7 +157,7 @@ static void work_on_batch(const struct rechecking *rechecking, struct batch *bat
         for (size_t i = 0; i < batch->span.n;) {
                 const size_t n = measure_wanted_run(batch, i);
 
-                /* A page that cannot be read, a poisoned one say, loses only itself. */
+                /* If a page cannot be read, a poisoned one say, only that page is lost. */
                 if (n > 0 && !judge_pages(rechecking, batch, buffer, i, n))
                         for (size_t page = i; page < i + n; page++)
                                 (void)judge_pages(rechecking, batch, buffer, page, 1);

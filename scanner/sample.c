@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What share of a host's pages is merged or changes can be estimated from some thousand of them: of n pages a share p is
- * found with a standard error of sqrt(p (1 - p) / n), however large the guests are. So a look costs the same for 4 GiB and
- * for 4 TiB.
+ * Some thousand pages are enough to estimate what share of a host's pages is merged or changes. With n pages
+ * a share p has a standard error of sqrt(p (1 - p) / n), however large the guests are. So a look costs the
+ * same for 4 GiB and for 4 TiB.
  *
- * The pages are chosen among all addresses and not among the pages that there are: a guest that fills its memory shows as
- * pages that have come.
+ * The pages are chosen among all addresses, and not among the pages that exist. So a guest that fills its
+ * memory shows as new pages in the sample.
  *
- * A page is only read where the page map says that there is one: reading a hole would not allocate, but grow page tables.
- * A hole that appears in between reads as zeros, and counts as changed, which it is.
+ * A page is read only where the page map shows one. Reading a hole would not allocate a page, but it would
+ * grow page tables. A hole that appears in between reads as zeros and counts as changed, which it is.
  */
 #include "scanner/sample.h"
 
@@ -26,7 +26,9 @@
 #include <string.h>
 #include <sys/random.h>
 
-/* The blocks of one QEMU beside its RAM (video memory, firmware) are smaller, and so are the heaps of others. */
+/*
+ * QEMU's blocks beside RAM (video memory, firmware) are smaller than this, and so are other programs' heaps.
+ */
 #define LEAST_BYTES (UINT64_C(1) << 20)
 
 struct sample_page {
@@ -117,7 +119,7 @@ int sample_add(struct sample *sample, pid_t pid, int proc_fd)
         return 0;
 }
 
-/* xorshift64*, good enough to choose pages that nobody prepares for it. */
+/* xorshift64*: good enough, since nobody can prepare pages for it. */
 static uint64_t draw_random(struct sample *sample)
 {
         uint64_t x = sample->seed ? sample->seed : 1;
@@ -129,7 +131,7 @@ static uint64_t draw_random(struct sample *sample)
         return x * UINT64_C(0x2545f4914f6cdd1d);
 }
 
-/* Finds a page among all pages. Returns whether there is something at this moment. */
+/* Finds a page among all pages. Returns whether it exists at this moment. */
 static bool find_page(const struct sample *sample, uint64_t page, struct page_span *ret)
 {
         uint64_t entry = 0;
@@ -152,7 +154,7 @@ static bool find_page(const struct sample *sample, uint64_t page, struct page_sp
         return false;
 }
 
-/* The frame word of a page that there is. */
+/* The frame word of an existing page. */
 static uint64_t frame_of(const struct page_span *page)
 {
         uint64_t frame = FRAME_OWN;
@@ -160,7 +162,7 @@ static uint64_t frame_of(const struct page_span *page)
         return page->reader->frames(page, &frame) < 0 ? FRAME_OWN : frame;
 }
 
-/* The fingerprint of a page; PAGE_ABSENT where there is nothing. */
+/* The fingerprint of a page; PAGE_ABSENT where it does not exist. */
 static uint64_t read_page(const struct sample *sample, uint64_t number)
 {
         unsigned char bytes[PAGE_BYTES];

@@ -8,17 +8,17 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Addresses of holes cost little to look at, but tell nothing. */
+/* A look at a hole costs little, but shows nothing. */
 #define SAMPLE_SPARSE 16
 
 struct sample;
 
 /**
- * struct sample_figures - what was found at a look, in pages of the sample
- * @present: that there are
- * @merged: of them in a frame that KSM made, or without a frame of their own as zero pages
- * @read: that were there when contents were last looked at
- * @changed: of them of other content than at the first look, or not there then
+ * struct sample_figures - what a look found, in pages of the sample
+ * @present: pages that exist
+ * @merged: those of them that have a frame of KSM, or as zero pages no frame of their own
+ * @read: pages that existed at the last look at contents
+ * @changed: those of them that had other content at the first look, or did not exist then
  */
 struct sample_figures {
         uint64_t present;
@@ -37,7 +37,7 @@ int sample_new(const struct fingerprint_key *key, int kpageflags_fd, struct samp
 struct sample *sample_free(struct sample *sample);
 
 /**
- * sample_add() - let it be about the mergeable memory of a process, too
+ * sample_add() - extend the sample to the mergeable memory of one more process
  * @proc_fd: its open /proc/PID, borrowed for the call
  *
  * Return: 0; -ENODATA when it has none; another negative errno.
@@ -45,16 +45,16 @@ struct sample *sample_free(struct sample *sample);
 int sample_add(struct sample *sample, pid_t pid, int proc_fd);
 
 /**
- * sample_draw() - choose pages at random, in place of those before, and look at them for the first time
- * @n_pages: of all addresses, each as likely as any other, whether there is a page or not; where most are holes up to
- *           SAMPLE_SPARSE times as many
+ * sample_draw() - choose new pages at random, and look at them for the first time
+ * @n_pages: how many, each address being as likely as any other, whether a page exists there or not. Where
+ *           most addresses are holes, up to SAMPLE_SPARSE times as many are chosen
  *
  * Return: 0 or -ENOMEM.
  */
 int sample_draw(struct sample *sample, size_t n_pages);
 
 /**
- * sample_look() - look which of the pages there are, and which are merged
+ * sample_look() - find out which of the pages exist, and which are merged
  * @figures: @present and @merged are set, the others stay
  *
  * Pauses nobody and changes nothing. Pages of a process that has ended count as not present.
@@ -62,9 +62,9 @@ int sample_draw(struct sample *sample, size_t n_pages);
 void sample_look(struct sample *sample, struct sample_figures *figures);
 
 /**
- * sample_read() - look at their contents, which takes several times as long
+ * sample_read() - look at the contents of the pages, which takes several times as long
  * @figures: @read and @changed are set, the others stay
  *
- * Reads through /proc/PID/mem, and only pages that there are.
+ * Reads through /proc/PID/mem, and only pages that exist.
  */
 void sample_read(struct sample *sample, struct sample_figures *figures);

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The memory of every guest is cut into ranges of 2 MiB, and the workers take one after another. In a range a
- * worker asks which pages exist, reads those, and writes their fingerprints into the guest's array; nothing
- * is shared between workers but the number of the next range. Which pages exist is asked inside the window,
- * so a guest that is paused is seen as it was at that instant, whatever was prepared before.
+ * The memory of every guest is cut into ranges of 2 MiB, and the workers take one range after another. In a
+ * range a worker asks which pages exist, reads those, and writes their fingerprints into the guest's array.
+ * Workers share nothing but the number of the next range. They ask which pages exist inside the window. So a
+ * paused guest is seen as it is at that instant, whatever was prepared before.
  *
- * Each range keeps the times between which it was read. A guest may run again earlier than planned (at the
- * end of its longest permitted pause, or because somebody else resumed it): then scan_accept() throws away
- * the ranges that were not read wholly while it was paused. So a result is exact even if this process was not
- * scheduled for a while.
+ * Each range keeps the times between which it was read. A guest may run again earlier than planned, at the
+ * end of its longest permitted pause or because somebody else resumed it. Then scan_accept() discards the
+ * ranges that were not read entirely while the guest was paused. So a result is exact even if this process
+ * was not scheduled for a while.
  *
- * Bytes of page tables and hash values are all that remain of guest memory; page contents pass through a
- * buffer of 2 MiB per worker, wiped at the end.
+ * Only bytes of page tables and hash values remain of guest memory. Page contents pass through a buffer of
+ * 2 MiB for each worker, which is wiped at the end.
  */
 #include "scanner/scan.h"
 
@@ -218,7 +218,7 @@ void scan_unmap(struct scan *scan, size_t guest)
                         reader_unmap(&ram->mappings[b][r]);
 }
 
-/* A job on everything that is left of the guests at work. Costs the same however large they are. */
+/* Starts a job on everything that is left of the guests at work. Costs the same however large they are. */
 static void start_job(struct scan *scan, pool_work_fn *work)
 {
         size_t n_items = 0;
@@ -252,13 +252,13 @@ static uint64_t *fingerprints_at(const struct scan_range *range, uint64_t page)
         return range->block->fingerprints + range->first_page + (page - range->span.first);
 }
 
-/* Has memory stand behind the words that are going to be written. */
+/* Has the kernel allocate the memory of the words that are going to be written. */
 static void touch_words(const struct scan_range *range, const struct page_run *run)
 {
         volatile uint64_t *first = fingerprints_at(range, run->page);
         volatile uint64_t *last = first + run->n_pages - 1;
 
-        /* A run is no longer than a page of words: no page lies between these two. */
+        /* A run is no longer than a page of words, so no page lies between these two. */
         *first = *first;
         *last = *last;
 }
@@ -272,7 +272,7 @@ static bool prepare_range(void *context, unsigned int number, size_t item)
         size_t n_runs = 0;
 
         if (reader->find(&range->span, runs, &n_runs) < 0)
-                return true; /* what goes wrong here goes wrong again when it matters */
+                return true; /* an error here comes again in the window, where it counts */
         for (size_t i = 0; i < n_runs; i++) {
                 touch_words(range, &runs[i]);
                 if (runs[i].state == PAGE_STATE_DATA && reader->prepare)
@@ -370,7 +370,7 @@ static void fail_guest(struct guest_ram *ram, int error)
         }
 }
 
-/* Tells the waiting thread when the last range of a guest in this window is over. */
+/* Wakes the waiting thread after the last range of a guest in this window. */
 static void leave_range(struct scan *scan, struct scan_guest *guest)
 {
         if (atomic_fetch_sub(&guest->n_left, 1) == 1)
@@ -425,8 +425,9 @@ static void tell_observer(struct scan *scan, const size_t *guests, size_t n_gues
 }
 
 /*
- * A worker begins no range that would probably end too late, judged by its last one. One that took long because the
- * host stalled says nothing about the next: without a bound it would keep the worker from reading ever again.
+ * A worker begins no range that would probably end too late, judged by the time of its last one. A range that
+ * took long because the host stalled says nothing about the next. Without this bound it would keep the worker
+ * from ever reading again.
  */
 static void forgive_stalls(struct scan *scan, uint64_t until_usec)
 {
@@ -470,8 +471,8 @@ void scan_end_window(struct scan *scan)
 }
 
 /*
- * What looks like absent pages may be a process that died, which has no mappings left, or a RAM file that was cut
- * short. Its pagemap, and the file's size, tell.
+ * Pages may seem absent because the process died, which leaves no mappings, or because the RAM file was
+ * truncated. The pagemap and the file's size show which.
  */
 static void check_intact(struct guest_ram *ram)
 {

@@ -43,14 +43,15 @@ int scan_new(struct pool *pool, const struct fingerprint_key *key, struct guest_
 struct scan *scan_free(struct scan *scan);
 
 /**
- * scan_prepare() - do what need not be done while a guest stands still, with all workers
+ * scan_prepare() - do what need not be done while a guest is paused, with all workers
  *
- * Looks for the pages that exist now, faults them in where they are going to be read through a mapping of ours, and
- * has memory stand behind their fingerprints. Holes stay holes. What the guest adds later costs the same when it is read.
+ * Looks for the pages that exist now, faults them in where they are going to be read through a mapping of
+ * ours, and has the kernel allocate the memory of their fingerprints. Holes stay holes. A page that the guest
+ * adds later costs the same when it is read.
  */
 void scan_prepare(struct scan *scan, size_t guest);
 
-/* Takes our mappings of the guest's RAM away, when all of it has been read. */
+/* Removes our mappings of the guest's RAM, when all of it has been read. */
 void scan_unmap(struct scan *scan, size_t guest);
 
 /**
@@ -84,8 +85,8 @@ bool scan_guest_is_complete(const struct scan *scan, size_t guest);
 /**
  * scan_read_frames() - find the physical frames of all pages that were read
  *
- * Sets frames_known of each guest. A guest whose process ended since it was read is marked as failed: its memory is
- * gone, and the others must not lose their figures with it.
+ * Sets frames_known of each guest. A guest whose process ended since it was read is marked as failed: its
+ * memory is gone, and the others must not lose their figures with it.
  */
 void scan_read_frames(struct scan *scan);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Marks are looked at exactly when a plan is carried out (merge_act.c). Until the next one it has to be cheap: the flags of a
- * large guest's mappings take long to read, how many pages of it KSM has met does not.
+ * The marks of all memory are read exactly when a plan is carried out (daemon/job/merge_act.c). Between two
+ * plans the check must be cheap: the flags of a large guest's mappings take long to read, but the number of
+ * its pages that KSM has met does not.
  */
 #include "merge/ksm/apart.h"
 
@@ -15,7 +16,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-/* QEMU's video memory and firmware are always marked, and are less than this. */
+/* QEMU always marks its video memory and firmware, which have fewer pages than this. */
 #define UNMARKED_MOST_PAGES (UINT64_C(64) << 20 >> PAGE_SHIFT)
 
 struct other {
@@ -38,7 +39,7 @@ static void add_other(struct apart *apart, pid_t pid)
 
         if (process_open(pid, &pidfd, &other.proc_fd) < 0)
                 return;
-        /* Kernels before 6.1 do not tell: then it is seen when the next plan is carried out. */
+        /* Kernels before 6.1 do not show the number: then the next plan finds the marks. */
         if (ksm_visited_pages(other.proc_fd, &other.visited_pages) < 0)
                 close_fd(&other.proc_fd);
         else

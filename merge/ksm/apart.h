@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Whether those that are merged are still among themselves. */
+/* Watches whether anybody else could be merged with the guests of a plan. */
 #pragma once
 
 #include "base/failure.h"
@@ -23,10 +23,11 @@ int apart_new(const pid_t *pids, size_t n, const pid_t *others, size_t n_others,
 struct apart *apart_free(struct apart *apart);
 
 /**
- * apart_find_intruder() - somebody who could be merged with them now
+ * apart_find_intruder() - find a process that could be merged with the guests now
  *
- * A process that is none of the guests and has opted in; or one of the others, as soon as KSM has met much memory of it that it
- * had not met when the watching began: its RAM was marked, or memory was plugged in, which QEMU marks.
+ * This is a process that is none of the guests and has opted in. Or it is one of the others, once KSM has met
+ * much memory of it that KSM had not met when the watching began: its RAM was marked, or memory was plugged
+ * in, which QEMU marks.
  *
  * Return: whether there is one, with a sentence that names it.
  */

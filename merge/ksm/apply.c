@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The note in the runtime folder, "ksm-settings", says for each setting that was ever changed what was found, what was
- * written last and what stood there before that:
+ * The note "ksm-settings" in the runtime folder keeps three values of every setting that was ever changed:
+ * the one that was found, the one that was written last, and the one that the setting had before that:
  *
  *      owner PID START_TICKS
  *      setting NAME FOUND WRITTEN BEFORE
  *
- * It is written before the settings are, so after a crash at any moment a setting holds either of the last two, and is
- * put back to the first; with any other value somebody else has changed it, and it is his. When the settings have been
- * written it is written again, without what stood there before: from then on that is somebody else's value too. The runtime
- * folder is in memory like the settings: both are gone after a boot.
+ * The note is written before the settings are. So after a crash at any moment a setting has either of the
+ * last two values, and is put back to the first. If it has any other value, somebody else has changed it, and
+ * it stays. After the settings have been written the note is written again, without the values before: from
+ * then on such a value is somebody else's too. The runtime folder is in memory like the settings, and both
+ * are gone after a boot.
  *
- * Order matters in the kernel: pages_to_scan cannot be written while an advisor sets it, and an advisor that is switched
- * on sets it anew. So the advisor goes first where it is switched off, and last where it is put back.
+ * The kernel demands an order: pages_to_scan cannot be written while an advisor sets it, and an advisor that
+ * is switched on sets it anew. So the advisor is written first when it is switched off, and last when it is
+ * put back.
  */
 #include "merge/ksm/apply.h"
 
@@ -81,8 +83,8 @@ static int open_folder(const char *path, struct failure *failure)
 }
 
 /*
- * Opens the folder of the note and keeps others from changing settings until the lock is closed. A file of our own is
- * locked: everybody can open the folder, and could stop us for ever.
+ * Opens the folder of the note, and keeps others from changing settings until the lock is closed. The lock is
+ * on a file of our own: everybody can open the folder, and a lock on that could stop us for ever.
  */
 static int open_note_folder(const char *path, uint64_t wait_usec, int *ret_lock_fd)
 {
@@ -232,7 +234,7 @@ static int write_setting(int ksm_fd, const char *name, const char *value, struct
                        : failure_set(failure, -EIO, "KSM's %s was set to %s and reads %s", name, value, now);
 }
 
-/* What was there before counts while it is not known whether the writing came to its end. */
+/* The value before counts as ours as long as the writing may not have come to its end. */
 static bool is_our_value(const struct note_entry *entry, const char *value)
 {
         return strcmp(value, entry->written) == 0 || strcmp(value, entry->before) == 0;
@@ -267,7 +269,7 @@ static int note_setting(int ksm_fd, struct note *note, const struct apply_settin
 {
         struct note_entry *entry = find_note_entry(note, setting->name);
         char now[APPLY_VALUE_BYTES] = "";
-        /* It came from another process. */
+        /* The name came from another process, so it must not leave the folder. */
         int r = strchr(setting->name, '/') ? -ENOENT : read_setting(ksm_fd, setting->name, now);
 
         if (r == -ENOENT)
@@ -341,7 +343,7 @@ int apply_settings_write(const struct apply_place *place, const struct apply_own
         if (r < 0)
                 return r;
         forget_before(&note);
-        /* The one that is there says the same, and a bit more. */
+        /* A failure does no harm: the present note says the same, and the values before as well. */
         (void)write_note(runtime_fd, &note, NULL);
         return 0;
 }
@@ -358,16 +360,19 @@ int apply_settings_check(const struct apply_place *place, struct failure *failur
         ksm_fd = open_folder(place->ksm_dir, failure);
         if (ksm_fd < 0)
                 return ksm_fd;
-        /* While one of us writes there is nothing to be seen. */
+        /* While another samepage process writes, there is nothing to check. */
         runtime_fd = open_note_folder(place->runtime_dir, 0, &lock_fd);
         return runtime_fd < 0 || read_note(runtime_fd, &note) < 0 ? 0
                                                                   : check_all_entries(ksm_fd, &note, failure);
 }
 
-/* One setting; the value that somebody else wrote stays. */
+/* Puts one setting back; a value that somebody else wrote stays. */
 static int restore_entry(int ksm_fd, const struct note_entry *entry, size_t *n, struct failure *failure)
 {
-        /* A host that was found un-merging is left stopped: un-merging everybody's pages is not ours to begin. */
+        /*
+         * A host that was found un-merging is left stopped: samepage must not begin to un-merge everybody's
+         * pages.
+         */
         const bool unmerges = strcmp(entry->name, "run") == 0 && strcmp(entry->found, "2") == 0;
         const char *value = unmerges ? "0" : entry->found;
         char now[APPLY_VALUE_BYTES] = "";
@@ -396,12 +401,12 @@ static int first_restore_error(int before, int r)
 
 static int restore_all_entries(int ksm_fd, struct note *note, size_t *n, struct failure *failure)
 {
-        /* ksmd stops first and starts last; an advisor is off while the rate is set. */
+        /* ksmd stops first and starts last; the advisor is off while the rate is set. */
         static const char *const last[] = {"advisor_mode", "run"};
         const struct note_entry *run = find_note_entry(note, "run");
         int r = run && strcmp(run->found, "1") != 0 ? restore_named(ksm_fd, note, "run", n, failure) : 0;
 
-        /* One that cannot be put back is no reason to leave the others. */
+        /* If one setting cannot be put back, the others still are. */
         for (size_t i = 0; i < note->n; i++)
                 if (strcmp(note->entries[i].name, last[0]) != 0 &&
                     strcmp(note->entries[i].name, last[1]) != 0)

@@ -64,7 +64,7 @@ int apply_owner_check(const struct apply_place *place, const struct apply_owner 
 bool apply_owner_is(const struct apply_place *place, const struct apply_owner *owner);
 
 /**
- * apply_settings_write() - change settings: nobody else writes them, but apply_restore()
+ * apply_settings_write() - change settings; only this function and apply_restore() write them
  * @owner: noted as the one whose change it is; apply_owner_check() is made under the lock
  *
  * Notes what is found before the first change; settings that already have their value are left alone. Looks

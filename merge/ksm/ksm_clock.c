@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * full_scans counts KSM's passes since boot. What matters is how many of them a guest has seen: those since
- * its QEMU started. So a small text file in the runtime directory keeps samples of the time and the counter:
+ * full_scans counts KSM's passes since boot. A guest has seen only the passes since its QEMU started. To know
+ * how many these are, a small text file in the runtime directory keeps samples of the time and the counter:
  *
  *      samepage ksm passes 1 BOOT-ID
  *      TIME PASSES

@@ -14,10 +14,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Fewer pages tell nothing of a page: the first ones find cold caches. */
+/* Fewer pages do not tell the time of one page: the first ones find cold caches. */
 #define PAGES_LEAST 1000000
 
-/* What a look at each process of the host is about; anything but 0 ends it. */
+/* Looks at one process of the host; a result other than 0 ends the walk over all of them. */
 typedef int look_fn(void *context, pid_t pid, int proc_fd, const char *comm);
 
 struct look {
@@ -73,7 +73,7 @@ static int look_for_ksmd(void *context, pid_t pid, int proc_fd, const char *comm
 
 double ksmd_cpu_seconds(void)
 {
-        static char folder[32]; /* it never ends, so it is looked for once */
+        static char folder[32]; /* ksmd never ends, so one search is enough */
         double seconds = -1;
         CLEANUP_CLOSE int proc_fd = -1;
         CLEANUP_FREE char *stat = NULL;
@@ -151,7 +151,7 @@ struct stranger {
         struct failure failure;
 };
 
-/* Whether smaps says "mg" of any mapping. */
+/* Whether smaps shows "mg" for any mapping. */
 static bool says_mergeable(const char *smaps)
 {
         static const char flags[] = "\nVmFlags:";
@@ -166,7 +166,10 @@ static bool says_mergeable(const char *smaps)
         return false;
 }
 
-/* Of samepaged: its sampler keeps a page of zeros in KSM (merge/ksm/anchor.h), which is everybody's. */
+/*
+ * Whether the process runs our program: samepaged's sampler keeps a page of zeros in KSM
+ * (merge/ksm/anchor.h), which everybody may share.
+ */
 static bool is_our_program(int proc_fd)
 {
         struct stat self = {0};
@@ -176,7 +179,7 @@ static bool is_our_program(int proc_fd)
                self.st_dev == other.st_dev && self.st_ino == other.st_ino;
 }
 
-/* Return: whether it has; a negative errno when that cannot be told. One that has ended has not. */
+/* Return: whether the process has opted in, 0 when it has ended; a negative errno when nobody can tell. */
 static int has_opted_in(int proc_fd)
 {
         CLEANUP_FREE char *text = NULL;
