@@ -41,30 +41,8 @@ static int read_block_size(int system_fd, uint64_t *ret_frames)
         return *ret_frames > 0 ? 0 : -ENODATA;
 }
 
-/* Calls @take for each entry below a folder whose name is @prefix and a number. */
-static int for_each_numbered(int parent_fd, const char *folder, const char *prefix, unsigned long most,
-                             int (*take)(struct numa *numa, int folder_fd, const char *name,
-                                         unsigned long number, unsigned long context),
-                             struct numa *numa, unsigned long context)
+static int add_block(struct numa *numa, unsigned long block, unsigned long node)
 {
-        CLEANUP_CLOSEDIR DIR *dir = fileio_open_folder(parent_fd, folder);
-        const struct dirent *entry = NULL;
-        unsigned long number = 0;
-        int r = 0;
-
-        if (!dir)
-                return -errno;
-        while (r == 0 && (entry = readdir(dir)))
-                if (parse_name(entry->d_name, prefix, most, &number))
-                        r = take(numa, dirfd(dir), entry->d_name, number, context);
-        return r;
-}
-
-static int take_block(struct numa *numa, int folder_fd, const char *name, unsigned long block,
-                      unsigned long node)
-{
-        (void)folder_fd;
-        (void)name;
         if (block >= numa->n_blocks) {
                 uint16_t *larger = reallocarray(numa->nodes, block + 1, sizeof(*larger));
 
@@ -78,14 +56,31 @@ static int take_block(struct numa *numa, int folder_fd, const char *name, unsign
         return 0;
 }
 
-static int take_node(struct numa *numa, int folder_fd, const char *name, unsigned long node,
-                     unsigned long context)
+static int read_node(struct numa *numa, int nodes_fd, const char *name, unsigned long node)
 {
-        int r = for_each_numbered(folder_fd, name, "memory", NUMA_MAX_BLOCKS, take_block, numa, node);
+        CLEANUP_CLOSEDIR DIR *dir = fileio_open_folder(nodes_fd, name);
+        const struct dirent *entry = NULL;
+        unsigned long block = 0;
+        int r = dir ? 0 : -errno;
 
-        (void)context;
+        while (r == 0 && (entry = readdir(dir)))
+                if (parse_name(entry->d_name, "memory", NUMA_MAX_BLOCKS, &block))
+                        r = add_block(numa, block, node);
         if (r == 0 && node >= numa->n_nodes)
                 numa->n_nodes = node + 1;
+        return r;
+}
+
+static int read_nodes(struct numa *numa, int system_fd)
+{
+        CLEANUP_CLOSEDIR DIR *dir = fileio_open_folder(system_fd, "node");
+        const struct dirent *entry = NULL;
+        unsigned long node = 0;
+        int r = dir ? 0 : -errno;
+
+        while (r == 0 && (entry = readdir(dir)))
+                if (parse_name(entry->d_name, "node", NUMA_MAX_NODES, &node))
+                        r = read_node(numa, dirfd(dir), entry->d_name, node);
         return r;
 }
 
@@ -109,7 +104,7 @@ int numa_read(int system_fd, struct numa *ret)
         int r = read_block_size(system_fd, &numa.block_frames);
 
         if (r == 0)
-                r = for_each_numbered(system_fd, "node", "node", NUMA_MAX_NODES, take_node, &numa, 0);
+                r = read_nodes(&numa, system_fd);
         if (r == 0 && !has_two_nodes(&numa))
                 r = -ENODATA;
         if (r < 0) {
