@@ -148,9 +148,12 @@ static int count_shared_frames(struct actual *actual, const struct census *censu
 {
         size_t n_guests = census->n_guests;
         CLEANUP_FREE struct actual_figures *sums = calloc(n_guests + 1, sizeof(*sums));
-        int r = sums ? census_count_duplicates(census, pool, count_shared_content, &n_guests, 0,
-                                               (n_guests + 1) * N_SUMS, (uint64_t *)(void *)sums)
-                     : -ENOMEM;
+        const struct census_counter counter = {
+                .count = count_shared_content,
+                .context = &n_guests,
+                .n_sums = (n_guests + 1) * N_SUMS,
+        };
+        int r = sums ? census_count_duplicates(census, pool, &counter, (uint64_t *)(void *)sums) : -ENOMEM;
 
         if (r < 0)
                 return r;

@@ -174,7 +174,8 @@ static int group_pages(struct census *census, struct pool *pool, struct tally *t
         for (unsigned int i = 0; r == 0 && i < pool_n_threads(pool); i++)
                 r = tally_init(&tallies[i], census->n_guests);
         if (r == 0)
-                r = duplicates_new(pool, blocks, census->n_blocks, count_equal_pages, &counting,
+                r = duplicates_new(pool, blocks, census->n_blocks,
+                                   &(struct duplicates_visitor){count_equal_pages, &counting},
                                    &census->duplicates);
         return r;
 }
@@ -296,7 +297,7 @@ int census_for_each_duplicate(const struct census *census, struct pool *pool, ce
 
         if (!of_workers)
                 return -ENOMEM;
-        duplicates_for_each(census->duplicates, pool, visit_group, &visiting);
+        duplicates_for_each(census->duplicates, pool, &(struct duplicates_visitor){visit_group, &visiting});
         for (unsigned int i = 0; i < n_workers; i++) {
                 r = of_workers[i].error < 0 ? of_workers[i].error : r;
                 free(of_workers[i].copies);
@@ -305,39 +306,38 @@ int census_for_each_duplicate(const struct census *census, struct pool *pool, ce
 }
 
 struct summing {
-        census_count_fn *add;
-        void *context;
+        const struct census_counter *counter;
         uint64_t *numbers; /* of all workers: scratch and sums of each */
-        size_t n_scratch;
-        size_t n_sums;
 };
 
 static uint64_t *scratch_of(const struct summing *summing, unsigned int worker)
 {
-        return summing->numbers + (size_t)worker * (summing->n_scratch + summing->n_sums);
+        return summing->numbers + worker * (summing->counter->n_scratch + summing->counter->n_sums);
 }
 
 static void sum_content(void *context, unsigned int worker, const struct census_copy *copies, size_t n_copies)
 {
         const struct summing *summing = context;
+        const struct census_counter *counter = summing->counter;
         uint64_t *scratch = scratch_of(summing, worker);
 
-        summing->add(summing->context, scratch, scratch + summing->n_scratch, copies, n_copies);
+        counter->count(counter->context, scratch, scratch + counter->n_scratch, copies, n_copies);
 }
 
-int census_count_duplicates(const struct census *census, struct pool *pool, census_count_fn *add,
-                            void *context, size_t n_scratch, size_t n_sums, uint64_t *ret_sums)
+int census_count_duplicates(const struct census *census, struct pool *pool,
+                            const struct census_counter *counter, uint64_t *ret_sums)
 {
-        const unsigned int n_workers = pool_n_threads(pool);
-        CLEANUP_FREE uint64_t *numbers = calloc((size_t)n_workers * (n_scratch + n_sums), sizeof(*numbers));
-        struct summing summing = {add, context, numbers, n_scratch, n_sums};
+        const size_t n_workers = pool_n_threads(pool);
+        CLEANUP_FREE uint64_t *numbers =
+                calloc(n_workers * (counter->n_scratch + counter->n_sums), sizeof(*numbers));
+        struct summing summing = {counter, numbers};
         int r = 0;
 
         if (!numbers)
                 return -ENOMEM;
         r = census_for_each_duplicate(census, pool, sum_content, &summing);
         for (unsigned int worker = 0; r == 0 && worker < n_workers; worker++)
-                for (size_t i = 0; i < n_sums; i++)
-                        ret_sums[i] += scratch_of(&summing, worker)[n_scratch + i];
+                for (size_t i = 0; i < counter->n_sums; i++)
+                        ret_sums[i] += scratch_of(&summing, worker)[counter->n_scratch + i];
         return r;
 }

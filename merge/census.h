@@ -93,7 +93,7 @@ int census_for_each_duplicate(const struct census *census, struct pool *pool, ce
 
 /**
  * census_count_fn - count one content that is present more than once
- * @scratch: the worker's own, for whatever the counting needs; as given to census_count_duplicates()
+ * @scratch: the worker's own, for whatever the counting needs; as struct census_counter says
  * @sums: the worker's own numbers
  *
  * The other arguments are those of census_visit_fn.
@@ -102,12 +102,23 @@ typedef void census_count_fn(void *context, uint64_t *scratch, uint64_t *sums,
                              const struct census_copy *copies, size_t n_copies);
 
 /**
- * census_count_duplicates() - sum up something over every non-zero content that is present more than once
+ * struct census_counter - what census_count_duplicates() sums up
+ * @count: called for each content, with @context
  * @n_scratch: words that each worker has for itself, all 0 at first
  * @n_sums: numbers that are summed up
- * @ret_sums: their sums over all contents are added to these
+ */
+struct census_counter {
+        census_count_fn *count;
+        void *context;
+        size_t n_scratch;
+        size_t n_sums;
+};
+
+/**
+ * census_count_duplicates() - sum up something over every non-zero content that is present more than once
+ * @ret_sums: the sums over all contents are added to these
  *
  * Return: 0, or -ENOMEM.
  */
-int census_count_duplicates(const struct census *census, struct pool *pool, census_count_fn *add,
-                            void *context, size_t n_scratch, size_t n_sums, uint64_t *ret_sums);
+int census_count_duplicates(const struct census *census, struct pool *pool,
+                            const struct census_counter *counter, uint64_t *ret_sums);

@@ -96,8 +96,7 @@ struct work {
         uint32_t *offsets; /* by page, in partitions: where it lies in its segment */
         struct worker *workers;
         unsigned int bits; /* leading bits of the fingerprint that select the partition */
-        duplicates_count_fn *count;
-        void *context;
+        const struct duplicates_visitor *visitor;
         atomic_int error;
 };
 
@@ -316,13 +315,18 @@ static struct duplicates_page *groups_of(const struct duplicates *duplicates,
         return (struct duplicates_page *)(void *)(duplicates->words + partition->first);
 }
 
-static size_t group_length(const struct duplicates_page *pages)
+static void visit_groups(const struct duplicates *duplicates, size_t item,
+                         const struct duplicates_visitor *visitor, unsigned int worker)
 {
-        size_t length = 1;
+        const struct duplicates_partition *partition = &duplicates->partitions[item];
+        const struct duplicates_page *pages = groups_of(duplicates, partition);
 
-        while (!pages[length - 1].is_last)
-                length++;
-        return length;
+        for (size_t i = 0, n = 0; i < partition->n_duplicates; i += n) {
+                n = 1;
+                while (!pages[i + n - 1].is_last)
+                        n++;
+                visitor->visit(visitor->context, worker, pages + i, n);
+        }
 }
 
 static bool group_partition(void *context, unsigned int number, size_t item)
@@ -332,7 +336,6 @@ static bool group_partition(void *context, unsigned int number, size_t item)
         struct duplicates_page *groups = groups_of(work->duplicates, partition);
         struct worker *worker = &work->workers[number];
         const unsigned int bits = log2_floor(partition->n_pages);
-        size_t n = 0;
 
         if (partition->n_pages < 2)
                 return true;
@@ -345,10 +348,7 @@ static bool group_partition(void *context, unsigned int number, size_t item)
         place_pages(work, worker, item, bits);
         sort_nearly_sorted(worker->entries, partition->n_pages);
         partition->n_duplicates = list_groups(worker->entries, partition->n_pages, groups);
-        for (size_t i = 0; i < partition->n_duplicates; i += n) {
-                n = group_length(groups + i);
-                work->count(work->context, number, groups + i, n);
-        }
+        visit_groups(work->duplicates, item, work->visitor, number);
         return true;
 }
 
@@ -470,10 +470,10 @@ static int run_work(struct work *work, struct pool *pool, size_t n_blocks)
 }
 
 int duplicates_new(struct pool *pool, const struct pages_block *const *blocks, size_t n_blocks,
-                   duplicates_count_fn *count, void *context, struct duplicates **ret)
+                   const struct duplicates_visitor *visitor, struct duplicates **ret)
 {
         struct duplicates *duplicates = calloc(1, sizeof(*duplicates));
-        struct work work = {.duplicates = duplicates, .blocks = blocks, .count = count, .context = context};
+        struct work work = {.duplicates = duplicates, .blocks = blocks, .visitor = visitor};
         int r = 0;
 
         if (!duplicates)
@@ -510,31 +510,19 @@ struct duplicates *duplicates_free(struct duplicates *duplicates)
 
 struct visiting {
         const struct duplicates *duplicates;
-        void (*visit)(void *context, unsigned int worker, const struct duplicates_page *pages,
-                      size_t n_pages);
-        void *context;
+        const struct duplicates_visitor *visitor;
 };
 
 static bool visit_partition(void *context, unsigned int worker, size_t item)
 {
         const struct visiting *visiting = context;
-        const struct duplicates_partition *partition = &visiting->duplicates->partitions[item];
-        const struct duplicates_page *pages = groups_of(visiting->duplicates, partition);
-        size_t n = 0;
 
-        for (size_t i = 0; i < partition->n_duplicates; i += n) {
-                n = group_length(pages + i);
-                visiting->visit(visiting->context, worker, pages + i, n);
-        }
+        visit_groups(visiting->duplicates, item, visiting->visitor, worker);
         return true;
 }
 
 void duplicates_for_each(const struct duplicates *duplicates, struct pool *pool,
-                         void (*visit)(void *context, unsigned int worker,
-                                       const struct duplicates_page *pages, size_t n_pages),
-                         void *context)
+                         const struct duplicates_visitor *visitor)
 {
-        struct visiting visiting = {duplicates, visit, context};
-
-        pool_run(pool, duplicates->n_partitions, visit_partition, &visiting);
+        pool_run(pool, duplicates->n_partitions, visit_partition, &(struct visiting){duplicates, visitor});
 }

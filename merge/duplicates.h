@@ -49,32 +49,28 @@ struct duplicates {
 };
 
 /**
- * duplicates_count_fn - count a content that is present more than once
- * @worker: number of the thread, below pool_n_threads()
- * @pages: all @n_pages pages of that content, in no order
- *
- * Called once for each such content, by several threads at a time.
+ * struct duplicates_visitor - who sees the contents that are present more than once
+ * @visit: called once for each such content, by several threads at a time. @worker is the number of the thread,
+ *         below pool_n_threads(); @pages are all @n_pages pages of the content, in no order
  */
-typedef void duplicates_count_fn(void *context, unsigned int worker, const struct duplicates_page *pages,
-                                 size_t n_pages);
+struct duplicates_visitor {
+        void (*visit)(void *context, unsigned int worker, const struct duplicates_page *pages,
+                      size_t n_pages);
+        void *context;
+};
 
 /**
  * duplicates_new() - group the pages of some blocks by fingerprint
  * @blocks: @n_blocks blocks; borrowed for the call
- * @count: sees every content that is present more than once
+ * @visitor: sees every content as soon as it is grouped
  *
  * Return: 0; -ENOMEM; -EFBIG for a block above 16 TiB.
  */
 int duplicates_new(struct pool *pool, const struct pages_block *const *blocks, size_t n_blocks,
-                   duplicates_count_fn *count, void *context, struct duplicates **ret);
+                   const struct duplicates_visitor *visitor, struct duplicates **ret);
 
 struct duplicates *duplicates_free(struct duplicates *duplicates);
 
-/**
- * duplicates_for_each() - visit the contents that are present more than once
- * @visit: called by the workers of @pool, each content once; @worker tells which of them
- */
+/* Visits the contents that are present more than once, by the workers of @pool. */
 void duplicates_for_each(const struct duplicates *duplicates, struct pool *pool,
-                         void (*visit)(void *context, unsigned int worker,
-                                       const struct duplicates_page *pages, size_t n_pages),
-                         void *context);
+                         const struct duplicates_visitor *visitor);

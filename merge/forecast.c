@@ -349,9 +349,13 @@ static int count_sharing(struct forecast *forecast, struct reckoning *reckoning,
         const size_t n_groups = forecast->n_groups;
         const size_t n_figures = 1 + n_groups + forecast->n_guests;
         CLEANUP_FREE struct forecast_figures *sums = calloc(n_figures, sizeof(*sums));
-        int r = sums ? census_count_duplicates(reckoning->census, pool, forecast_content, reckoning,
-                                               n_scratch(reckoning) + n_groups, n_figures * N_SUMS,
-                                               (uint64_t *)(void *)sums)
+        const struct census_counter counter = {
+                .count = forecast_content,
+                .context = reckoning,
+                .n_scratch = n_scratch(reckoning) + n_groups,
+                .n_sums = n_figures * N_SUMS,
+        };
+        int r = sums ? census_count_duplicates(reckoning->census, pool, &counter, (uint64_t *)(void *)sums)
                      : -ENOMEM;
 
         if (r < 0)

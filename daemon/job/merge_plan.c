@@ -165,7 +165,9 @@ static int count_reached(struct merge_plan *making, struct pool *pool)
         making->reached_bytes = REPORT_UNKNOWN;
         if (!actual->known)
                 return 0;
-        r = census_count_duplicates(making->in->census, pool, count_saved, making, 0, 1, &pages);
+        r = census_count_duplicates(
+                making->in->census, pool,
+                &(struct census_counter){.count = count_saved, .context = making, .n_sums = 1}, &pages);
         for (size_t g = 0; g < making->in->census->n_guests; g++)
                 if (is_chosen(making, g))
                         pages += actual->guests[g].zero;
