@@ -30,12 +30,6 @@ static size_t same_frame_length(const struct census_copy *copies, size_t n)
         return length;
 }
 
-/* The sums: figures of each guest, then those of all together. */
-static struct actual_figures *guest_sums(uint64_t *sums)
-{
-        return (struct actual_figures *)(void *)sums;
-}
-
 /* Counts all pages of one frame, sorted by guest. */
 static void count_frame(struct actual_figures *guests, struct actual_figures *total,
                         const struct census_copy *copies, size_t n)
@@ -55,11 +49,12 @@ static void count_frame(struct actual_figures *guests, struct actual_figures *to
         }
 }
 
+/* The sums: figures of each guest, then those of all together. */
 static void count_shared_content(void *context, uint64_t *scratch, uint64_t *sums,
                                  const struct census_copy *copies, size_t n_copies)
 {
         const size_t n_guests = *(const size_t *)context;
-        struct actual_figures *guests = guest_sums(sums);
+        struct actual_figures *guests = (struct actual_figures *)(void *)sums;
 
         (void)scratch;
         for (size_t i = 0, n = 0; i < n_copies; i += n) {

@@ -114,13 +114,6 @@ static void add_sharing(struct census_figures *sum, const struct census_figures 
         sum->inter_sharing += figures->inter_sharing;
 }
 
-static void add_tally(struct census *census, const struct tally *tally)
-{
-        for (size_t g = 0; g < census->n_guests; g++)
-                add_sharing(&census->guests[g], &tally->guests[g]);
-        add_sharing(&census->total, &tally->total);
-}
-
 static void add_block_counts(struct census *census)
 {
         for (uint32_t b = 0; b < census->n_blocks; b++) {
@@ -186,8 +179,9 @@ static int count_pages(struct census *census, struct pool *pool)
         int r = tallies ? group_pages(census, pool, tallies) : -ENOMEM;
 
         for (unsigned int i = 0; tallies && i < pool_n_threads(pool); i++) {
-                if (r == 0)
-                        add_tally(census, &tallies[i]);
+                for (size_t g = 0; r == 0 && g < census->n_guests; g++)
+                        add_sharing(&census->guests[g], &tallies[i].guests[g]);
+                add_sharing(&census->total, &tallies[i].total);
                 tally_deinit(&tallies[i]);
         }
         if (r == 0)

@@ -229,13 +229,6 @@ unsigned int loop_refused(struct loop *loop)
         return loop->is_complete ? loop_give_up(loop) : stand_still(loop);
 }
 
-/* Somebody came while the tuning ran: KSM is stopped until the next one. */
-static unsigned int tune_again(struct loop *loop, uint64_t now_usec)
-{
-        loop->is_outdated = false;
-        return stop_for_now(loop) | ask_for_tuning(loop, now_usec);
-}
-
 unsigned int loop_tuned(struct loop *loop, const struct loop_look *look, const struct loop_tuning *tuning)
 {
         const bool begins_again = loop->begins_again;
@@ -251,8 +244,10 @@ unsigned int loop_tuned(struct loop *loop, const struct loop_look *look, const s
         loop->retry_usec = RETRY_USEC;
         if (!loop->is_complete)
                 retry_soon(loop);
+        /* Somebody came while the tuning ran: KSM is stopped until the next one. */
         if (loop->is_outdated) {
-                actions = tune_again(loop, look->now_usec);
+                loop->is_outdated = false;
+                actions = stop_for_now(loop) | ask_for_tuning(loop, look->now_usec);
                 if (!loop->rules.cross_group)
                         return actions;
         }

@@ -39,8 +39,7 @@ struct stretch {
 
 struct rechecking {
         const struct fingerprint_key *key;
-        struct stretch *stretches;
-        size_t n_stretches;
+        const struct stretch *stretches;
         unsigned char *buffers; /* of each worker */
 };
 
@@ -49,16 +48,11 @@ static uint8_t *marks_of(const struct stretch *stretch)
         return stretch->block->marks + stretch->first_page;
 }
 
-/* Whether any page of the stretch is wanted. */
-static bool is_page_wanted(const struct stretch *stretch)
+/* Lists the stretches of at most PAGE_SPAN_MAX that have a wanted page; only counts them while @ret is NULL. */
+static size_t list_stretches(const struct pages *pages, struct stretch *ret)
 {
-        return memchr(marks_of(stretch), PAGE_MARK_WANTED, stretch->span.n) != NULL;
-}
+        size_t n = 0;
 
-/* Calls @take for every stretch of at most PAGE_SPAN_MAX that has a wanted page. */
-static void for_each_stretch(const struct pages *pages,
-                             void (*take)(void *context, const struct stretch *stretch), void *context)
-{
         for (size_t b = 0; b < pages->n_blocks; b++)
                 for (size_t r = 0; pages->blocks[b].marks && r < pages->blocks[b].n_ranges; r++) {
                         const struct pages_range *range = &pages->blocks[b].ranges[r];
@@ -72,23 +66,14 @@ static void for_each_stretch(const struct pages *pages,
 
                                 stretch.span.n = left < PAGE_SPAN_MAX ? left : PAGE_SPAN_MAX;
                                 stretch.first_page = range->first_page + stretch.span.first;
-                                if (is_page_wanted(&stretch))
-                                        take(context, &stretch);
+                                if (!memchr(marks_of(&stretch), PAGE_MARK_WANTED, stretch.span.n))
+                                        continue;
+                                if (ret)
+                                        ret[n] = stretch;
+                                n++;
                         }
                 }
-}
-
-static void count_stretch(void *context, const struct stretch *stretch)
-{
-        (void)stretch;
-        ++*(size_t *)context;
-}
-
-static void list_stretch(void *context, const struct stretch *stretch)
-{
-        struct rechecking *rechecking = context;
-
-        rechecking->stretches[rechecking->n_stretches++] = *stretch;
+        return n;
 }
 
 /* Pages of a stretch that are looked at together. */
@@ -192,16 +177,17 @@ int recheck_run(struct pool *pool, const struct fingerprint_key *key, struct pag
         CLEANUP_FREE unsigned char *buffers = malloc(buffer_bytes);
         CLEANUP_FREE struct stretch *stretches = NULL;
         struct rechecking rechecking = {.key = key, .buffers = buffers};
+        size_t n_listed = 0;
         size_t n = 0;
 
         for (size_t i = 0; i < n_guests; i++)
-                for_each_stretch(guests[i], count_stretch, &n);
+                n += list_stretches(guests[i], NULL);
         stretches = calloc(n + 1, sizeof(*stretches));
         if (!buffers || !stretches)
                 return -ENOMEM;
         rechecking.stretches = stretches;
         for (size_t i = 0; i < n_guests; i++)
-                for_each_stretch(guests[i], list_stretch, &rechecking);
+                n_listed += list_stretches(guests[i], stretches + n_listed);
         pool_run(pool, n, work_on_stretch, &rechecking);
         explicit_bzero(buffers, buffer_bytes);
         return 0;

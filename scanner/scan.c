@@ -370,13 +370,6 @@ static void fail_guest(struct guest_ram *ram, int error)
         }
 }
 
-/* Wakes the waiting thread after the last range of a guest in this window. */
-static void leave_range(struct scan *scan, struct scan_guest *guest)
-{
-        if (atomic_fetch_sub(&guest->n_left, 1) == 1)
-                pool_wake(scan->pool);
-}
-
 static bool work_on_range(void *context, unsigned int number, size_t item)
 {
         struct scan *scan = context;
@@ -405,7 +398,9 @@ static bool work_on_range(void *context, unsigned int number, size_t item)
                 if (reading.error < 0)
                         fail_guest(guest->ram, reading.error);
         }
-        leave_range(scan, guest);
+        /* Wakes the waiting thread after the last range of a guest in this window. */
+        if (atomic_fetch_sub(&guest->n_left, 1) == 1)
+                pool_wake(scan->pool);
         return true;
 }
 

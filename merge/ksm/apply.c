@@ -305,12 +305,6 @@ static int write_all_settings(int ksm_fd, const struct apply_settings *settings,
         return r;
 }
 
-static void forget_before(struct note *note)
-{
-        for (size_t i = 0; i < note->n; i++)
-                memcpy(note->entries[i].before, note->entries[i].written, sizeof(note->entries[i].before));
-}
-
 int apply_settings_write(const struct apply_place *place, const struct apply_owner *owner,
                          const struct apply_settings *settings, struct failure *failure)
 {
@@ -342,7 +336,8 @@ int apply_settings_write(const struct apply_place *place, const struct apply_own
                 r = write_all_settings(ksm_fd, settings, failure);
         if (r < 0)
                 return r;
-        forget_before(&note);
+        for (size_t i = 0; i < note.n; i++)
+                memcpy(note.entries[i].before, note.entries[i].written, sizeof(note.entries[i].before));
         /* A failure does no harm: the present note says the same, and the values before as well. */
         (void)write_note(runtime_fd, &note, NULL);
         return 0;

@@ -56,10 +56,6 @@ static double parse_cpu_seconds(const char *stat)
         return (double)(user + system) / (double)sysconf(_SC_CLK_TCK);
 }
 
-struct ksmd {
-        pid_t pid;
-};
-
 static int look_for_ksmd(void *context, pid_t pid, int proc_fd, const char *comm)
 {
         CLEANUP_FREE char *cmdline = NULL;
@@ -67,7 +63,7 @@ static int look_for_ksmd(void *context, pid_t pid, int proc_fd, const char *comm
         /* A kernel thread has no command line. */
         if (strcmp(comm, "ksmd") != 0 || fileio_read_text(proc_fd, "cmdline", &cmdline) < 0 || cmdline[0])
                 return 0;
-        ((struct ksmd *)context)->pid = pid;
+        *(pid_t *)context = pid;
         return 1;
 }
 
@@ -77,12 +73,12 @@ double ksmd_cpu_seconds(void)
         double seconds = -1;
         CLEANUP_CLOSE int proc_fd = -1;
         CLEANUP_FREE char *stat = NULL;
-        struct ksmd ksmd = {0};
+        pid_t pid = 0;
 
         if (folder[0] == '\0') {
-                for_each_process(look_for_ksmd, &ksmd);
-                if (ksmd.pid > 0)
-                        (void)snprintf(folder, sizeof(folder), "/proc/%d", (int)ksmd.pid);
+                for_each_process(look_for_ksmd, &pid);
+                if (pid > 0)
+                        (void)snprintf(folder, sizeof(folder), "/proc/%d", (int)pid);
         }
         proc_fd = folder[0] ? open(folder, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
         if (proc_fd >= 0 && fileio_read_text(proc_fd, "stat", &stat) == 0)
