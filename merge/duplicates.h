@@ -50,8 +50,8 @@ struct duplicates {
 
 /**
  * struct duplicates_visitor - who sees the contents that are present more than once
- * @visit: called once for each such content, by several threads at a time. @worker is the number of the thread,
- *         below pool_n_threads(); @pages are all @n_pages pages of the content, in no order
+ * @visit: called once for each such content, by several threads at a time. @worker is the number of the
+ *         thread, below pool_n_threads(); @pages are all @n_pages pages of the content, in no order
  */
 struct duplicates_visitor {
         void (*visit)(void *context, unsigned int worker, const struct duplicates_page *pages,

@@ -14,8 +14,8 @@
  * @sharable: those of them, not zero, whose content another of them has
  * @self: saved within guests
  * @inter: saved across guests. Of one guest the marginal figure: what its group would save less without it
- * @zero: saved of zero pages, those included that use no frame of their own already
- * @zero_now: those: nobody needs KSM for them
+ * @zero: saved by zero pages, including those that already have no frame of their own
+ * @zero_now: only the latter, which do not need KSM
  *
  * Saved is self + inter + zero. All under the KSM ceiling (docs/sharing-model.md): c copies take
  * ceil(c / max_page_sharing) frames.
@@ -30,10 +30,10 @@ struct forecast_figures {
 };
 
 /**
- * struct forecast_request - what to reckon with
+ * struct forecast_request - what the forecast assumes
  * @groups: by guest, the number of the group within which it may share, from 0
  * @n_groups: numbers of groups
- * @left_out: by guest: KSM would not have it
+ * @left_out: by guest: KSM does not merge it
  * @max_page_sharing: 0: no limit
  * @use_zero_pages: zero pages need no frame at all, else they are merged as any content
  */
@@ -63,7 +63,7 @@ struct forecast {
 };
 
 /**
- * forecast_new() - reckon
+ * forecast_new() - compute a forecast
  * @census: borrowed for the call. Where frames are not known, huge pages are not either.
  *
  * Return: 0 or -ENOMEM.

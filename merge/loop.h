@@ -17,17 +17,16 @@ enum loop_action {
         LOOP_CANCEL = 1 << 0,  /* end the tuning that waits or runs */
         LOOP_TUNE = 1 << 1,    /* ask for one: a scan that plans and marks guests; loop_tuned() at its end */
         LOOP_COMPARE = 1 << 2, /* ask for a scan with a forecast, for the history and metrics */
-        LOOP_END_SAMPLING = 1 << 3, /* if any takes place */
-        LOOP_PUT_BACK = 1 << 4,     /* have KSM's settings be as they were found */
-        LOOP_STOP = 1 << 5,         /* have KSM stand still, if it runs; what a person has set is his */
-        LOOP_WRITE_PLAN =
-                1 << 6, /* write the plan's settings, at the loop's speed, and sample who is merged by it */
+        LOOP_END_SAMPLING = 1 << 3, /* if any is going on */
+        LOOP_PUT_BACK = 1 << 4,     /* put KSM's settings back as they were found */
+        LOOP_STOP = 1 << 5,         /* stop KSM if it runs; what a person has set stays */
+        LOOP_WRITE_PLAN = 1 << 6,  /* write the plan's settings, at the loop's speed, and sample its guests */
         LOOP_WRITE_SPEED = 1 << 7, /* write what that speed means */
 };
 
 /**
  * struct loop_rules - what the operator wants
- * @is_wanted: that somebody acts on KSM
+ * @is_wanted: samepage is to act on KSM
  * @cross_group: guests of different groups may share
  */
 struct loop_rules {
@@ -36,10 +35,10 @@ struct loop_rules {
 };
 
 /**
- * struct loop_look - what is seen
+ * struct loop_look - what was observed
  * @now_usec: of the monotonic clock
  * @full_scans, @merged_pages: as in struct pace_facts
- * @is_sampling: a sampling takes place
+ * @is_sampling: a sampling is going on
  */
 struct loop_look {
         uint64_t now_usec;
@@ -49,14 +48,14 @@ struct loop_look {
 };
 
 enum loop_plan {
-        LOOP_PLAN_NONE,  /* there is no report, nothing is worth while, or it cannot be carried out for now */
-        LOOP_PLAN_READY, /* guests are marked and kept apart; the settings are to be written */
-        LOOP_PLAN_REFUSED, /* it cannot be carried out as long as nobody changes that */
+        LOOP_PLAN_NONE, /* no report, merging is not worth while, or the plan cannot be carried out for now */
+        LOOP_PLAN_READY,   /* guests are marked and kept apart; the settings are to be written */
+        LOOP_PLAN_REFUSED, /* the plan cannot be carried out until somebody removes the obstacle */
 };
 
 /**
- * struct loop_tuning - what a tuning came to
- * @is_complete: it knew all guests
+ * struct loop_tuning - the result of a tuning
+ * @is_complete: the tuning knew all guests
  * @duration_usec: of the scan
  * @sharable, @scanned_pages: as in struct pace_facts
  * @pids: the @n_pids QEMUs that are merged by the plan; borrowed
@@ -73,7 +72,7 @@ struct loop_tuning {
 
 /**
  * struct loop - the state; initialise with {0}, and loop_deinit() it
- * @acts: KSM runs, or stands still, as the loop says
+ * @acts: the loop decides whether KSM runs
  * @is_tuning: a tuning waits or runs
  * @has_given_up: nothing is done any more until loop_begin()
  *
@@ -89,26 +88,26 @@ struct loop {
         pid_t *pids; /* QEMUs of the guests that are merged */
         size_t n_pids;
         bool is_outdated;  /* the tuning that runs may not know who has come */
-        bool begins_again; /* it was made by rules that are not in force any more */
+        bool begins_again; /* the tuning began under rules that are no longer in force */
         bool is_complete;  /* the last one knew all guests */
         uint64_t tuned_usec;
         uint64_t tune_gap_usec;
         uint64_t retry_usec;
-        uint64_t soon_usec;     /* after how long it was last looked again soon; 0: all was well since */
-        uint64_t compared_usec; /* when what had come was last looked at */
+        uint64_t soon_usec;     /* the last interval of a soon retry; 0: no trouble since */
+        uint64_t compared_usec; /* time of the last LOOP_COMPARE */
 };
 
 void loop_deinit(struct loop *loop);
 
-/* Whether anything is to be done: it is wanted, and was not given up. */
+/* Whether the loop may act: that is wanted, and was not given up. */
 bool loop_is_open(const struct loop *loop);
 
 /* Each event returns enum loop_action, or'ed. */
 
-/* There are rules, perhaps the same ones: ends what was, and begins. */
+/* The rules are new, or perhaps the same: ends the present state, and begins. */
 unsigned int loop_begin(struct loop *loop, const struct loop_rules *rules, uint64_t now_usec);
 
-/* It is not wanted any more; a tuning may still run. */
+/* Acting is not wanted any more; a tuning may still run. */
 unsigned int loop_end(struct loop *loop);
 
 /* A guest has come, or gone. */
@@ -117,7 +116,7 @@ unsigned int loop_arrived(struct loop *loop, uint64_t now_usec);
 /* Somebody could be merged whom the plan does not know. */
 unsigned int loop_met_stranger(struct loop *loop, uint64_t now_usec);
 
-/* A sample, whose number is counted here. */
+/* There is a new sample. Its number is counted here. */
 void loop_sampled(struct loop *loop, const struct pace_sample *sample);
 
 /* The sampling ended by itself. */
@@ -129,11 +128,11 @@ unsigned int loop_tuned(struct loop *loop, const struct loop_look *look, const s
 /* The settings of a plan that was ready could not be written. */
 unsigned int loop_refused(struct loop *loop);
 
-/* The settings are not ours alone: nothing more is done. */
+/* Somebody else writes the settings too: the loop does nothing more. */
 unsigned int loop_give_up(struct loop *loop);
 
-/* Whether the next loop_step() goes by KSM's settings: they must be ours alone then. */
+/* Whether the next loop_step() decides KSM's speed: then nobody else may write the settings. */
 bool loop_is_pacing(const struct loop *loop);
 
-/* To be called every second. */
+/* Call it every second. */
 unsigned int loop_step(struct loop *loop, const struct loop_look *look);

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/*
- * What is to be merged: which guests, and at what rate. Pure: decides on what was observed, and changes
- * nothing.
- */
+/* Decides which guests are merged, and at what rate, from what was observed. Pure: it changes nothing. */
 #pragma once
 
 #include "base/failure.h"
@@ -15,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* ksmd's rate: pages_to_scan, sleep_millisecs. */
+/* ksmd's rate, as KSM's settings of these names give it. */
 struct plan_rate {
         int64_t pages_to_scan;
         int64_t sleep_millisecs;
@@ -54,7 +51,7 @@ struct plan_guest {
 enum plan_change {
         PLAN_CHANGE_NONE,
         PLAN_CHANGE_MERGE,   /* to be marked mergeable */
-        PLAN_CHANGE_UNMERGE, /* not to be any more: KSM gives it its own pages back */
+        PLAN_CHANGE_UNMERGE, /* to be unmarked: KSM gives the guest its own pages back */
         PLAN_CHANGE_COUNT_,
 };
 
@@ -64,9 +61,9 @@ const char *plan_change_to_string(enum plan_change change);
  * struct plan - the decision
  * @merges: merging is worth while; otherwise nothing is changed, and the other members mean nothing
  * @group: whose guests are merged; with cross_group all guests are in it
- * @figures: what comes of it
- * @huge_pages: that are split
- * @isolation_bytes: what would be saved besides if all guests were merged with each other
+ * @figures: the forecast for that group
+ * @huge_pages: how many KSM will split
+ * @isolation_bytes: what would be saved in addition if all guests were merged with each other
  * @changes: by guest
  */
 struct plan {
@@ -106,8 +103,8 @@ struct plan_cost {
 };
 
 /**
- * plan_cost() - reckon time and CPU time
- * @pages: that KSM looks at
+ * plan_cost() - compute time and CPU time
+ * @pages: how many KSM scans
  * @page_seconds: CPU time of ksmd for a page
  */
 struct plan_cost plan_cost(uint64_t pages, const struct plan_rate *rate, double page_seconds);
@@ -122,8 +119,8 @@ struct plan_rate plan_rate_of_cpu(unsigned int cpu_percent, double page_seconds)
 
 /**
  * plan_settings() - the kernel's settings for it, in the order in which they are to be written
- * @now: those in force: an advisor is switched off, as it sets the rate itself; NULL where none is on
- * @rate: NULL: KSM stops, and keeps what is merged
+ * @now: the settings in force: an advisor is switched off, since it sets the rate itself; NULL where none is
+ * @rate: NULL to stop KSM, which keeps what is merged
  */
 struct apply_settings plan_settings(const struct plan_rules *rules, const struct ksm *now,
                                     const struct plan_rate *rate);

@@ -48,7 +48,9 @@ static uint8_t *marks_of(const struct stretch *stretch)
         return stretch->block->marks + stretch->first_page;
 }
 
-/* Lists the stretches of at most PAGE_SPAN_MAX that have a wanted page; only counts them while @ret is NULL. */
+/*
+ * Lists the stretches of at most PAGE_SPAN_MAX that have a wanted page; only counts them while @ret is NULL.
+ */
 static size_t list_stretches(const struct pages *pages, struct stretch *ret)
 {
         size_t n = 0;
