@@ -82,7 +82,7 @@ static struct pages_range range_of_mapping(const struct mapping *mapping)
 }
 
 /* Takes @mappings when it succeeds. */
-static int add_mappings(struct guest_ram *ram, const char *id, uint64_t n_pages, struct mapping *mappings,
+static int add_mappings(struct guest_ram *ram, const struct guest_ram_block *added, struct mapping *mappings,
                         size_t n)
 {
         struct mapping **larger =
@@ -93,7 +93,7 @@ static int add_mappings(struct guest_ram *ram, const char *id, uint64_t n_pages,
         if (!larger)
                 return r;
         ram->mappings = larger;
-        r = pages_add_block(&ram->pages, id, n_pages, n, &block);
+        r = pages_add_block(&ram->pages, added->id, added->size_bytes >> PAGE_SHIFT, n, &block);
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n; i++) {
@@ -104,18 +104,18 @@ static int add_mappings(struct guest_ram *ram, const char *id, uint64_t n_pages,
         return 0;
 }
 
-int guest_ram_add_block(struct guest_ram *ram, int proc_fd, const char *smaps, const char *id, uint64_t hva,
-                        uint64_t size_bytes, struct failure *failure)
+int guest_ram_add_block(struct guest_ram *ram, int proc_fd, const char *smaps,
+                        const struct guest_ram_block *block, struct failure *failure)
 {
         struct mapping *mappings = NULL;
         size_t n = 0;
-        int r = mapping_find(smaps, hva, size_bytes, &mappings, &n, failure);
+        int r = mapping_find(smaps, block->hva, block->size_bytes, &mappings, &n, failure);
 
         if (r < 0)
                 return r;
         for (size_t i = 0; i < n && r == 0; i++)
                 r = open_mapping(&mappings[i], proc_fd, failure);
-        if (r == 0 && add_mappings(ram, id, size_bytes >> PAGE_SHIFT, mappings, n) < 0)
+        if (r == 0 && add_mappings(ram, block, mappings, n) < 0)
                 r = failure_set(failure, -ENOMEM, "out of memory");
         if (r < 0) {
                 close_mappings(mappings, n);

@@ -43,18 +43,28 @@ int guest_ram_new(pid_t pid, int proc_fd, struct guest_ram **ret, struct failure
 struct guest_ram *guest_ram_free(struct guest_ram *ram);
 
 /**
+ * struct guest_ram_block - a RAM block of QEMU
+ * @id: its name
+ * @hva, @size_bytes: where QEMU has it
+ */
+struct guest_ram_block {
+        const char *id;
+        uint64_t hva;
+        uint64_t size_bytes;
+};
+
+/**
  * guest_ram_add_block() - find the mappings behind a RAM block and open what is needed to read them
  * @proc_fd: open /proc/PID folder, borrowed for the call
  * @smaps: text of its smaps
- * @id: the block's name, copied
- * @hva, @size_bytes: where QEMU has it
+ * @block: copied
  *
  * Reads no guest memory. Shared RAM gets a mapping of ours, of which nothing is touched.
  *
  * Return: 0, or a negative errno with @failure.
  */
-int guest_ram_add_block(struct guest_ram *ram, int proc_fd, const char *smaps, const char *id, uint64_t hva,
-                        uint64_t size_bytes, struct failure *failure);
+int guest_ram_add_block(struct guest_ram *ram, int proc_fd, const char *smaps,
+                        const struct guest_ram_block *block, struct failure *failure);
 
 /* Reads by pread(2) what would be read through a mapping: for a guest that runs while it is read. */
 void guest_ram_avoid_mapping(struct guest_ram *ram);

@@ -86,8 +86,9 @@ static int add_mergeable_blocks(struct guest_ram *ram, int proc_fd, uint64_t *n_
                 char id[24] = "";
 
                 (void)snprintf(id, sizeof(id), "%zu", i);
-                r = guest_ram_add_block(ram, proc_fd, smaps, id, mappings[i].hva, mappings[i].size_bytes,
-                                        &failure);
+                r = guest_ram_add_block(
+                        ram, proc_fd, smaps,
+                        &(struct guest_ram_block){id, mappings[i].hva, mappings[i].size_bytes}, &failure);
                 *n_pages += mappings[i].size_bytes / PAGE_BYTES;
         }
         return r == 0 && n == 0 ? -ENODATA : r;

@@ -36,8 +36,9 @@ static int add_blocks(struct inventory_guest *guest, const char *smaps)
 
                 if (block->hva == 0)
                         continue; /* the guest does not see it */
-                r = guest_ram_add_block(guest->ram, guest->qmp->proc_fd, smaps, block->id, block->hva,
-                                        block->size_bytes, &guest->failure);
+                r = guest_ram_add_block(guest->ram, guest->qmp->proc_fd, smaps,
+                                        &(struct guest_ram_block){block->id, block->hva, block->size_bytes},
+                                        &guest->failure);
                 if (r < 0)
                         return r;
         }

@@ -93,8 +93,9 @@ static struct guest_ram *open_victim(const struct victim *victim)
         proc_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (proc_fd < 0 || fileio_read_text(proc_fd, "smaps", &smaps) < 0 ||
             guest_ram_new(victim->pid, proc_fd, &ram, &failure) < 0 ||
-            guest_ram_add_block(ram, proc_fd, smaps, "victim", victim->hva, victim->size_bytes, &failure) <
-                    0) {
+            guest_ram_add_block(ram, proc_fd, smaps,
+                                &(struct guest_ram_block){"victim", victim->hva, victim->size_bytes},
+                                &failure) < 0) {
                 (void)fprintf(stderr, "bench_memory: %s\n", failure.text);
                 exit(EXIT_FAILURE);
         }

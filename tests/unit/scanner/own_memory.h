@@ -67,6 +67,7 @@ static inline struct guest_ram *own_memory_of_process(const struct own_memory *m
         char folder[32] = "";
         CLEANUP_CLOSE int proc_fd = -1;
         CLEANUP_FREE char *smaps = NULL;
+        struct guest_ram_block block = {0};
         struct guest_ram *ram = NULL;
         struct failure failure = {0};
 
@@ -74,9 +75,8 @@ static inline struct guest_ram *own_memory_of_process(const struct own_memory *m
         proc_fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         CU_ASSERT_EQUAL_FATAL(fileio_read_text(proc_fd, "smaps", &smaps), 0);
         CU_ASSERT_EQUAL_FATAL(guest_ram_new(pid, proc_fd, &ram, &failure), 0);
-        CU_ASSERT_EQUAL_FATAL(guest_ram_add_block(ram, proc_fd, smaps, "own", (uintptr_t)memory->pages,
-                                                  memory->n_pages * PAGE_BYTES, &failure),
-                              0);
+        block = (struct guest_ram_block){"own", (uintptr_t)memory->pages, memory->n_pages * PAGE_BYTES};
+        CU_ASSERT_EQUAL_FATAL(guest_ram_add_block(ram, proc_fd, smaps, &block, &failure), 0);
         return ram;
 }
 

@@ -143,6 +143,7 @@ static void test_file_of_somebody_else(void)
         CLEANUP_CLOSE int proc_fd = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         CLEANUP_FREE char *smaps = NULL;
         struct guest_ram *ram = NULL;
+        const struct guest_ram_block block = {"own", (uintptr_t)memory.pages, memory.n_pages * PAGE_BYTES};
         struct failure failure = {0};
 
         fill_pages_3_4_and_9(&memory);
@@ -151,14 +152,10 @@ static void test_file_of_somebody_else(void)
         CU_ASSERT_EQUAL_FATAL(fileio_read_text(proc_fd, "smaps", &smaps), 0);
         CU_ASSERT_EQUAL_FATAL(guest_ram_new(getpid(), proc_fd, &ram, &failure), 0);
         set_file_capabilities(false);
-        CU_ASSERT_EQUAL(guest_ram_add_block(ram, proc_fd, smaps, "own", (uintptr_t)memory.pages,
-                                            memory.n_pages * PAGE_BYTES, &failure),
-                        -EPERM);
+        CU_ASSERT_EQUAL(guest_ram_add_block(ram, proc_fd, smaps, &block, &failure), -EPERM);
         set_file_capabilities(true);
         CU_ASSERT_PTR_NOT_NULL(strstr(failure.text, "CAP_FOWNER"));
-        CU_ASSERT_EQUAL(guest_ram_add_block(ram, proc_fd, smaps, "own", (uintptr_t)memory.pages,
-                                            memory.n_pages * PAGE_BYTES, &failure),
-                        0);
+        CU_ASSERT_EQUAL(guest_ram_add_block(ram, proc_fd, smaps, &block, &failure), 0);
         guest_ram_free(ram);
         own_memory_unmap(&memory);
 }
