@@ -15,7 +15,7 @@ static void add_three(struct history *history)
 
         made_report_init(&made, "a", "2026-01-01T00:00:00Z");
         made_report_add(&made, "web1", 100, 0.010)->uuid = (char[]){"11111111-old"};
-        (void)made_report_add(&made, "db", 1000, 0.200);
+        made_report_add(&made, "db", 1000, 0.200)->uuid = (char[]){""};
         made.report.total = made_figures(1100);
         CU_ASSERT_EQUAL(made_keep(history, &made.report, NULL), 0);
 
