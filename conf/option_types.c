@@ -183,16 +183,17 @@ const struct option_type option_type_parent = {
         .print = print_parent,
 };
 
-static bool is_bare(const char *text)
+static bool lacks_unit(const struct option_row *row, const char *text)
 {
-        return *text && text[strspn(text, "0123456789")] == '\0' && strspn(text, "0") < strlen(text);
+        return row->flags & OPTION_BARE_MSEC && *text && text[strspn(text, "0123456789")] == '\0' &&
+               strspn(text, "0") < strlen(text);
 }
 
 static int set_duration(const struct option_row *row, const char *text, void *member, struct failure *failure)
 {
         uint64_t usec = 0;
 
-        if (row->flags & OPTION_BARE_MSEC && is_bare(text))
+        if (lacks_unit(row, text))
                 return failure_set(failure, -EINVAL, "\"%s\" has no unit: write %sms, or %ss", text, text,
                                    text);
         if (duration_parse(text, &usec) < 0 || usec < row->least || usec > row->most)
@@ -203,10 +204,11 @@ static int set_duration(const struct option_row *row, const char *text, void *me
 
 static int add_duration(const struct option_row *row, const char *text, void *member, struct failure *failure)
 {
-        const bool is_msec = row->flags & OPTION_BARE_MSEC && is_bare(text);
         CLEANUP_FREE char *with_unit = NULL;
 
-        if (asprintf(&with_unit, "%s%s", text, is_msec ? "ms" : "") < 0) {
+        if (!lacks_unit(row, text))
+                return set_duration(row, text, member, failure);
+        if (asprintf(&with_unit, "%sms", text) < 0) {
                 with_unit = NULL;
                 return -ENOMEM;
         }
@@ -450,16 +452,11 @@ static int set_globs(const struct option_row *row, const char *text, void *membe
         int r = patterns_parse(text, &globs, failure);
 
         (void)row;
-        if (r < 0)
-                return r;
         for (size_t i = 0; i < globs.n; i++)
                 if (globs.words[i][0] != '/')
                         return failure_set(failure, -EINVAL, "\"%s\" does not begin with \"/\"",
                                            globs.words[i]);
-        patterns_deinit(member);
-        *(struct patterns *)member = globs;
-        globs = (struct patterns){0};
-        return 0;
+        return r < 0 ? r : patterns_parse(text, member, failure);
 }
 
 const struct option_type option_type_globs = {
