@@ -168,7 +168,7 @@ class Acting(unittest.TestCase):
             before = saved_bytes((c1, c2))
             self.come_apart(c2)
             self.assertLess(saved_bytes((c1, c2)), before // 2)
-            d.wait_for(lambda: saved_bytes((c1, c2)) > before * 0.95, 180)
+            d.wait_for(lambda: saved_bytes((c1, c2)) > before * 0.95, 240)  # longer where the host is busy: then a burst took longer, too
 
     @staticmethod
     def come_apart(guest):
