@@ -309,7 +309,7 @@ static void carry_out(struct merger *merger, unsigned int actions, struct report
                 stop_ksm(merger);
         if (actions & LOOP_WRITE_SPEED)
                 write_speed(merger);
-        if ((actions & LOOP_WRITE_PLAN) && write_plan(merger, report->merge))
+        if (report && (actions & LOOP_WRITE_PLAN) && write_plan(merger, report->merge))
                 start_sampling(merger, report);
 }
 
