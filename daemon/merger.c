@@ -3,7 +3,7 @@
  * The policy "act": merge/loop.c decides, this file carries out.
  *
  *      tuning    a job: a scan in the mode live with forecast and plan, which marks guests (job/merge_act.c)
- *      writing   KSM's settings, when the plan has come, by apply_settings_write(); its only other caller is
+ *      writing   KSM's settings, when the plan has come, by ksm_settings_write(); its only other caller is
  *                a person's "samepage tune"
  *      sampling  a process that looks at some thousand pages every few seconds (job/sampler.c)
  *
@@ -17,8 +17,8 @@
 #include "base/json.h"
 #include "daemon/log.h"
 #include "daemon/worker.h"
-#include "merge/ksm/apply.h"
 #include "merge/ksm/ksm.h"
+#include "merge/ksm/ksm_settings.h"
 #include "merge/ksm/ksmd.h"
 #include "merge/loop.h"
 #include "merge/plan.h"
@@ -38,11 +38,11 @@
 
 struct merger {
         sd_event *event;
-        const struct options *config; /* NULL before the first one */
-        struct apply_place place;     /* of @config */
+        const struct options *config;    /* NULL before the first one */
+        struct ksm_settings_place place; /* of @config */
         struct jobs *jobs;
         struct metrics_merge *metrics;
-        struct apply_owner owner; /* this process */
+        struct ksm_settings_owner owner; /* this process */
         sd_event_source *step;
         sd_event_source *stranger_turn; /* for what the sampler reported: its callback must not free it */
         struct failure stranger;
@@ -76,9 +76,9 @@ static void put_back(struct merger *merger)
         struct failure failure = {0};
         size_t n = 0;
 
-        if (!apply_owner_is(&merger->place, &merger->owner))
+        if (!ksm_settings_owner_is(&merger->place, &merger->owner))
                 return;
-        if (apply_restore(&merger->place, &n, &failure) < 0)
+        if (ksm_settings_restore(&merger->place, &n, &failure) < 0)
                 log_say(LOG_LEVEL_ERROR, "KSM's settings could not be put back: %s", failure.text);
         else if (n > 0)
                 log_say(LOG_LEVEL_NOTICE, "KSM's settings are as they were found");
@@ -107,20 +107,21 @@ static void write_speed(struct merger *merger)
         const struct plan_rules rules = {.pinned = -1};
         const struct plan_rate rate = plan_rate_of_cpu(merger->config->merging.cpu_percent,
                                                        ksmd_page_seconds(merger->progress.pages_scanned));
-        const struct apply_settings settings =
+        const struct ksm_settings settings =
                 plan_settings(&rules, NULL, merger->loop.pace.speed == PACE_FAST ? &rate : NULL);
         struct failure failure = {0};
 
-        if (apply_settings_write(&merger->place, &merger->owner, &settings, &failure) < 0)
+        if (ksm_settings_write(&merger->place, &merger->owner, &settings, &failure) < 0)
                 give_up(merger, &failure);
 }
 
 /* Settings of a person stay. Settings of a dead service are put back by whoever comes next. */
 static void stop_ksm(struct merger *merger)
 {
-        struct apply_owner owner = {0};
+        struct ksm_settings_owner owner = {0};
 
-        if (apply_owner_read(&merger->place, &owner) == 0 && !apply_owner_is(&merger->place, &merger->owner))
+        if (ksm_settings_owner_read(&merger->place, &owner) == 0 &&
+            !ksm_settings_owner_is(&merger->place, &merger->owner))
                 return;
         if (ksm_is_running(merger->place.ksm_dir))
                 write_speed(merger);
@@ -129,13 +130,13 @@ static void stop_ksm(struct merger *merger)
 /* The guests are marked and kept apart by now. Return: whether KSM follows the plan. */
 static bool write_plan(struct merger *merger, struct report_merge *plan)
 {
-        struct apply_settings settings = plan->settings;
+        struct ksm_settings settings = plan->settings;
         unsigned int actions = 0;
 
         /* Where there is nothing to gain KSM is not even switched on. */
         if (merger->loop.pace.speed == PACE_STOPPED)
-                apply_settings_add(&settings, "run", 0);
-        plan->is_done = apply_settings_write(&merger->place, &merger->owner, &settings, &plan->refusal) == 0;
+                ksm_settings_add(&settings, "run", 0);
+        plan->is_done = ksm_settings_write(&merger->place, &merger->owner, &settings, &plan->refusal) == 0;
         if (plan->is_done)
                 return true;
         actions = loop_refused(&merger->loop);
@@ -370,12 +371,12 @@ static bool is_disturbed(struct merger *merger, struct failure *failure)
 {
         const uint64_t now_usec = clock_now_usec();
 
-        if (!apply_owner_is(&merger->place, &merger->owner)) {
+        if (!ksm_settings_owner_is(&merger->place, &merger->owner)) {
                 (void)failure_set(failure, -EBUSY,
                                   "somebody else has undone or taken over what samepaged set");
                 return true;
         }
-        if (apply_settings_check(&merger->place, failure) < 0)
+        if (ksm_settings_check(&merger->place, failure) < 0)
                 return true;
         if (now_usec - merger->rival_usec < RIVAL_USEC)
                 return false;
@@ -474,7 +475,7 @@ void merger_configure(struct merger *merger, const struct options *config)
         };
 
         merger->config = config;
-        merger->place = (struct apply_place){config->ksm_dir, config->runtime_dir};
+        merger->place = (struct ksm_settings_place){config->ksm_dir, config->runtime_dir};
         merger->sockets = add_up_sockets(config);
         carry_out(merger, loop_begin(&merger->loop, &rules, clock_now_usec()), NULL);
         if (!rules.is_wanted)
@@ -496,7 +497,7 @@ int merger_new(sd_event *event, struct jobs *jobs, struct metrics_merge *metrics
         if (!merger)
                 return -ENOMEM;
         *merger = (struct merger){
-                .event = event, .jobs = jobs, .metrics = metrics, .owner = apply_owner_of(getpid())};
+                .event = event, .jobs = jobs, .metrics = metrics, .owner = ksm_settings_owner_of(getpid())};
         r = sd_event_add_time_relative(event, &merger->step, CLOCK_MONOTONIC, 0, 0, on_step, merger);
         if (r >= 0)
                 r = sd_event_source_set_enabled(merger->step, SD_EVENT_OFF);

@@ -142,28 +142,28 @@ struct plan_rate plan_rate_of_cpu(unsigned int cpu_percent, double page_seconds)
         };
 }
 
-static void add_switch(struct apply_settings *settings, const char *name, enum tristate wanted)
+static void add_switch(struct ksm_settings *settings, const char *name, enum tristate wanted)
 {
         if (wanted != TRISTATE_KEEP)
-                apply_settings_add(settings, name, wanted == TRISTATE_YES);
+                ksm_settings_add(settings, name, wanted == TRISTATE_YES);
 }
 
-struct apply_settings plan_settings(const struct plan_rules *rules, const struct ksm *now,
-                                    const struct plan_rate *rate)
+struct ksm_settings plan_settings(const struct plan_rules *rules, const struct ksm *now,
+                                  const struct plan_rate *rate)
 {
-        struct apply_settings settings = {0};
+        struct ksm_settings settings = {0};
         const struct ksm_file *advisor = now ? ksm_find(now, "advisor_mode") : NULL;
 
         if (!rate) {
-                apply_settings_add(&settings, "run", 0);
+                ksm_settings_add(&settings, "run", 0);
                 return settings;
         }
         if (advisor && !strstr(advisor->text, "[none]"))
-                apply_settings_add_text(&settings, "advisor_mode", "none");
+                ksm_settings_add_text(&settings, "advisor_mode", "none");
         add_switch(&settings, "use_zero_pages", rules->use_zero_pages);
         add_switch(&settings, "smart_scan", rules->smart_scan);
-        apply_settings_add(&settings, "pages_to_scan", rate->pages_to_scan);
-        apply_settings_add(&settings, "sleep_millisecs", rate->sleep_millisecs);
-        apply_settings_add(&settings, "run", 1);
+        ksm_settings_add(&settings, "pages_to_scan", rate->pages_to_scan);
+        ksm_settings_add(&settings, "sleep_millisecs", rate->sleep_millisecs);
+        ksm_settings_add(&settings, "run", 1);
         return settings;
 }

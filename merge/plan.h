@@ -5,8 +5,8 @@
 #include "base/failure.h"
 #include "base/tristate.h"
 #include "merge/forecast.h"
-#include "merge/ksm/apply.h"
 #include "merge/ksm/ksm.h"
+#include "merge/ksm/ksm_settings.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -122,5 +122,5 @@ struct plan_rate plan_rate_of_cpu(unsigned int cpu_percent, double page_seconds)
  * @now: the settings in force: an advisor is switched off, since it sets the rate itself; NULL where none is
  * @rate: NULL to stop KSM, which keeps what is merged
  */
-struct apply_settings plan_settings(const struct plan_rules *rules, const struct ksm *now,
-                                    const struct plan_rate *rate);
+struct ksm_settings plan_settings(const struct plan_rules *rules, const struct ksm *now,
+                                  const struct plan_rate *rate);

@@ -359,14 +359,14 @@ static int parse_gap(struct json_object *json, struct report *report)
         return r;
 }
 
-static void parse_settings(struct json_object *json, struct apply_settings *settings)
+static void parse_settings(struct json_object *json, struct ksm_settings *settings)
 {
         if (!json)
                 return;
         json_object_object_foreach(json, key, value)
         {
                 if (json_object_is_type(value, json_type_string))
-                        apply_settings_add_text(settings, key, json_object_get_string(value));
+                        ksm_settings_add_text(settings, key, json_object_get_string(value));
         }
         for (size_t i = 0; i < settings->n; i++) {
                 text_make_printable(settings->settings[i].name);

@@ -66,7 +66,7 @@ struct report_merge {
         int64_t huge_pages;
         int64_t reached_bytes;
         struct plan_cost cost;
-        struct apply_settings settings;
+        struct ksm_settings settings;
         bool acts;
         bool is_done;
         struct failure refusal;

@@ -161,7 +161,7 @@ static void print_settings(const struct report *report, FILE *out)
         const struct report_merge *merge = report->merge;
 
         for (size_t i = 0; i < merge->settings.n; i++) {
-                const struct apply_setting *setting = &merge->settings.settings[i];
+                const struct ksm_setting *setting = &merge->settings.settings[i];
                 const struct ksm_file *file = ksm_find(&report->ksm, setting->name);
                 const char *found = file ? file->text : "?";
 

@@ -4,7 +4,7 @@
 #include "base/process.h"
 #include "base/text.h"
 #include "daemon/command/command.h"
-#include "merge/ksm/apply.h"
+#include "merge/ksm/ksm_settings.h"
 #include "qmp/pause/stale.h"
 #include "report/events.h"
 
@@ -75,16 +75,16 @@ static enum exit_code judge_resume(const struct stale_results *results)
  */
 static int put_settings_back(const struct options *options, struct outcome *outcome, struct failure *failure)
 {
-        const struct apply_place place = {options->ksm_dir, options->runtime_dir};
-        struct apply_owner owner = {0};
+        const struct ksm_settings_place place = {options->ksm_dir, options->runtime_dir};
+        struct ksm_settings_owner owner = {0};
         struct process service = {0};
 
-        if (apply_owner_read(&place, &owner) < 0 || owner.pid == 0)
+        if (ksm_settings_owner_read(&place, &owner) < 0 || owner.pid == 0)
                 return 0;
         service = (struct process){.pid = owner.pid, .start_ticks = owner.start_ticks};
         if (process_is_alive(&service))
                 return 0;
-        return apply_restore(&place, &outcome->n_settings, failure);
+        return ksm_settings_restore(&place, &outcome->n_settings, failure);
 }
 
 static int resume_guests(const struct options *options, struct outcome *outcome, struct failure *failure)

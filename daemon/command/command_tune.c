@@ -3,7 +3,7 @@
 #include "base/print.h"
 #include "daemon/command/any_scan.h"
 #include "daemon/command/command.h"
-#include "merge/ksm/apply.h"
+#include "merge/ksm/ksm_settings.h"
 #include "report/events.h"
 
 #include <json-c/json.h>
@@ -29,11 +29,11 @@ static bool print_undone(const struct options *options, size_t n)
 
 static enum exit_code undo_settings(const struct options *options)
 {
-        const struct apply_place place = {options->ksm_dir, options->runtime_dir};
+        const struct ksm_settings_place place = {options->ksm_dir, options->runtime_dir};
         struct failure failure = {0};
         size_t n = 0;
 
-        if (apply_restore(&place, &n, &failure) < 0) {
+        if (ksm_settings_restore(&place, &n, &failure) < 0) {
                 events_complain(options, failure.text);
                 return EXIT_CODE_FAILED;
         }
@@ -43,12 +43,11 @@ static enum exit_code undo_settings(const struct options *options)
 /* The guests are marked and kept apart by now. What a person changed, only a person undoes. */
 static void write_settings(const struct options *options, struct report_merge *merge)
 {
-        const struct apply_place place = {options->ksm_dir, options->runtime_dir};
-        const struct apply_owner nobody = {0};
+        const struct ksm_settings_place place = {options->ksm_dir, options->runtime_dir};
+        const struct ksm_settings_owner nobody = {0};
 
         if (merge && merge->acts && !merge->refusal.text[0])
-                merge->is_done =
-                        apply_settings_write(&place, &nobody, &merge->settings, &merge->refusal) == 0;
+                merge->is_done = ksm_settings_write(&place, &nobody, &merge->settings, &merge->refusal) == 0;
 }
 
 /* Whether everything that the plan says has been done. */

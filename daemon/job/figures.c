@@ -77,7 +77,7 @@ static int learn_facts(struct gap_guest_facts *facts, const struct inventory_gue
                          &facts->pins);
 }
 
-static int scanned_init(struct scanned *scanned, const struct apply_place *place,
+static int scanned_init(struct scanned *scanned, const struct ksm_settings_place *place,
                         const struct inventory *inventory, const struct report *report)
 {
         struct ksm_clock clock = {0};
@@ -169,7 +169,7 @@ static uint64_t count_users(const void *context, uint64_t pfn)
         return frame_users_of_ksm_page(context, pfn);
 }
 
-static struct gap_facts gather_facts(const struct apply_place *place, const struct ksm *ksm,
+static struct gap_facts gather_facts(const struct ksm_settings_place *place, const struct ksm *ksm,
                                      const struct scanned *scanned)
 {
         struct gap_facts facts = {.full_scans = -1, .guests = scanned->facts};

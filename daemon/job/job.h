@@ -5,7 +5,7 @@
 #include "base/failure.h"
 #include "conf/wishes.h"
 #include "daemon/job/job_observer.h"
-#include "merge/ksm/apply.h"
+#include "merge/ksm/ksm_settings.h"
 #include "report/report.h"
 
 /* What a scan is to do. All is borrowed. */
@@ -13,7 +13,7 @@ struct job_wish {
         const struct guest_choice *guests;
         const struct scan_wish *scan;
         const struct merging *merging;
-        struct apply_place place;
+        struct ksm_settings_place place;
 };
 
 /**

@@ -17,7 +17,7 @@
 #include "base/fileio.h"
 #include "base/pidfd.h"
 #include "base/process.h"
-#include "merge/ksm/apply.h"
+#include "merge/ksm/ksm_settings.h"
 #include "merge/ksm/ksmd.h"
 #include "pages/page.h"
 #include "qmp/guest_merge.h"
@@ -218,20 +218,20 @@ static bool has_memory(const struct report *report, struct failure *failure)
         return false;
 }
 
-static bool may_act(const struct apply_place *place, pid_t service_pid, const struct inventory *inventory,
-                    struct report *report)
+static bool may_act(const struct ksm_settings_place *place, pid_t service_pid,
+                    const struct inventory *inventory, struct report *report)
 {
-        const struct apply_owner owner = apply_owner_of(service_pid);
+        const struct ksm_settings_owner owner = ksm_settings_owner_of(service_pid);
         struct report_merge *merge = report->merge;
 
-        if (ksmd_find_rival(&merge->refusal) || apply_owner_check(place, &owner, &merge->refusal) < 0)
+        if (ksmd_find_rival(&merge->refusal) || ksm_settings_owner_check(place, &owner, &merge->refusal) < 0)
                 return false;
         merge->may_pass = !has_memory(report, &merge->refusal) ||
                           (!merge->cross_group && find_stranger(inventory, merge, &merge->refusal));
         return !merge->may_pass;
 }
 
-void merge_act_run(const struct apply_place *place, pid_t service_pid, bool uses_monitor,
+void merge_act_run(const struct ksm_settings_place *place, pid_t service_pid, bool uses_monitor,
                    const struct inventory *inventory, struct report *report)
 {
         struct report_merge *merge = report->merge;

@@ -69,7 +69,7 @@ static bool can_tell(const struct first_look *first, const struct ksm *ksm)
         return first->recheck_usec > 0 && first->kpageflags_fd >= 0 && ksmd_is_at_work(ksm, first->place);
 }
 
-static bool has_met_twice(const struct apply_place *place, const struct ksm *ksm)
+static bool has_met_twice(const struct ksm_settings_place *place, const struct ksm *ksm)
 {
         struct ksm now = {0};
         int64_t before = 0;

@@ -5,8 +5,8 @@
 #include "base/pool.h"
 #include "daemon/job/job_observer.h"
 #include "merge/census.h"
-#include "merge/ksm/apply.h"
 #include "merge/ksm/ksm.h"
+#include "merge/ksm/ksm_settings.h"
 #include "pages/fingerprint.h"
 
 #include <signal.h>
@@ -23,7 +23,7 @@
  */
 struct first_look {
         struct pool *pool;
-        const struct apply_place *place;
+        const struct ksm_settings_place *place;
         const struct fingerprint_key *key;
         int kpageflags_fd;
         uint64_t ended_usec;

@@ -95,15 +95,15 @@ double ksmd_page_seconds(int64_t pages_scanned)
         return seconds / (double)pages_scanned;
 }
 
-bool ksmd_is_at_work(const struct ksm *ksm, const struct apply_place *place)
+bool ksmd_is_at_work(const struct ksm *ksm, const struct ksm_settings_place *place)
 {
-        struct apply_owner owner = {0};
+        struct ksm_settings_owner owner = {0};
         struct process process = {0};
         int64_t run = 0;
 
         if (!ksm_get(ksm, "run", &run) || run != 0)
                 return run == 1;
-        if (apply_owner_read(place, &owner) < 0 || owner.pid <= 0)
+        if (ksm_settings_owner_read(place, &owner) < 0 || owner.pid <= 0)
                 return false;
         process = (struct process){.pid = owner.pid, .start_ticks = owner.start_ticks};
         return process_is_alive(&process);

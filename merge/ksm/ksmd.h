@@ -3,8 +3,8 @@
 #pragma once
 
 #include "base/failure.h"
-#include "merge/ksm/apply.h"
 #include "merge/ksm/ksm.h"
+#include "merge/ksm/ksm_settings.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -31,7 +31,7 @@ double ksmd_page_seconds(int64_t pages_scanned);
  * KSM does when it runs. It also does when a samepaged that lives has stopped it: samepaged starts it again
  * when there is something to merge.
  */
-bool ksmd_is_at_work(const struct ksm *ksm, const struct apply_place *place);
+bool ksmd_is_at_work(const struct ksm *ksm, const struct ksm_settings_place *place);
 
 /**
  * ksmd_find_rival() - find another program that tunes KSM

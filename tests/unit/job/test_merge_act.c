@@ -23,7 +23,7 @@ struct fake {
 
 struct world {
         char folder[32];
-        struct apply_place place;
+        struct ksm_settings_place place;
         pid_t service_pid;
         struct fake fakes[N_GUESTS];
         struct inventory_guest guests[N_GUESTS];

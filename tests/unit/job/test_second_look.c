@@ -25,7 +25,7 @@ struct look {
         struct made_guests guests;
         struct census *census;
         struct ksm before;
-        struct apply_place place;
+        struct ksm_settings_place place;
         uint64_t recheck_usec;
         struct fingerprint_key key;
         int kpageflags_fd;

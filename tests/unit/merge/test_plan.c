@@ -160,8 +160,7 @@ static void add_file(struct ksm *ksm, const char *name, const char *text)
         (void)snprintf(file->text, sizeof(file->text), "%s", text);
 }
 
-static void check_setting(const struct apply_settings *settings, size_t i, const char *name,
-                          const char *value)
+static void check_setting(const struct ksm_settings *settings, size_t i, const char *name, const char *value)
 {
         CU_ASSERT_TRUE_FATAL(i < settings->n);
         CU_ASSERT_STRING_EQUAL(settings->settings[i].name, name);
@@ -174,7 +173,7 @@ static void test_settings(void)
         const struct plan_rules plain = {0};
         const struct plan_rules all = {.use_zero_pages = TRISTATE_YES, .smart_scan = TRISTATE_NO};
         struct ksm ksm = {0};
-        struct apply_settings settings;
+        struct ksm_settings settings;
 
         add_file(&ksm, "advisor_mode", "[none] scan-time");
         settings = plan_settings(&plain, &ksm, &rate);

@@ -86,8 +86,8 @@ static inline struct report_merge *golden_merge(size_t n_guests)
         merge->huge_pages = 210;
         merge->reached_bytes = REPORT_UNKNOWN;
         merge->cost = (struct plan_cost){120.25, 3.5, 36};
-        apply_settings_add(&merge->settings, "pages_to_scan", 1250);
-        apply_settings_add_text(&merge->settings, "advisor_mode", "none");
+        ksm_settings_add(&merge->settings, "pages_to_scan", 1250);
+        ksm_settings_add_text(&merge->settings, "advisor_mode", "none");
         merge->acts = true;
         merge->is_done = true;
         merge->refusal = (struct failure){"KSM is not ours"};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "base/cleanup.h"
-#include "merge/ksm/apply.h"
+#include "merge/ksm/ksm_settings.h"
 #include "unit.h"
 
 #include <errno.h>
@@ -15,8 +15,8 @@
 static char root[] = "/tmp/test_apply.XXXXXX";
 static char ksm_dir[64];
 static char runtime_dir[64];
-static const struct apply_place place = {ksm_dir, runtime_dir};
-static const struct apply_owner nobody;
+static const struct ksm_settings_place place = {ksm_dir, runtime_dir};
+static const struct ksm_settings_owner nobody;
 
 static void put_in(const char *dir, const char *name, const char *value)
 {
@@ -72,29 +72,29 @@ static void begin(void)
         put("sleep_millisecs", "20");
 }
 
-static struct apply_settings wanted(const char *pages)
+static struct ksm_settings wanted(const char *pages)
 {
-        struct apply_settings settings = {0};
+        struct ksm_settings settings = {0};
 
-        apply_settings_add_text(&settings, "pages_to_scan", pages);
-        apply_settings_add(&settings, "sleep_millisecs", 0);
-        apply_settings_add(&settings, "run", 1);
+        ksm_settings_add_text(&settings, "pages_to_scan", pages);
+        ksm_settings_add(&settings, "sleep_millisecs", 0);
+        ksm_settings_add(&settings, "run", 1);
         return settings;
 }
 
-static struct apply_settings switched(const char *run)
+static struct ksm_settings switched(const char *run)
 {
-        struct apply_settings settings = {0};
+        struct ksm_settings settings = {0};
 
-        apply_settings_add_text(&settings, "run", run);
+        ksm_settings_add_text(&settings, "run", run);
         return settings;
 }
 
 static int write_pages(const char *pages, struct failure *failure)
 {
-        const struct apply_settings settings = wanted(pages);
+        const struct ksm_settings settings = wanted(pages);
 
-        return apply_settings_write(&place, &nobody, &settings, failure);
+        return ksm_settings_write(&place, &nobody, &settings, failure);
 }
 
 static void test_there_and_back(void)
@@ -109,14 +109,14 @@ static void test_there_and_back(void)
         check("run", "1");
         CU_ASSERT_EQUAL(write_pages("200", &failure), 0);
         check("pages_to_scan", "200");
-        CU_ASSERT_EQUAL(apply_settings_check(&place, &failure), 0);
-        CU_ASSERT_EQUAL(apply_restore(&place, &n, &failure), 0);
+        CU_ASSERT_EQUAL(ksm_settings_check(&place, &failure), 0);
+        CU_ASSERT_EQUAL(ksm_settings_restore(&place, &n, &failure), 0);
         CU_ASSERT_EQUAL(n, 3);
         check("pages_to_scan", "100"); /* the very first one, not the one before */
         check("sleep_millisecs", "20");
         check("run", "0");
         CU_ASSERT_FALSE(note_exists());
-        CU_ASSERT_EQUAL(apply_restore(&place, &n, &failure), 0);
+        CU_ASSERT_EQUAL(ksm_settings_restore(&place, &n, &failure), 0);
         CU_ASSERT_EQUAL(n, 0);
 }
 
@@ -127,11 +127,11 @@ static void test_somebody_else(void)
         begin();
         CU_ASSERT_EQUAL(write_pages("4000", &failure), 0);
         put("pages_to_scan", "777");
-        CU_ASSERT_EQUAL(apply_settings_check(&place, &failure), -EBUSY);
+        CU_ASSERT_EQUAL(ksm_settings_check(&place, &failure), -EBUSY);
         CU_ASSERT_PTR_NOT_NULL(strstr(failure.text, "pages_to_scan to 777"));
         CU_ASSERT_EQUAL(write_pages("200", &failure), -EBUSY);
         check("pages_to_scan", "777");
-        CU_ASSERT_EQUAL(apply_restore(&place, NULL, &failure), 0);
+        CU_ASSERT_EQUAL(ksm_settings_restore(&place, NULL, &failure), 0);
         check("pages_to_scan", "777"); /* it is his */
         check("run", "0");
 }
@@ -157,8 +157,8 @@ static void test_crash(void)
                 write_unfinished_note();
                 put("pages_to_scan", states[i][0]);
                 put("run", states[i][1]);
-                CU_ASSERT_EQUAL(apply_settings_check(&place, &failure), 0);
-                CU_ASSERT_EQUAL(apply_restore(&place, NULL, &failure), 0);
+                CU_ASSERT_EQUAL(ksm_settings_check(&place, &failure), 0);
+                CU_ASSERT_EQUAL(ksm_settings_restore(&place, NULL, &failure), 0);
                 check("pages_to_scan", "100");
                 check("run", "0");
         }
@@ -167,17 +167,17 @@ static void test_crash(void)
 /* What stood there before the last writing is not ours when that has come to its end: somebody may have gone back to it. */
 static void test_somebody_else_goes_back(void)
 {
-        const struct apply_settings fast = switched("1");
-        const struct apply_settings stopped = switched("0");
+        const struct ksm_settings fast = switched("1");
+        const struct ksm_settings stopped = switched("0");
         struct failure failure = {0};
 
         begin();
         put("run", "1");
-        CU_ASSERT_EQUAL(apply_settings_write(&place, &nobody, &stopped, &failure), 0);
-        CU_ASSERT_EQUAL(apply_settings_write(&place, &nobody, &fast, &failure), 0);
+        CU_ASSERT_EQUAL(ksm_settings_write(&place, &nobody, &stopped, &failure), 0);
+        CU_ASSERT_EQUAL(ksm_settings_write(&place, &nobody, &fast, &failure), 0);
         put("run", "0");
-        CU_ASSERT_EQUAL(apply_settings_check(&place, &failure), -EBUSY);
-        CU_ASSERT_EQUAL(apply_restore(&place, NULL, &failure), 0);
+        CU_ASSERT_EQUAL(ksm_settings_check(&place, &failure), -EBUSY);
+        CU_ASSERT_EQUAL(ksm_settings_restore(&place, NULL, &failure), 0);
         check("run", "0");
 }
 
@@ -188,99 +188,99 @@ static void test_never_unmerges(void)
         begin();
         put("run", "2");
         CU_ASSERT_EQUAL(write_pages("4000", &failure), 0);
-        CU_ASSERT_EQUAL(apply_restore(&place, NULL, &failure), 0);
+        CU_ASSERT_EQUAL(ksm_settings_restore(&place, NULL, &failure), 0);
         check("run", "0");
 }
 
 static void test_owner(void)
 {
-        const struct apply_owner owner = {1234, 5678};
-        const struct apply_settings settings = wanted("300");
-        struct apply_owner found = {0};
+        const struct ksm_settings_owner owner = {1234, 5678};
+        const struct ksm_settings settings = wanted("300");
+        struct ksm_settings_owner found = {0};
         struct failure failure = {0};
 
         begin();
-        CU_ASSERT_EQUAL(apply_owner_read(&place, &found), -ENOENT);
-        CU_ASSERT_EQUAL(apply_settings_write(&place, &owner, &settings, &failure), 0);
-        CU_ASSERT_EQUAL(apply_owner_read(&place, &found), 0);
+        CU_ASSERT_EQUAL(ksm_settings_owner_read(&place, &found), -ENOENT);
+        CU_ASSERT_EQUAL(ksm_settings_write(&place, &owner, &settings, &failure), 0);
+        CU_ASSERT_EQUAL(ksm_settings_owner_read(&place, &found), 0);
         CU_ASSERT_EQUAL(found.pid, 1234);
         CU_ASSERT_EQUAL(found.start_ticks, 5678);
-        CU_ASSERT_EQUAL(apply_restore(&place, NULL, &failure), 0);
+        CU_ASSERT_EQUAL(ksm_settings_restore(&place, NULL, &failure), 0);
 }
 
 /* One writes at a time: a person, or a process that lives. */
 static void test_who_may(void)
 {
-        const struct apply_owner self = apply_owner_of(getpid());
-        const struct apply_owner dead = {self.pid, self.start_ticks + 1};
-        const struct apply_settings settings = wanted("300");
-        const struct apply_settings other = wanted("500");
-        const struct apply_owner other_process = apply_owner_of(getppid());
+        const struct ksm_settings_owner self = ksm_settings_owner_of(getpid());
+        const struct ksm_settings_owner dead = {self.pid, self.start_ticks + 1};
+        const struct ksm_settings settings = wanted("300");
+        const struct ksm_settings other = wanted("500");
+        const struct ksm_settings_owner other_process = ksm_settings_owner_of(getppid());
         struct failure failure = {0};
 
         CU_ASSERT_EQUAL(self.pid, getpid());
-        CU_ASSERT_EQUAL(apply_owner_of(0).pid, 0);
+        CU_ASSERT_EQUAL(ksm_settings_owner_of(0).pid, 0);
         begin();
-        CU_ASSERT_EQUAL(apply_owner_check(&place, &self, &failure), 0);
-        CU_ASSERT_EQUAL(apply_settings_write(&place, &dead, &settings, &failure), 0);
-        CU_ASSERT_EQUAL(apply_owner_check(&place, &self, &failure), 0);
-        CU_ASSERT_EQUAL(apply_settings_write(&place, &self, &settings, &failure), 0);
-        CU_ASSERT_TRUE(apply_owner_is(&place, &self));
-        CU_ASSERT_EQUAL(apply_owner_check(&place, &self, &failure), 0);
-        CU_ASSERT_EQUAL(apply_owner_check(&place, &other_process, &failure), -EBUSY);
-        CU_ASSERT_EQUAL(apply_settings_write(&place, &nobody, &other, &failure), -EBUSY);
+        CU_ASSERT_EQUAL(ksm_settings_owner_check(&place, &self, &failure), 0);
+        CU_ASSERT_EQUAL(ksm_settings_write(&place, &dead, &settings, &failure), 0);
+        CU_ASSERT_EQUAL(ksm_settings_owner_check(&place, &self, &failure), 0);
+        CU_ASSERT_EQUAL(ksm_settings_write(&place, &self, &settings, &failure), 0);
+        CU_ASSERT_TRUE(ksm_settings_owner_is(&place, &self));
+        CU_ASSERT_EQUAL(ksm_settings_owner_check(&place, &self, &failure), 0);
+        CU_ASSERT_EQUAL(ksm_settings_owner_check(&place, &other_process, &failure), -EBUSY);
+        CU_ASSERT_EQUAL(ksm_settings_write(&place, &nobody, &other, &failure), -EBUSY);
         CU_ASSERT_PTR_NOT_NULL(strstr(failure.text, "acts on KSM"));
         check("pages_to_scan", "300");
-        CU_ASSERT_EQUAL(apply_restore(&place, NULL, &failure), 0);
-        CU_ASSERT_EQUAL(apply_settings_write(&place, &nobody, &settings, &failure), 0);
-        CU_ASSERT_EQUAL(apply_settings_write(&place, &self, &other, &failure), -EBUSY);
+        CU_ASSERT_EQUAL(ksm_settings_restore(&place, NULL, &failure), 0);
+        CU_ASSERT_EQUAL(ksm_settings_write(&place, &nobody, &settings, &failure), 0);
+        CU_ASSERT_EQUAL(ksm_settings_write(&place, &self, &other, &failure), -EBUSY);
         CU_ASSERT_PTR_NOT_NULL(strstr(failure.text, "undo that first"));
         check("pages_to_scan", "300");
-        CU_ASSERT_EQUAL(apply_restore(&place, NULL, &failure), 0);
+        CU_ASSERT_EQUAL(ksm_settings_restore(&place, NULL, &failure), 0);
 }
 
 /* Settings come from another process: no other file is written. */
 static void test_names(void)
 {
-        struct apply_settings settings = {0};
+        struct ksm_settings settings = {0};
         struct failure failure = {0};
 
         begin();
-        apply_settings_add(&settings, "run", 1);
-        apply_settings_add(&settings, "run", 0);
+        ksm_settings_add(&settings, "run", 1);
+        ksm_settings_add(&settings, "run", 0);
         CU_ASSERT_EQUAL(settings.n, 1);
         CU_ASSERT_STRING_EQUAL(settings.settings[0].value, "0");
-        apply_settings_add(&settings, "../ksm/run", 1);
-        CU_ASSERT_EQUAL(apply_settings_write(&place, &nobody, &settings, &failure), -EOPNOTSUPP);
+        ksm_settings_add(&settings, "../ksm/run", 1);
+        CU_ASSERT_EQUAL(ksm_settings_write(&place, &nobody, &settings, &failure), -EOPNOTSUPP);
         CU_ASSERT_FALSE(note_exists());
 }
 
 static void test_advisor(void)
 {
-        struct apply_settings settings = {0};
+        struct ksm_settings settings = {0};
         struct failure failure = {0};
 
         begin();
         put("advisor_mode", "none [scan-time]");
-        apply_settings_add_text(&settings, "advisor_mode", "none");
-        CU_ASSERT_EQUAL(apply_settings_write(&place, &nobody, &settings, &failure), 0);
+        ksm_settings_add_text(&settings, "advisor_mode", "none");
+        CU_ASSERT_EQUAL(ksm_settings_write(&place, &nobody, &settings, &failure), 0);
         check("advisor_mode", "none");
-        CU_ASSERT_EQUAL(apply_restore(&place, NULL, &failure), 0);
+        CU_ASSERT_EQUAL(ksm_settings_restore(&place, NULL, &failure), 0);
         check("advisor_mode", "scan-time");
         put("advisor_mode", "none");
 }
 
 static void test_failures(void)
 {
-        const struct apply_place nowhere = {"/nonexistent", runtime_dir};
-        struct apply_settings settings = {0};
+        const struct ksm_settings_place nowhere = {"/nonexistent", runtime_dir};
+        struct ksm_settings settings = {0};
         struct failure failure = {0};
 
         begin();
-        apply_settings_add(&settings, "run", 1);
-        CU_ASSERT_EQUAL(apply_settings_write(&nowhere, &nobody, &settings, &failure), -EOPNOTSUPP);
-        apply_settings_add(&settings, "smart_scan", 1);
-        CU_ASSERT_EQUAL(apply_settings_write(&place, &nobody, &settings, &failure), -EOPNOTSUPP);
+        ksm_settings_add(&settings, "run", 1);
+        CU_ASSERT_EQUAL(ksm_settings_write(&nowhere, &nobody, &settings, &failure), -EOPNOTSUPP);
+        ksm_settings_add(&settings, "smart_scan", 1);
+        CU_ASSERT_EQUAL(ksm_settings_write(&place, &nobody, &settings, &failure), -EOPNOTSUPP);
         CU_ASSERT_PTR_NOT_NULL(strstr(failure.text, "smart_scan"));
         check("run", "0"); /* all or nothing */
         CU_ASSERT_FALSE(note_exists());

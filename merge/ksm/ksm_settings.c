@@ -16,7 +16,7 @@
  * is switched on sets it anew. So the advisor is written first when it is switched off, and last when it is
  * put back.
  */
-#include "merge/ksm/apply.h"
+#include "merge/ksm/ksm_settings.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -40,24 +40,24 @@
 
 struct note_entry {
         char name[KSM_NAME_BYTES];
-        char found[APPLY_VALUE_BYTES];
-        char written[APPLY_VALUE_BYTES];
-        char before[APPLY_VALUE_BYTES];
+        char found[KSM_SETTINGS_VALUE_BYTES];
+        char written[KSM_SETTINGS_VALUE_BYTES];
+        char before[KSM_SETTINGS_VALUE_BYTES];
 };
 
 struct note {
-        struct apply_owner owner;
-        struct note_entry entries[APPLY_MAX_SETTINGS];
+        struct ksm_settings_owner owner;
+        struct note_entry entries[KSM_SETTINGS_MAX];
         size_t n;
 };
 
-void apply_settings_add_text(struct apply_settings *settings, const char *name, const char *value)
+void ksm_settings_add_text(struct ksm_settings *settings, const char *name, const char *value)
 {
-        struct apply_setting *setting = settings->settings;
+        struct ksm_setting *setting = settings->settings;
 
         while (setting < settings->settings + settings->n && strcmp(setting->name, name) != 0)
                 setting++;
-        if (setting == settings->settings + APPLY_MAX_SETTINGS)
+        if (setting == settings->settings + KSM_SETTINGS_MAX)
                 return;
         if (setting == settings->settings + settings->n)
                 settings->n++;
@@ -65,12 +65,12 @@ void apply_settings_add_text(struct apply_settings *settings, const char *name, 
         (void)snprintf(setting->value, sizeof(setting->value), "%s", value);
 }
 
-void apply_settings_add(struct apply_settings *settings, const char *name, int64_t value)
+void ksm_settings_add(struct ksm_settings *settings, const char *name, int64_t value)
 {
-        char text[APPLY_VALUE_BYTES] = "";
+        char text[KSM_SETTINGS_VALUE_BYTES] = "";
 
         (void)snprintf(text, sizeof(text), "%" PRId64, value);
-        apply_settings_add_text(settings, name, text);
+        ksm_settings_add_text(settings, name, text);
 }
 
 /* The note */
@@ -115,8 +115,8 @@ static void parse_note_line(struct note *note, const char *line)
 
         if (sscanf(line, "owner %d %" SCNu64, &note->owner.pid, &note->owner.start_ticks) == 2)
                 return;
-        if (note->n < APPLY_MAX_SETTINGS && sscanf(line, "setting %63s %31s %31s %31s", entry.name,
-                                                   entry.found, entry.written, entry.before) == 4)
+        if (note->n < KSM_SETTINGS_MAX && sscanf(line, "setting %63s %31s %31s %31s", entry.name, entry.found,
+                                                 entry.written, entry.before) == 4)
                 note->entries[note->n++] = entry;
 }
 
@@ -166,12 +166,12 @@ static struct note_entry *find_note_entry(struct note *note, const char *name)
 
 /* The owner */
 
-static bool is_same_owner(const struct apply_owner *a, const struct apply_owner *b)
+static bool is_same_owner(const struct ksm_settings_owner *a, const struct ksm_settings_owner *b)
 {
         return a->pid == b->pid && a->start_ticks == b->start_ticks;
 }
 
-static int check_owner(const struct apply_owner *found, const struct apply_owner *owner,
+static int check_owner(const struct ksm_settings_owner *found, const struct ksm_settings_owner *owner,
                        struct failure *failure)
 {
         const struct process process = {.pid = found->pid, .start_ticks = found->start_ticks};
@@ -201,7 +201,7 @@ static void choose_value(char *text)
         (void)memmove(text, begin + 1, (size_t)(end - begin));
 }
 
-static int read_setting(int ksm_fd, const char *name, char value[APPLY_VALUE_BYTES])
+static int read_setting(int ksm_fd, const char *name, char value[KSM_SETTINGS_VALUE_BYTES])
 {
         CLEANUP_FREE char *text = NULL;
         int r = fileio_read_text(ksm_fd, name, &text);
@@ -210,17 +210,17 @@ static int read_setting(int ksm_fd, const char *name, char value[APPLY_VALUE_BYT
                 return r;
         text[strcspn(text, "\n")] = '\0';
         choose_value(text);
-        if (text[0] == '\0' || strchr(text, ' ') || strlen(text) >= APPLY_VALUE_BYTES)
+        if (text[0] == '\0' || strchr(text, ' ') || strlen(text) >= KSM_SETTINGS_VALUE_BYTES)
                 return -EBADMSG;
-        (void)snprintf(value, APPLY_VALUE_BYTES, "%s", text);
+        (void)snprintf(value, KSM_SETTINGS_VALUE_BYTES, "%s", text);
         return 0;
 }
 
 static int write_setting(int ksm_fd, const char *name, const char *value, struct failure *failure)
 {
         CLEANUP_CLOSE int fd = openat(ksm_fd, name, O_WRONLY | O_CLOEXEC);
-        char now[APPLY_VALUE_BYTES] = "";
-        char line[APPLY_VALUE_BYTES + 1] = "";
+        char now[KSM_SETTINGS_VALUE_BYTES] = "";
+        char line[KSM_SETTINGS_VALUE_BYTES + 1] = "";
         int r = 0;
 
         (void)snprintf(line, sizeof(line), "%s\n", value);
@@ -242,7 +242,7 @@ static bool is_our_value(const struct note_entry *entry, const char *value)
 
 static int check_entry(int ksm_fd, const struct note_entry *entry, struct failure *failure)
 {
-        char now[APPLY_VALUE_BYTES] = "";
+        char now[KSM_SETTINGS_VALUE_BYTES] = "";
         int r = read_setting(ksm_fd, entry->name, now);
 
         if (r < 0)
@@ -264,11 +264,11 @@ static int check_all_entries(int ksm_fd, const struct note *note, struct failure
 }
 
 /* Notes what is about to be written. */
-static int note_setting(int ksm_fd, struct note *note, const struct apply_setting *setting,
+static int note_setting(int ksm_fd, struct note *note, const struct ksm_setting *setting,
                         struct failure *failure)
 {
         struct note_entry *entry = find_note_entry(note, setting->name);
-        char now[APPLY_VALUE_BYTES] = "";
+        char now[KSM_SETTINGS_VALUE_BYTES] = "";
         /* The name came from another process, so it must not leave the folder. */
         int r = strchr(setting->name, '/') ? -ENOENT : read_setting(ksm_fd, setting->name, now);
 
@@ -276,8 +276,8 @@ static int note_setting(int ksm_fd, struct note *note, const struct apply_settin
                 return failure_set(failure, -EOPNOTSUPP, "this kernel's KSM has no %s", setting->name);
         if (r < 0)
                 return failure_errno(failure, r, "cannot read KSM's %s", setting->name);
-        if (!entry && note->n == APPLY_MAX_SETTINGS)
-                return failure_set(failure, -E2BIG, "more than %d KSM settings", APPLY_MAX_SETTINGS);
+        if (!entry && note->n == KSM_SETTINGS_MAX)
+                return failure_set(failure, -E2BIG, "more than %d KSM settings", KSM_SETTINGS_MAX);
         if (!entry) {
                 entry = &note->entries[note->n++];
                 memcpy(entry->name, setting->name, sizeof(entry->name));
@@ -288,13 +288,13 @@ static int note_setting(int ksm_fd, struct note *note, const struct apply_settin
         return 0;
 }
 
-static int write_all_settings(int ksm_fd, const struct apply_settings *settings, struct failure *failure)
+static int write_all_settings(int ksm_fd, const struct ksm_settings *settings, struct failure *failure)
 {
         int r = 0;
 
         for (size_t i = 0; r == 0 && i < settings->n; i++) {
-                const struct apply_setting *setting = &settings->settings[i];
-                char now[APPLY_VALUE_BYTES] = "";
+                const struct ksm_setting *setting = &settings->settings[i];
+                char now[KSM_SETTINGS_VALUE_BYTES] = "";
 
                 r = read_setting(ksm_fd, setting->name, now);
                 if (r < 0)
@@ -305,8 +305,8 @@ static int write_all_settings(int ksm_fd, const struct apply_settings *settings,
         return r;
 }
 
-int apply_settings_write(const struct apply_place *place, const struct apply_owner *owner,
-                         const struct apply_settings *settings, struct failure *failure)
+int ksm_settings_write(const struct ksm_settings_place *place, const struct ksm_settings_owner *owner,
+                       const struct ksm_settings *settings, struct failure *failure)
 {
         CLEANUP_CLOSE int ksm_fd = open_folder(place->ksm_dir, failure);
         CLEANUP_CLOSE int runtime_fd = -1;
@@ -343,7 +343,7 @@ int apply_settings_write(const struct apply_place *place, const struct apply_own
         return 0;
 }
 
-int apply_settings_check(const struct apply_place *place, struct failure *failure)
+int ksm_settings_check(const struct ksm_settings_place *place, struct failure *failure)
 {
         CLEANUP_CLOSE int ksm_fd = -1;
         CLEANUP_CLOSE int runtime_fd = -1;
@@ -370,7 +370,7 @@ static int restore_entry(int ksm_fd, const struct note_entry *entry, size_t *n, 
          */
         const bool unmerges = strcmp(entry->name, "run") == 0 && strcmp(entry->found, "2") == 0;
         const char *value = unmerges ? "0" : entry->found;
-        char now[APPLY_VALUE_BYTES] = "";
+        char now[KSM_SETTINGS_VALUE_BYTES] = "";
         int r = read_setting(ksm_fd, entry->name, now);
 
         if (r < 0)
@@ -411,7 +411,7 @@ static int restore_all_entries(int ksm_fd, struct note *note, size_t *n, struct 
         return r;
 }
 
-int apply_restore(const struct apply_place *place, size_t *ret_n, struct failure *failure)
+int ksm_settings_restore(const struct ksm_settings_place *place, size_t *ret_n, struct failure *failure)
 {
         CLEANUP_CLOSE int runtime_fd = -1;
         CLEANUP_CLOSE int lock_fd = -1;
@@ -443,7 +443,7 @@ int apply_restore(const struct apply_place *place, size_t *ret_n, struct failure
         return 0;
 }
 
-int apply_owner_read(const struct apply_place *place, struct apply_owner *ret)
+int ksm_settings_owner_read(const struct ksm_settings_place *place, struct ksm_settings_owner *ret)
 {
         CLEANUP_CLOSE int runtime_fd = open(place->runtime_dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
         struct note note = {0};
@@ -454,26 +454,26 @@ int apply_owner_read(const struct apply_place *place, struct apply_owner *ret)
         return r;
 }
 
-struct apply_owner apply_owner_of(pid_t pid)
+struct ksm_settings_owner ksm_settings_owner_of(pid_t pid)
 {
         struct process process = {0};
 
         if (pid <= 0 || process_identify(pid, &process) < 0)
-                return (struct apply_owner){0};
-        return (struct apply_owner){(int)process.pid, process.start_ticks};
+                return (struct ksm_settings_owner){0};
+        return (struct ksm_settings_owner){(int)process.pid, process.start_ticks};
 }
 
-int apply_owner_check(const struct apply_place *place, const struct apply_owner *owner,
-                      struct failure *failure)
+int ksm_settings_owner_check(const struct ksm_settings_place *place, const struct ksm_settings_owner *owner,
+                             struct failure *failure)
 {
-        struct apply_owner found = {0};
+        struct ksm_settings_owner found = {0};
 
-        return apply_owner_read(place, &found) < 0 ? 0 : check_owner(&found, owner, failure);
+        return ksm_settings_owner_read(place, &found) < 0 ? 0 : check_owner(&found, owner, failure);
 }
 
-bool apply_owner_is(const struct apply_place *place, const struct apply_owner *owner)
+bool ksm_settings_owner_is(const struct ksm_settings_place *place, const struct ksm_settings_owner *owner)
 {
-        struct apply_owner found = {0};
+        struct ksm_settings_owner found = {0};
 
-        return apply_owner_read(place, &found) == 0 && is_same_owner(&found, owner);
+        return ksm_settings_owner_read(place, &found) == 0 && is_same_owner(&found, owner);
 }
