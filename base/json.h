@@ -100,7 +100,7 @@ static inline void json_add_seconds(struct json_object *object, const char *key,
 
 /* Lines in the shape of QMP, which QEMU, the bridge and the control socket speak. */
 
-/* {"execute": @command, "arguments": @arguments (taken; NULL: none), "id": @id}; NULL when memory is short. */
+/* {"execute": @command, "arguments": @arguments (taken; NULL: none), "id": @id}; NULL without memory. */
 static inline struct json_object *json_new_command(const char *command, struct json_object *arguments,
                                                    int64_t id)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The control socket: JSON lines in the shape of QMP. A greeting; {"execute", "arguments", "id"} is answered by
+ * The control socket: JSON lines in the shape of QMP. A greeting; then each {"execute", "arguments", "id"} gets
  * {"return", "id"} or {"error": {"class", "desc"}, "id"}; {"event", "data"} may come in between.
  */
 #pragma once
@@ -11,7 +11,7 @@
 #include <json-c/json.h>
 #include <systemd/sd-event.h>
 
-/* Connections at a time; the last ones are kept for root, so that no member of the group locks the operator out. */
+/* Connections at a time; the last ones are root's, so that no member of the group locks the operator out. */
 #define CONTROL_CLIENTS_MAX  64
 #define CONTROL_CLIENTS_ROOT 8
 

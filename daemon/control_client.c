@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A client is somebody else's program: it may send half a line and stall, send without reading, or vanish while an
- * answer is owed to it. What it can cost is a line's buffer and a few replies:
+ * A client is somebody else's program: it may send half a line and stall, send without reading, or vanish
+ * while an answer is owed to it. What it can cost is a line's buffer and a few replies:
  *
  *   - requests are read only when all that was answered before has been taken
  *   - half a line has to be completed in time
@@ -49,8 +49,8 @@ static void forget_reply(struct control_client *client, const struct control_rep
 }
 
 /*
- * For writing while something waits, or while lines wait in the buffer, which make no descriptor readable: one that can
- * be written to wakes us as well. Else for reading.
+ * For writing while something waits, or while lines wait in the buffer, which make no descriptor readable:
+ * one that can be written to wakes us as well. Else for reading.
  */
 static int poll_as_needed(struct control_client *client)
 {

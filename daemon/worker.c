@@ -2,7 +2,7 @@
 /*
  * Scans run in a process of their own: the program itself, started anew as samepage(1). Reasons:
  *
- *   - What a guest can provoke at worst (a crash, memory that runs out) ends that process and not the service.
+ *   - The worst that a guest can provoke (a crash, memory that runs out) ends that process, not the service.
  *   - It can be ended at any moment. Its guard then resumes the guests, as when it dies of anything else.
  *   - Its memory, 12 bytes for each page of all guests, goes back to the host as a whole.
  *   - The guard has to be forked by a process of one thread that has little memory.
@@ -27,8 +27,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Without a word for so long it counts as hung: the census of 1 TiB takes seconds, every step before it has a deadline, and
- * a scan that waits for its second look says so once a second. */
+/*
+ * A process that is silent for so long counts as hung: the census of 1 TiB takes seconds, every step before it
+ * has a deadline, and a scan that waits for its second look says so once a second.
+ */
 #define SILENCE_USEC (UINT64_C(15) * 60 * USEC_PER_SEC)
 /* What a cancelled one gets before it is killed. */
 #define CANCEL_USEC (UINT64_C(2) * USEC_PER_SEC)

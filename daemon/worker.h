@@ -12,7 +12,8 @@ struct worker;
 /**
  * struct worker_observer - who waits for it
  * @event: called for each event that it prints (see report/events.h); @data is borrowed
- * @end: called once, when the process is gone; @failure is empty if it ended with a report. May free the worker.
+ * @end: called once, when the process is gone; @failure is empty if it ended with a report. May free the
+ * worker.
  */
 struct worker_observer {
         void (*event)(void *context, const char *event, struct json_object *data);

@@ -29,8 +29,8 @@ struct control_call *control_call_free(struct control_call *call);
  * @event: called for events that come meanwhile; may be NULL
  * @ret_value: what it returned; the caller owns it
  *
- * Return: 0; -EREMOTEIO when the daemon answers with an error, which is the sentence; -ECONNRESET when it ended
- * meanwhile; -ETIMEDOUT; another negative errno.
+ * Return: 0; -EREMOTEIO when the daemon answers with an error, which is the sentence; -ECONNRESET when it
+ * ended meanwhile; -ETIMEDOUT; another negative errno.
  */
 int control_call_execute(struct control_call *call, const char *command, struct json_object *arguments,
                          uint64_t deadline_usec,

@@ -6,10 +6,10 @@
  * shared RAM are punched only in pauses of our own. When somebody else stopped a guest, they could resume it
  * at any moment without waiting for us, so its zero pages are left alone.
  *
- * A pause here is an exclusive one: the guard resumes the guest at the deadline in any case, and ends this process before it
- * does. So it is ended before: pages are punched in the first part of the pause only (MARGIN_USEC), and what is left is
- * for the next. Before each single punch it is asked whether the time is not over and the guard lives, which alone could
- * end us in time.
+ * A pause here is an exclusive one: the guard resumes the guest at the deadline in any case, and ends this
+ * process before it does. So it is ended before: pages are punched in the first part of the pause only
+ * (MARGIN_USEC), and what is left is for the next. Before each single punch it is asked whether the time is
+ * not over and the guard lives, which alone could end us in time.
  *
  * Dangers to giving memory back (daemon/reclaim/reclaim_judge.c) are checked when the guest is opened, and
  * again before every pause; without a pause, every second. Some of them can change while all processes are

@@ -60,7 +60,8 @@ struct reclaim_guest {
         unsigned int n_pauses;
 };
 
-/* Finds the guest's parts, opens their files, and decides what is left as it is. Sets @error where that fails. */
+/* Finds the guest's parts, opens their files, and decides what is left as it is. Sets @error where that
+ * fails. */
 void reclaim_guest_open(struct reclaim_guest *guest, const struct inventory_guest *source, bool uses_monitor);
 
 /* Finds the pages that could be given back; changes nothing. */

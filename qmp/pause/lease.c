@@ -6,8 +6,8 @@
  *
  *   the scan dies (any signal, abort, out of memory)   its guard sees the end of the control socket
  *   the scan is stopped, hangs, or is late             its guard keeps the deadline of every pause
- *   the guard dies or hangs                            the scan kills what is left of it and resumes by itself
- *   both die                                           `samepage resume --stale`, by the lease files (stale.c)
+ *   the guard dies or hangs                            the scan kills what is left of it, and resumes
+ *   both die                                           `samepage resume --stale`, by lease files (stale.c)
  *   QEMU hangs                                         whoever waits for it goes on as long as it lives
  *
  * Only the guard sends stop and cont. The scan passes it a duplicate of the guest's connection: QEMU serves

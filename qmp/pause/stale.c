@@ -6,8 +6,8 @@
  * upon it only when the scan and its guard are both dead: while either lives, the guest is in its care. Then
  * all of this must hold before cont:
  *  - The QEMU of the note is still the same process, by pid and start time.
- *  - That process holds the other end of the connection. For a domain of libvirt, its command line says instead
- *    that it is this domain.
+ *  - That process holds the other end of the connection. For a domain of libvirt, its command line says
+ *    instead that it is this domain.
  *  - The pause machine finds what it always asks for: the state is exactly `paused`, and there is no
  *    migration.
  *

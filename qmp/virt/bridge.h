@@ -20,7 +20,8 @@ struct bridge;
  * @use_monitor: pass QMP commands that only read through to the monitor, which libvirt notes as a taint
  * @ret_bridge: free with bridge_free()
  *
- * To be called while the process has one thread, like guard_start(): and this process never has libvirt in it.
+ * To be called while the process has one thread, like guard_start(): and this process never has libvirt in
+ * it.
  *
  * Return: 0; -ENOTSUP when samepage was built without libvirt; another negative errno; all with a sentence.
  */
@@ -67,8 +68,8 @@ int bridge_list(const struct bridge *bridge, uint64_t timeout_usec, struct bridg
 int bridge_connect(const struct bridge *bridge, const char *uuid, uint64_t timeout_usec,
                    struct qmp_client **ret_client, struct failure *failure);
 
-/* The address of a domain, where others have the path of a socket: libvirt:URI#UUID. The caller frees it; NULL
- * without memory. */
+/* The address of a domain, where others have the path of a socket: libvirt:URI#UUID. The caller frees it;
+ * NULL without memory. */
 char *bridge_format_address(const struct bridge *bridge, const char *uuid);
 
 bool bridge_is_address(const char *text);

@@ -6,12 +6,13 @@
  * CommandNotFound.
  *
  * A command whose connection to libvirt breaks is run again over a new one until that works, the peer goes
- * away, or RETRY_USEC are over. That is right for each of them: stop and cont are idempotent, libvirtd carries
- * them out only after it has looked at what its QEMUs do, and nobody else can pause or resume a domain while
- * libvirtd is away. A stop that broke and could not be repeated may have been carried out: it ends the peer's
- * connection, since an error would say that the domain was not stopped.
+ * away, or RETRY_USEC are over. That is right for each of them: stop and cont are idempotent, libvirtd
+ * carries them out only after it has looked at what its QEMUs do, and nobody else can pause or resume a
+ * domain while libvirtd is away. A stop that broke and could not be repeated may have been carried out: it
+ * ends the peer's connection, since an error would say that the domain was not stopped.
  *
- * A domain keeps its UUID when it is started anew, and gets another id: then the peer is told that it is gone.
+ * A domain keeps its UUID when it is started anew, and gets another id: then the peer is told that it is
+ * gone.
  */
 #include "qmp/virt/bridge_command.h"
 
@@ -176,7 +177,7 @@ static int query_status(struct task *task)
         return 0;
 }
 
-/* Any job of libvirt on the domain counts as a migration: saving, dumping and snapshots are that to QEMU too. */
+/* Any job of libvirt on the domain counts as a migration: QEMU saves, dumps and snapshots by one, too. */
 static int query_migrate(struct task *task)
 {
         virDomainJobInfo job = {.type = VIR_DOMAIN_JOB_NONE};

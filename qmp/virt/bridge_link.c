@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * A connection that broke is opened anew by whoever uses it next: it is dropped, under the lock, so that of
- * many threads one opens the next and the others wait for that. That it broke is told at once (on_lost), by libvirt's
- * event loop or by who drops it, whoever is first. A libvirtd that is there and does not answer is told from a slow one
- * by keepalive messages, where the driver has them.
+ * many threads one opens the next and the others wait for that. That it broke is told at once (on_lost), by
+ * libvirt's event loop or by who drops it, whoever is first. A libvirtd that is there and does not answer is
+ * told from a slow one by keepalive messages, where the driver has them.
  *
  * libvirt calls an event callback, and frees what belongs to it, some time after it was deregistered. Nothing
  * is freed here: the link is as long-lived as the process.

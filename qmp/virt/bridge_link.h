@@ -28,8 +28,8 @@ struct bridge_link {
  * @on_event: called with @context in the event loop's thread, for lifecycle events of all domains; must not
  * call libvirt
  * @on_reconnect: called when a new connection replaced a broken one: events of the old one may be lost
- * @on_lost: called when a connection broke, as soon as that is noticed, perhaps more than once, in any thread; must not
- * call libvirt either
+ * @on_lost: called when a connection broke, as soon as that is noticed, perhaps more than once, in any
+ * thread; must not call libvirt either
  */
 int bridge_link_init(struct bridge_link *link, const char *uri, virConnectDomainEventCallback on_event,
                      void (*on_reconnect)(void *context), void (*on_lost)(void *context), void *context);

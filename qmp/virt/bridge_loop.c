@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the bridge's process does: takes connections from its control socket and gives each a thread, and hands
- * libvirt's events to the connections that they are about. It ends when the control socket and all connections
- * are closed.
+ * What the bridge's process does: takes connections from its control socket and gives each a thread, and
+ * hands libvirt's events to the connections that they are about. It ends when the control socket and all
+ * connections are closed.
  */
 #include "base/cleanup.h"
 #include "base/passing.h"

@@ -52,8 +52,8 @@ void bridge_peer_note_reconnect(struct bridge_peer *peer);
 /**
  * bridge_peer_note_watch() - somebody else's resume must not be noticed late
  *
- * From now on until the peer's next cont, or stop that failed: the event of a resume is passed on before anything is
- * asked, and with the connection to libvirt the peer's own breaks.
+ * From now on until the peer's next cont, or stop that failed: the event of a resume is passed on before
+ * anything is asked, and with the connection to libvirt the peer's own breaks.
  */
 void bridge_peer_note_watch(struct bridge_peer *peer, bool is_watched);
 

@@ -26,5 +26,6 @@ struct bridge_request {
 #define BRIDGE_WATCH_DOMAIN \
         "samepage-watch-domain" /* of a domain's, before stop: see bridge_peer_note_watch() */
 
-/* What the bridge's process runs: VIRT_BRIDGE_RUN, see bridge_loop.c. Takes @control_fd. Returns when nobody is left. */
+/* What the bridge's process runs: VIRT_BRIDGE_RUN, see bridge_loop.c. Takes @control_fd. Returns when nobody
+ * is left. */
 typedef void bridge_run_fn(int control_fd, const char *uri, bool use_monitor);

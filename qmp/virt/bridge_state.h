@@ -7,8 +7,8 @@
 /**
  * bridge_state_to_run_state() - QEMU's word for what virDomainGetState() says
  *
- * "paused" is said only of a domain that is paused on somebody's request, which is what may be resumed; pauses
- * of libvirt's own for the time of a job have other names, which nobody acts upon.
+ * "paused" is said only of a domain that is paused on somebody's request, which is what may be resumed;
+ * pauses of libvirt's own for the time of a job have other names, which nobody acts upon.
  */
 const char *bridge_state_to_run_state(int state, int reason);
 

@@ -12,8 +12,8 @@
 /**
  * domain_guest_open() - qmp_guest_open() for a domain of libvirt
  * @bridge: borrowed for the call
- * @use_monitor: ask QEMU for the RAM blocks, over the monitor; else they are found by the domain's XML and the
- * memory map of its process
+ * @use_monitor: ask QEMU for the RAM blocks, over the monitor; else they are found by the domain's XML and
+ * the memory map of its process
  *
  * Return: as qmp_guest_open(); -ENOENT and -ENOTUNIQ when the blocks cannot be found without the monitor.
  */

@@ -39,7 +39,8 @@ struct domain_memory {
         bool merge;  /* QEMU may ask for MADV_MERGEABLE */
         struct memory_block *blocks;
         size_t n_blocks;
-        size_t n_cells; /* so many blocks at the front are NUMA cells, which old machine types have in one block */
+        size_t n_cells; /* so many blocks at the front are NUMA cells, which old machine types have in one
+                           block */
 };
 
 void domain_memory_deinit(struct domain_memory *memory);

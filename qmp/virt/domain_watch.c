@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One thread: libvirt's event loop, in which events only note what there is to do, and after each turn of it what
- * needs further calls is done. A libvirtd that hangs hangs this process; the service sees that it is silent, and
- * replaces it.
+ * One thread: libvirt's event loop, in which events only note what there is to do, and after each turn of it
+ * what needs further calls is done. A libvirtd that hangs hangs this process; the service sees that it is
+ * silent, and replaces it.
  *
- * Event callbacks and their free functions are called by libvirt's own loop, which never frees a callback's data while
- * the callback runs. The data is the watch itself and outlives the connection, so there is nothing to free.
+ * Event callbacks and their free functions are called by libvirt's own loop, which never frees a callback's
+ * data while the callback runs. The data is the watch itself and outlives the connection, so there is nothing
+ * to free.
  */
 #include "qmp/virt/domain_watch.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libvirt checked the XML, but its guests' owners may have written it: names and metadata are any text. It has
- * no DTD, so one that has is refused, and entities are never expanded; libxml2 bounds the nesting.
+ * libvirt checked the XML, but its guests' owners may have written it: names and metadata are any text. It
+ * has no DTD, so one that has is refused, and entities are never expanded; libxml2 bounds the nesting.
  */
 #include "qmp/virt/domain_xml.h"
 

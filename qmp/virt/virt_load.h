@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The part of samepage that speaks with libvirt is a module of its own, samepage-virt.so: only processes that do nothing
- * else load it, and with it libvirt and the dozens of libraries that it brings.
+ * The part of samepage that speaks with libvirt is a module of its own, samepage-virt.so: only processes that
+ * do nothing else load it, and with it libvirt and the dozens of libraries that it brings.
  */
 #pragma once
 
@@ -14,5 +14,5 @@
 /* Gives one of them its place among what the module shows. */
 #define VIRT_EXPORT __attribute__((visibility("default")))
 
-/* Return: the function; NULL with a sentence when there is no module, or this samepage was built without it. */
+/* Return: the function; NULL with a sentence where there is no module, or samepage was built without it. */
 void *virt_load(const char *function, struct failure *failure);
