@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The control socket: JSON lines in the shape of QMP. A greeting; then each {"execute", "arguments", "id"} gets
- * {"return", "id"} or {"error": {"class", "desc"}, "id"}; {"event", "data"} may come in between.
+ * The control socket: JSON lines in the shape of QMP. A greeting; then each {"execute", "arguments", "id"}
+ * gets {"return", "id"} or {"error": {"class", "desc"}, "id"}; {"event", "data"} may come in between.
  */
 #pragma once
 

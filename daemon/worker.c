@@ -28,8 +28,8 @@
 #include <unistd.h>
 
 /*
- * A process that is silent for so long counts as hung: the census of 1 TiB takes seconds, every step before it
- * has a deadline, and a scan that waits for its second look says so once a second.
+ * A process that is silent for so long counts as hung: the census of 1 TiB takes seconds, every step before
+ * it has a deadline, and a scan that waits for its second look says so once a second.
  */
 #define SILENCE_USEC (UINT64_C(15) * 60 * USEC_PER_SEC)
 /* What a cancelled one gets before it is killed. */

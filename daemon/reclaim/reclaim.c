@@ -4,13 +4,13 @@
  * same, and the hole costs nothing. fallocate(2) with PUNCH_HOLE turns the page into the hole. There are two
  * kinds of such pages, and each has its own reason why nothing is lost:
  *
- *   zero     QEMU has the file mapped shared (share=on): the page is the guest's memory. What the guest writes
- *            to it after it was found to be zero and before it is punched would be lost. So the guest has to be
- *            paused from before the page is read until after it is punched. This file neither pauses nor asks
- *            QEMU: before each single punch it asks its permit whether that is still so, and how old the look
- *            at the page is. The caller that gives the permit holds an exclusive pause (qmp/pause/lease.h): if
- *            this process is stopped in the few instructions between the permit's answer and the punch, the
- *            guard ends it before the guest runs.
+ *   zero     QEMU has the file mapped shared (share=on): the page is the guest's memory. What the guest
+ *            writes to it after it was found to be zero and before it is punched would be lost. So the guest
+ *            has to be paused from before the page is read until after it is punched. This file neither
+ *            pauses nor asks QEMU: before each single punch it asks its permit whether that is still so, and
+ *            how old the look at the page is. The caller that gives the permit holds an exclusive pause
+ *            (qmp/pause/lease.h): if this process is stopped in the few instructions between the permit's
+ *            answer and the punch, the guard ends it before the guest runs.
  *
  *   shadow     QEMU maps the file private (memfd share=off, -mem-path): the kernel copies a page that the
  *              guest writes to, and the copy is the guest's memory. The kernel first allocates the page of
@@ -52,7 +52,7 @@
 #define WORD_BITS 64
 /* As often as a scan tells of its progress for its ranges of 2 MiB. */
 #define TICK_PAGES (UINT64_C(64) * PAGE_SPAN_MAX)
-/* A batch whose look has become old is read again; a host that is always as busy as that gets nothing back. */
+/* A batch whose look has become old is read again; a host that is always so busy gets nothing back. */
 #define STALE_MAX 100
 
 const char *reclaim_kind_to_string(enum reclaim_kind kind)
