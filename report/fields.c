@@ -127,9 +127,9 @@ static int read_name(const char *text, const struct field *field, char *base)
         if (field->flag)
                 *(bool *)(base + field->flag) = number < field->n_names;
         if (field->type == FIELD_TYPE_NAME)
-                *(int *)at = number % field->n_names;
+                *(int *)at = number < field->n_names ? number : 0;
         else if (number < field->n_names || field->type == FIELD_TYPE_CHOICE)
-                *(const char **)at = field->names(number % field->n_names);
+                *(const char **)at = field->names(number < field->n_names ? number : 0);
         return 0;
 }
 

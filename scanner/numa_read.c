@@ -63,7 +63,7 @@ static int read_node(struct numa *numa, int nodes_fd, const char *name, unsigned
         unsigned long block = 0;
         int r = dir ? 0 : -errno;
 
-        while (r == 0 && (entry = readdir(dir)))
+        while (dir && r == 0 && (entry = readdir(dir)))
                 if (parse_name(entry->d_name, "memory", NUMA_MAX_BLOCKS, &block))
                         r = add_block(numa, block, node);
         if (r == 0 && node >= numa->n_nodes)
@@ -78,7 +78,7 @@ static int read_nodes(struct numa *numa, int system_fd)
         unsigned long node = 0;
         int r = dir ? 0 : -errno;
 
-        while (r == 0 && (entry = readdir(dir)))
+        while (dir && r == 0 && (entry = readdir(dir)))
                 if (parse_name(entry->d_name, "node", NUMA_MAX_NODES, &node))
                         r = read_node(numa, dirfd(dir), entry->d_name, node);
         return r;

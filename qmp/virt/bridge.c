@@ -66,7 +66,7 @@ static void run_bridge(int control_fd, void *context)
 
 static int start(struct bridge *bridge, struct failure *failure)
 {
-        struct bridge_greeting greeting;
+        struct bridge_greeting greeting = {0};
         int r = child_start(&bridge->child, "the process for libvirt", run_bridge, bridge, failure);
 
         if (r == 0)

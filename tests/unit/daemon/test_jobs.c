@@ -44,6 +44,13 @@ struct fixture {
         char calls[8 * ENDED_MAX]; /* which observer heard of an end */
 };
 
+static void note_call(struct fixture *fixture, const char *call)
+{
+        const size_t length = strlen(fixture->calls);
+
+        (void)snprintf(fixture->calls + length, sizeof(fixture->calls) - length, "%s", call);
+}
+
 static void on_begun(void *context, const struct task *task)
 {
         (void)task;
@@ -74,7 +81,7 @@ static void on_ended(void *context, const struct jobs_outcome *outcome)
         };
         if (outcome->report && outcome->report->n_guests > 0 && outcome->report->guests[0].group)
                 (void)snprintf(ended->group, sizeof(ended->group), "%s", outcome->report->guests[0].group);
-        (void)strcat(fixture->calls, "1");
+        note_call(fixture, "1");
 }
 
 static void on_ended_too(void *context, const struct jobs_outcome *outcome)
@@ -82,7 +89,7 @@ static void on_ended_too(void *context, const struct jobs_outcome *outcome)
         struct fixture *fixture = context;
 
         (void)outcome;
-        (void)strcat(fixture->calls, "2");
+        note_call(fixture, "2");
         if (fixture->n_ended >= fixture->n_wanted)
                 (void)sd_event_exit(fixture->event, 0);
 }

@@ -37,7 +37,8 @@ static int open_fake(const char *address, struct qmp_guest **ret_guest, struct f
                 if (strcmp(fakes[i].address, address) != 0)
                         continue;
                 guest = calloc(1, sizeof(*guest));
-                CU_ASSERT_PTR_NOT_NULL_FATAL(guest);
+                if (!guest)
+                        return failure_set(failure, -ENOMEM, "out of memory");
                 guest->name = strdup(fakes[i].name);
                 guest->socket_path = strdup(address);
                 guest->pid = fakes[i].pid;
@@ -93,7 +94,8 @@ int bridge_list(const struct bridge *bridge, uint64_t timeout_usec, struct bridg
         if (libvirt_is_silent)
                 return failure_set(failure, -EREMOTEIO, "libvirt is silent");
         ret_domains->domains = calloc(n_fakes + 1, sizeof(*ret_domains->domains));
-        CU_ASSERT_PTR_NOT_NULL_FATAL(ret_domains->domains);
+        if (!ret_domains->domains)
+                return failure_set(failure, -ENOMEM, "out of memory");
         for (size_t i = 0; i < n_fakes; i++)
                 if (fakes[i].address[0] != '/')
                         ret_domains->domains[ret_domains->count++] =

@@ -5,13 +5,16 @@
 #include "qmp/pause/guard_slot.h"
 #include "unit.h"
 
+#include <assert.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define FOR_EACH_STATE(state) \
-        for (enum guard_slot_state state = GUARD_SLOT_STATE_ASKED; state < GUARD_SLOT_STATE_COUNT_; state++)
-#define FOR_EACH_EVENT(event) for (enum guard_slot_event event = 0; event < GUARD_SLOT_EVENT_COUNT_; event++)
+#define FOR_EACH_STATE(state)                                                                         \
+        for (enum guard_slot_state state = GUARD_SLOT_STATE_ASKED; (state) < GUARD_SLOT_STATE_COUNT_; \
+             (state)++)
+#define FOR_EACH_EVENT(event) \
+        for (enum guard_slot_event event = 0; (event) < GUARD_SLOT_EVENT_COUNT_; (event)++)
 
 static const char *const names[GUARD_SLOT_STATE_COUNT_] = {
         "-", "asked", "missed", "paused", "armed", "killing", "late", "resuming", "tardy", "orphan",
@@ -45,7 +48,7 @@ static struct guard_slot *new_slot(enum guard_slot_state state, bool is_exclusiv
 
         CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
         slot = guard_slot_new(&request, pair[0], &process, &process);
-        CU_ASSERT_PTR_NOT_NULL_FATAL(slot);
+        assert(slot);
         CU_ASSERT_EQUAL(slot->state, GUARD_SLOT_STATE_ASKED);
         CU_ASSERT_EQUAL(slot->pause.phase, PAUSE_PHASE_CHECKING);
         slot->pause.phase = PAUSE_PHASE_READY;

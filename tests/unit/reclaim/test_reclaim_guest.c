@@ -36,7 +36,7 @@ static struct {
         uint64_t punched[N_PARTS];
 } world;
 
-static struct reclaim_guest guest;
+static struct reclaim_guest tested;
 static struct inventory_guest source;
 static struct qmp_guest qmp;
 static struct guest_ram ram;
@@ -49,38 +49,38 @@ bool guard_is_alive(const struct guard *guard)
         return guard != NULL;
 }
 
-bool qmp_guest_is_alive(const struct qmp_guest *asked)
+bool qmp_guest_is_alive(const struct qmp_guest *guest)
 {
-        return asked == &qmp;
+        return guest == &qmp;
 }
 
-int qmp_guest_refresh_state(struct qmp_guest *asked, struct qmp_guest_state *ret_state,
+int qmp_guest_refresh_state(struct qmp_guest *guest, struct qmp_guest_state *ret_state,
                             struct failure *failure)
 {
-        (void)asked;
+        (void)guest;
         (void)failure;
         *ret_state = (struct qmp_guest_state){.migrating = world.migrating};
         (void)snprintf(ret_state->run_state, sizeof(ret_state->run_state), "%s", world.run_state);
         return 0;
 }
 
-int domain_guest_watch(struct qmp_guest *asked, struct failure *failure)
+int domain_guest_watch(struct qmp_guest *guest, struct failure *failure)
 {
-        (void)asked;
+        (void)guest;
         return world.watch_fails ? failure_set(failure, -EIO, "libvirt sends no events") : 0;
 }
 
-int writers_ask(struct qmp_guest *asked, const char **ret_type, struct failure *failure)
+int writers_ask(struct qmp_guest *guest, const char **ret_type, struct failure *failure)
 {
-        (void)asked;
+        (void)guest;
         (void)failure;
         *ret_type = NULL;
         return 0;
 }
 
-int backings_ask(struct qmp_guest *asked, struct backings *ret_backings, struct failure *failure)
+int backings_ask(struct qmp_guest *guest, struct backings *ret_backings, struct failure *failure)
 {
-        (void)asked;
+        (void)guest;
         (void)failure;
         *ret_backings = (struct backings){0};
         return 0;
@@ -121,9 +121,9 @@ int lease_resume(struct guard *guard, struct lease *leases[], size_t count)
         return 0;
 }
 
-const char *pause_outcome_to_string(enum pause_outcome state)
+const char *pause_outcome_to_string(enum pause_outcome outcome)
 {
-        return state == PAUSE_OUTCOME_FAILED ? "failed" : "another";
+        return outcome == PAUSE_OUTCOME_FAILED ? "failed" : "another";
 }
 
 enum reclaim_kind reclaim_kind_of(const struct mapping *mapping)
@@ -252,7 +252,7 @@ static void open_guest(void)
         ram = (struct guest_ram){.pages = {.blocks = &block, .n_blocks = 1}, .mappings = by_block};
         qmp = (struct qmp_guest){.pid = 1, .proc_fd = -1};
         source = (struct inventory_guest){.qmp = &qmp, .ram = &ram};
-        reclaim_guest_open(&guest, &source, false);
+        reclaim_guest_open(&tested, &source, false);
 }
 
 static void begin(void)
@@ -267,7 +267,7 @@ static void apply(struct guard *guard)
 {
         const struct failure guard_failure = {.text = "no guard could be started"};
 
-        reclaim_guest_apply(&guest, MAX_PAUSE_USEC, guard, &guard_failure);
+        reclaim_guest_apply(&tested, MAX_PAUSE_USEC, guard, &guard_failure);
         CU_ASSERT_FALSE(world.punched_running);
         CU_ASSERT_FALSE(world.is_paused);
         CU_ASSERT_EQUAL(world.n_pauses, world.n_resumes);
@@ -279,15 +279,15 @@ static void test_all(void)
 {
         begin();
         open_guest();
-        CU_ASSERT_EQUAL(guest.n_parts, N_PARTS);
-        CU_ASSERT_EQUAL(guest.before.file_bytes, 2 * 4096);
+        CU_ASSERT_EQUAL(tested.n_parts, N_PARTS);
+        CU_ASSERT_EQUAL(tested.before.file_bytes, 2 * UINT64_C(4096));
         apply(a_guard);
-        CU_ASSERT_STRING_EQUAL(guest.error.text, "");
+        CU_ASSERT_STRING_EQUAL(tested.error.text, "");
         CU_ASSERT_EQUAL(world.punched[0], 100);
         CU_ASSERT_EQUAL(world.punched[1], 100);
-        CU_ASSERT_EQUAL(guest.n_pauses, 1);
-        CU_ASSERT_FALSE(reclaim_guest_is_partly(&guest));
-        reclaim_guest_deinit(&guest);
+        CU_ASSERT_EQUAL(tested.n_pauses, 1);
+        CU_ASSERT_FALSE(reclaim_guest_is_partly(&tested));
+        reclaim_guest_deinit(&tested);
 }
 
 /* What one pause does not reach is for the next; the figures are of all of them. */
@@ -297,25 +297,25 @@ static void test_several_pauses(void)
         world.pages_a_window = 40;
         open_guest();
         apply(a_guard);
-        CU_ASSERT_EQUAL(guest.n_pauses, 3);
-        CU_ASSERT_EQUAL(guest.paused_usec, (1 + 2 + 3) * USEC_PER_MSEC);
-        CU_ASSERT_EQUAL(guest.longest_usec, 3 * USEC_PER_MSEC);
+        CU_ASSERT_EQUAL(tested.n_pauses, 3);
+        CU_ASSERT_EQUAL(tested.paused_usec, (1 + 2 + 3) * USEC_PER_MSEC);
+        CU_ASSERT_EQUAL(tested.longest_usec, 3 * USEC_PER_MSEC);
         CU_ASSERT_EQUAL(world.punched[0], 100);
-        CU_ASSERT_FALSE(reclaim_guest_is_partly(&guest));
-        reclaim_guest_deinit(&guest);
+        CU_ASSERT_FALSE(reclaim_guest_is_partly(&tested));
+        reclaim_guest_deinit(&tested);
 }
 
 static void test_pauses_that_are_too_short(void)
 {
         begin();
         open_guest();
-        guest.parts[1].file.zero_pages = 0; /* nothing to be done without a pause */
+        tested.parts[1].file.zero_pages = 0; /* nothing to be done without a pause */
         world.pages_a_window = 0;
         apply(a_guard);
-        CU_ASSERT_EQUAL(guest.n_pauses, 3);
-        CU_ASSERT_PTR_NOT_NULL(strstr(guest.error.text, "too short"));
-        CU_ASSERT_TRUE(reclaim_guest_is_partly(&guest));
-        reclaim_guest_deinit(&guest);
+        CU_ASSERT_EQUAL(tested.n_pauses, 3);
+        CU_ASSERT_PTR_NOT_NULL(strstr(tested.error.text, "too short"));
+        CU_ASSERT_TRUE(reclaim_guest_is_partly(&tested));
+        reclaim_guest_deinit(&tested);
 }
 
 static void test_found_stopped(void)
@@ -324,12 +324,12 @@ static void test_found_stopped(void)
         world.run_state = "paused";
         open_guest();
         apply(a_guard);
-        CU_ASSERT_EQUAL(guest.n_pauses, 0);
+        CU_ASSERT_EQUAL(tested.n_pauses, 0);
         CU_ASSERT_EQUAL(world.punched[0], 0);
         CU_ASSERT_EQUAL(world.punched[1], 100);
-        CU_ASSERT_PTR_NOT_NULL(strstr(guest.parts[0].refusal.text, "found stopped"));
-        CU_ASSERT_STRING_EQUAL(guest.found_state, "paused");
-        reclaim_guest_deinit(&guest);
+        CU_ASSERT_PTR_NOT_NULL(strstr(tested.parts[0].refusal.text, "found stopped"));
+        CU_ASSERT_STRING_EQUAL(tested.found_state, "paused");
+        reclaim_guest_deinit(&tested);
 }
 
 static void test_without_a_guard(void)
@@ -339,8 +339,8 @@ static void test_without_a_guard(void)
         apply(NULL);
         CU_ASSERT_EQUAL(world.n_pauses, 0);
         CU_ASSERT_EQUAL(world.punched[1], 100);
-        CU_ASSERT_STRING_EQUAL(guest.parts[0].refusal.text, "no guard could be started");
-        reclaim_guest_deinit(&guest);
+        CU_ASSERT_STRING_EQUAL(tested.parts[0].refusal.text, "no guard could be started");
+        reclaim_guest_deinit(&tested);
 }
 
 static void test_migration(void)
@@ -350,8 +350,8 @@ static void test_migration(void)
         world.migrating = true; /* it has begun since */
         apply(a_guard);
         CU_ASSERT_EQUAL(world.punched[0] + world.punched[1], 0);
-        CU_ASSERT_PTR_NOT_NULL(strstr(guest.error.text, "migration"));
-        reclaim_guest_deinit(&guest);
+        CU_ASSERT_PTR_NOT_NULL(strstr(tested.error.text, "migration"));
+        reclaim_guest_deinit(&tested);
 }
 
 static void test_refused(void)
@@ -362,9 +362,9 @@ static void test_refused(void)
         apply(a_guard);
         CU_ASSERT_EQUAL(world.punched[0] + world.punched[1], 0);
         CU_ASSERT_EQUAL(world.n_pauses, 0);
-        CU_ASSERT_STRING_EQUAL(guest.parts[0].refusal.text, world.refused);
-        CU_ASSERT_TRUE(reclaim_guest_is_partly(&guest));
-        reclaim_guest_deinit(&guest);
+        CU_ASSERT_STRING_EQUAL(tested.parts[0].refusal.text, world.refused);
+        CU_ASSERT_TRUE(reclaim_guest_is_partly(&tested));
+        reclaim_guest_deinit(&tested);
 }
 
 /* What is found right after the pause was granted ends the work before the first page. */
@@ -374,10 +374,10 @@ static void test_device_in_the_pause(void)
         world.has_device = true;
         open_guest();
         apply(a_guard);
-        CU_ASSERT_EQUAL(guest.n_pauses, 1);
+        CU_ASSERT_EQUAL(tested.n_pauses, 1);
         CU_ASSERT_EQUAL(world.punched[0], 0);
-        CU_ASSERT_PTR_NOT_NULL(strstr(guest.parts[0].refusal.text, "a device"));
-        reclaim_guest_deinit(&guest);
+        CU_ASSERT_PTR_NOT_NULL(strstr(tested.parts[0].refusal.text, "a device"));
+        reclaim_guest_deinit(&tested);
 }
 
 /* A pause that ended otherwise than by our resuming is the last one. */
@@ -388,10 +388,10 @@ static void test_pause_that_fails(void)
         world.resumed = PAUSE_OUTCOME_FAILED;
         open_guest();
         apply(a_guard);
-        CU_ASSERT_EQUAL(guest.n_pauses, 1);
+        CU_ASSERT_EQUAL(tested.n_pauses, 1);
         CU_ASSERT_EQUAL(world.punched[0], 10);
-        CU_ASSERT_PTR_NOT_NULL(strstr(guest.error.text, "samepage resume --stale"));
-        reclaim_guest_deinit(&guest);
+        CU_ASSERT_PTR_NOT_NULL(strstr(tested.error.text, "samepage resume --stale"));
+        reclaim_guest_deinit(&tested);
 }
 
 static void test_domain_without_events(void)
@@ -403,8 +403,8 @@ static void test_domain_without_events(void)
         apply(a_guard);
         CU_ASSERT_EQUAL(world.n_pauses, 0);
         CU_ASSERT_EQUAL(world.punched[0], 0);
-        CU_ASSERT_STRING_EQUAL(guest.error.text, "libvirt sends no events");
-        reclaim_guest_deinit(&guest);
+        CU_ASSERT_STRING_EQUAL(tested.error.text, "libvirt sends no events");
+        reclaim_guest_deinit(&tested);
 }
 
 static const struct unit_test tests[] = {
