@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/deadline.h"
 #include "unit.h"
+#include "with_pidfd.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -106,4 +107,4 @@ static const struct unit_test tests[] = {
         {"no greeting", test_no_greeting},
         {"a deadline", test_deadline},
 };
-UNIT_MAIN("base/child", tests)
+UNIT_MAIN_WITH_PIDFD("base/child", tests)
