@@ -161,7 +161,20 @@ class Kinds(unittest.TestCase):
         self.assertEqual((found["pauses"], found["after"]["file_bytes"], block["kind"]), (0, 0, "shadow"))
 
     def test_many_short_pauses(self):
-        """Pauses that are far too short for all of it: as many as it takes, and none longer than it may be."""
+        """Pauses that are far too short for all of it: as many as it takes, and none longer than it may be.
+
+        A busy host may hold us up for longer than a pause of 8 ms leaves: the guard then ends the process, as it should. Only that
+        is tried again, with another guest.
+        """
+        for _ in range(4):
+            try:
+                return self.check_many_short_pauses()
+            except AssertionError as e:
+                if "it was ended, probably by its guard" not in str(e):
+                    raise
+        return self.check_many_short_pauses()
+
+    def check_many_short_pauses(self):
         content = guests.content_file(64, zero_mib=62, seed=12)
         with Guest("short", "memfd-shared", 128, linux=False, content=content) as guest:
             guest.settle()
