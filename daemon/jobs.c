@@ -38,13 +38,6 @@ static unsigned long long gap_seconds(const struct jobs *jobs)
 
 /* Before a job */
 
-static void free_words(struct patterns *list)
-{
-        for (size_t i = 0; i < list->n; i++)
-                free(list->words[i]);
-        free(list->words);
-}
-
 /* Names the guests, if few enough for a sentence. */
 static void describe_skipped(struct jobs *jobs, const struct patterns *skip)
 {
@@ -67,7 +60,7 @@ static void describe_skipped(struct jobs *jobs, const struct patterns *skip)
 
 int jobs_check_gap(const struct jobs *jobs, const struct request *request, struct failure *failure)
 {
-        CLEANUP(free_words) struct patterns recent = {0};
+        CLEANUP(patterns_deinit) struct patterns recent = {0};
         int r = guest_list_paused_since(jobs->guest_list, jobs->config->min_gap_usec, &recent);
 
         for (size_t i = 0; i < recent.n; i++)
@@ -85,7 +78,7 @@ int jobs_check_gap(const struct jobs *jobs, const struct request *request, struc
 static int on_arguments(void *context, const struct task *task, char ***ret, struct failure *failure)
 {
         struct jobs *jobs = context;
-        CLEANUP(free_words) struct patterns skip = {0};
+        CLEANUP(patterns_deinit) struct patterns skip = {0};
         const bool pauses = task->request.kind == REQUEST_SCAN && task->request.mode != SCAN_MODE_LIVE;
         int r = 0;
 
