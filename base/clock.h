@@ -19,6 +19,12 @@ static inline uint64_t clock_now_usec(void)
         return (uint64_t)now.tv_sec * USEC_PER_SEC + (uint64_t)now.tv_nsec / 1000;
 }
 
+/* The earlier of two moments; USEC_INFINITY is none. */
+static inline uint64_t clock_earlier(uint64_t a, uint64_t b)
+{
+        return a < b ? a : b;
+}
+
 /* The timeout for poll(2) until @deadline_usec: -1 for ever, 0 once it has passed, else milliseconds rounded
  * up. */
 static inline int clock_poll_timeout_msec(uint64_t deadline_usec)

@@ -308,11 +308,6 @@ static void receive_requests(struct loop *loop)
 
 /* The loop */
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-        return a < b ? a : b;
-}
-
 /*
  * Waits until something happens or is due. pollfds[0] is the control socket and pollfds[i + 1] slot i. Behind
  * those is the scan itself, when its death is awaited.
@@ -334,7 +329,8 @@ static void wait_for_something(struct loop *loop)
                         .fd = guard_slot_is_listening(slot) ? slot->pause.wire.fd : -1,
                         .events = pause_poll_events(&slot->pause),
                 };
-                deadline_usec = earlier(deadline_usec, guard_slot_deadline(slot, loop->is_answer_blocked));
+                deadline_usec =
+                        clock_earlier(deadline_usec, guard_slot_deadline(slot, loop->is_answer_blocked));
         }
         loop->pollfds[loop->slot_count + 1] = (struct pollfd){
                 .fd = is_death_awaited(loop) ? loop->scanner_pidfd : -1,

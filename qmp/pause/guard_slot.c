@@ -231,11 +231,6 @@ bool guard_slot_answer(const struct guard_slot *slot, uint64_t now_usec, struct 
         return slot_awaits_resume(slot) && answer_resume(slot, now_usec, ret_answer, ret_event);
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-        return a < b ? a : b;
-}
-
 uint64_t guard_slot_deadline(const struct guard_slot *slot, bool is_answer_blocked)
 {
         uint64_t deadline_usec = USEC_INFINITY;
@@ -247,9 +242,9 @@ uint64_t guard_slot_deadline(const struct guard_slot *slot, bool is_answer_block
         if (steps[slot->state][GUARD_SLOT_EVENT_DEADLINE].to)
                 deadline_usec = slot->end_usec;
         if ((slot_awaits_pause(slot) || slot_awaits_resume(slot)) && !is_answer_blocked)
-                deadline_usec = earlier(deadline_usec, slot->answer_usec);
+                deadline_usec = clock_earlier(deadline_usec, slot->answer_usec);
         if (slot->file != GUARD_SLOT_FILE_SETTLED && slot_is_done(slot))
-                deadline_usec = earlier(deadline_usec, slot->retry_usec);
+                deadline_usec = clock_earlier(deadline_usec, slot->retry_usec);
         return deadline_usec;
 }
 
